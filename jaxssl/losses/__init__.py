@@ -1,0 +1,29 @@
+"""Losses as pure functions of arrays, one file per mathematical family; imports only jax and numpy."""
+
+from jaxssl.losses.clustering import dino, dino_center, swav
+from jaxssl.losses.contrastive import info_nce, nt_xent
+from jaxssl.losses.reconstruction import masked_patch_mse
+from jaxssl.losses.redundancy import (
+    barlow_twins,
+    vicreg,
+    vicreg_covariance,
+    vicreg_invariance,
+    vicreg_variance,
+)
+from jaxssl.losses.similarity import byol, negative_cosine_similarity
+
+__all__ = [
+    "barlow_twins",
+    "byol",
+    "dino",
+    "dino_center",
+    "info_nce",
+    "masked_patch_mse",
+    "negative_cosine_similarity",
+    "nt_xent",
+    "swav",
+    "vicreg",
+    "vicreg_covariance",
+    "vicreg_invariance",
+    "vicreg_variance",
+]

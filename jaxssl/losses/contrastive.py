@@ -1,0 +1,69 @@
+"""Losses that tell the positive pair from the other rows of the batch or of a queue."""
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import logsumexp
+
+from jaxssl.ops.checks import float_array, float_pair, positive_scalar
+from jaxssl.ops.norm import l2_normalize
+
+
+def nt_xent(z1, z2, *, temperature=0.1):
+    """Normalised temperature-scaled cross entropy of SimCLR over the 2N embeddings of two views.
+
+    mean_i -log(exp(s_ij / T) / sum_{k != i} exp(s_ik / T)), s the cosine, j the other view of i,
+    k over all 2N rows.
+    `z1`, `z2`: [N, D], normalised inside; row n of both comes from example n. For N = 1 there is no
+    negative and the loss is 0.
+    `temperature`: T, a number or a (traced) scalar; 0.1 is the paper's value for ImageNet, 0.5
+    for CIFAR-10.
+    Nothing is stop-gradient.
+    Raises: TypeError, ValueError for integers, wrong or different shapes, temperature <= 0.
+    Source: Chen, Kornblith, Norouzi, Hinton, "A Simple Framework for Contrastive Learning of Visual
+    Representations", 2020, arXiv 2002.05709 (https://arxiv.org/abs/2002.05709).
+    """
+    z1, z2 = float_pair("z1", z1, "z2", z2)
+    temperature = positive_scalar("temperature", temperature, z1.dtype)
+    z1, z2 = l2_normalize(z1), l2_normalize(z2)
+    itself = jnp.eye(z1.shape[0], dtype=bool)
+    across = _products(z1, z2) / temperature
+    within1 = jnp.where(itself, -jnp.inf, _products(z1, z1) / temperature)
+    within2 = jnp.where(itself, -jnp.inf, _products(z2, z2) / temperature)
+    total1 = logsumexp(jnp.concatenate([across, within1], axis=1), axis=1)
+    total2 = logsumexp(jnp.concatenate([across.T, within2], axis=1), axis=1)
+    return jnp.mean((total1 + total2) / 2 - jnp.diagonal(across))
+
+
+def info_nce(query, key, negatives=None, *, temperature=0.2):
+    """Cross entropy of finding the key of a query among negatives (MoCo).
+
+    mean_n -log(exp(q_n.k_n / T) / (exp(q_n.k_n / T) + sum_m exp(q_n.c_m / T))). The c_m are `negatives`, or
+    with None the keys of the other examples in the batch (MoCo v3, without its factor 2T).
+    `query`, `key`: [N, D]; `negatives`: [M, D], for instance a queue; all L2-normalised inside.
+    `temperature`: T, a number or a (traced) scalar; 0.2 as in MoCo v2 and v3 (0.07 in the first MoCo).
+    `key` and `negatives` are stop-gradient.
+    Raises: TypeError, ValueError for integers, wrong or different shapes, temperature <= 0.
+    Source: He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", 2019, arXiv
+    1911.05722 (https://arxiv.org/abs/1911.05722); Chen, Xie, He, "An Empirical Study of Training
+    Self-Supervised Vision Transformers", 2021, arXiv 2104.02057; van den Oord et al., "Representation
+    Learning with Contrastive Predictive Coding", 2018, arXiv 1807.03748.
+    """
+    query, key = float_pair("query", query, "key", key)
+    temperature = positive_scalar("temperature", temperature, query.dtype)
+    query, key = l2_normalize(query), jax.lax.stop_gradient(l2_normalize(key))
+    if negatives is None:
+        logits = _products(query, key) / temperature
+        return jnp.mean(logsumexp(logits, axis=1) - jnp.diagonal(logits))
+    negatives = float_array("negatives", negatives, rank=2).astype(query.dtype)
+    if negatives.shape[1] != query.shape[1]:
+        raise ValueError(f"negatives must be [M, D] with D = {query.shape[1]}, got shape {negatives.shape}")
+    negatives = jax.lax.stop_gradient(l2_normalize(negatives))
+    positive = jnp.sum(query * key, axis=1, keepdims=True)
+    logits = jnp.concatenate([positive, _products(query, negatives)], axis=1) / temperature
+    return jnp.mean(logsumexp(logits, axis=1) - logits[:, 0])
+
+
+def _products(a, b):
+    # Accelerators multiply float32 in reduced precision by default;
+    # divided by a small temperature that would show.
+    return jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)

@@ -1,0 +1,39 @@
+"""Losses that rebuild hidden parts of the input."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.ops.checks import float_array
+from jaxssl.ops.patches import patchify
+
+
+def masked_patch_mse(pred, images, masked, *, patch_size, normalize_targets=True):
+    """Masked autoencoder loss: the squared error of predicted pixels, averaged over the hidden patches only.
+
+    sum_nl masked_nl * mean_d (pred_nld - t_nld)^2 / sum_nl masked_nl; 0 when nothing is hidden. t are the
+    patches of the image as `patchify` orders them (row, column, channel), with `normalize_targets` each patch
+    standardised by its own mean and unbiased variance + 1e-6.
+    `pred`: [N, L, P*P*C]; `images`: [N, H, W, C] floating, the input of the encoder; `masked`: [N, L], True
+    or 1 = hidden.
+    `images` are stop-gradient.
+    Raises: TypeError, ValueError for integer pred or images, wrong or different shapes, a patch size that
+    does not divide the image.
+    Source: He et al., "Masked Autoencoders Are Scalable Vision Learners", 2021, arXiv 2111.06377
+    (https://arxiv.org/abs/2111.06377).
+    """
+    pred = float_array("pred", pred, rank=3)
+    targets = jax.lax.stop_gradient(patchify(float_array("images", images, rank=4), patch_size))
+    masked = jnp.asarray(masked)
+    if pred.shape != targets.shape:
+        raise ValueError(f"pred must be [N, L, P*P*C] = {targets.shape} for these images, got {pred.shape}")
+    if masked.shape != pred.shape[:2]:
+        raise ValueError(f"masked must be [N, L] = {pred.shape[:2]}, got {masked.shape}")
+    if normalize_targets:
+        degrees = max(targets.shape[-1] - 1, 1)  # a patch of one value has variance 0, not 0 / 0
+        centred = targets - jnp.mean(targets, axis=-1, keepdims=True)
+        variance = jnp.sum(jnp.square(centred), axis=-1, keepdims=True) / degrees
+        targets = centred / jnp.sqrt(variance + 1e-6)
+    errors = jnp.mean(jnp.square(pred - targets), axis=-1)
+    weights = masked.astype(errors.dtype)
+    total = jnp.sum(weights)
+    return jnp.sum(errors * weights) / jnp.where(total > 0, total, 1.0)

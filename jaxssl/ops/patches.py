@@ -1,0 +1,50 @@
+"""Images as sequences of square patches, and back."""
+
+import math
+
+import jax.numpy as jnp
+
+from jaxssl.ops.checks import positive_int
+
+
+def patchify(images, patch_size):
+    """Cuts images [N, H, W, C] into patches [N, L, P*P*C] with L = (H / P) * (W / P).
+
+    Patches run row by row over the image; inside a patch the order is row, column, channel. Any dtype.
+    Raises: ValueError for a wrong rank, or when `patch_size` does not divide H and W.
+    """
+    positive_int("patch_size", patch_size)
+    images = jnp.asarray(images)
+    if images.ndim != 4:
+        raise ValueError(f"images must be [N, H, W, C], got shape {images.shape}")
+    num, height, width, channels = images.shape
+    if height % patch_size or width % patch_size:
+        raise ValueError(f"patch_size {patch_size} must divide the height and width of images {images.shape}")
+    grid = images.reshape(num, height // patch_size, patch_size, width // patch_size, patch_size, channels)
+    return grid.swapaxes(2, 3).reshape(num, -1, patch_size * patch_size * channels)
+
+
+def unpatchify(patches, patch_size, image_size=None):
+    """The inverse of `patchify`: patches [N, L, P*P*C] to images [N, H, W, C].
+
+    `image_size`: (H, W); left out, the image is taken to be square.
+    Raises: ValueError for a wrong rank, or when L or the last axis do not fit `patch_size` and `image_size`.
+    """
+    positive_int("patch_size", patch_size)
+    patches = jnp.asarray(patches)
+    if patches.ndim != 3:
+        raise ValueError(f"patches must be [N, L, P*P*C], got shape {patches.shape}")
+    num, length, size = patches.shape
+    if image_size is None:
+        side = math.isqrt(length) * patch_size
+        image_size = (side, side)
+    height, width = image_size
+    rows, columns = height // patch_size, width // patch_size
+    if height % patch_size or width % patch_size or rows * columns != length:
+        raise ValueError(
+            f"{length} patches of size {patch_size} do not fill an image of size {image_size}; give image_size=(H, W)"
+        )
+    if size == 0 or size % patch_size**2:
+        raise ValueError(f"patch_size**2 = {patch_size**2} must divide the last axis of {patches.shape}")
+    grid = patches.reshape(num, rows, columns, patch_size, patch_size, size // patch_size**2)
+    return grid.swapaxes(2, 3).reshape(num, height, width, -1)

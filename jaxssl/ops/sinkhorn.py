@@ -1,0 +1,37 @@
+"""Balanced assignment by optimal transport."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import logsumexp
+
+from jaxssl.ops.checks import float_array, positive_int, positive_scalar
+
+
+def sinkhorn(scores, *, epsilon=0.05, num_iters=3):
+    """Soft assignment of N rows to K prototypes that uses all prototypes about equally.
+
+    Q = exp(scores / epsilon), then `num_iters` times: every column is scaled to the sum N / K, every row to
+    the sum 1.
+    All in log space, so a small epsilon or large scores neither overflow nor leave empty rows.
+    `scores`: [N, K], higher is closer. Returns [N, K], rows sum to 1 (for num_iters = 0 only the total is N).
+    Differentiable; callers that want constant codes stop the gradient themselves.
+    Raises: TypeError, ValueError for integer scores, a wrong rank, epsilon <= 0, num_iters < 0.
+    Source: Cuturi, "Sinkhorn Distances", 2013, arXiv 1306.0895 (https://arxiv.org/abs/1306.0895); as used by
+    Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments", 2020, arXiv
+    2006.09882.
+    """
+    scores = float_array("scores", scores, rank=2)
+    epsilon = positive_scalar("epsilon", epsilon, scores.dtype)
+    positive_int("num_iters", num_iters, least=0)
+    num_rows, num_prototypes = scores.shape
+
+    def balance(_, log_q):
+        log_q = log_q - logsumexp(log_q, axis=0, keepdims=True) + math.log(num_rows / num_prototypes)
+        return log_q - logsumexp(log_q, axis=1, keepdims=True)
+
+    # A common offset cancels; taking it out first keeps the digits of large scores.
+    log_q = (scores - jax.lax.stop_gradient(jnp.max(scores))) / epsilon
+    log_q = log_q - logsumexp(log_q) + math.log(num_rows)
+    return jnp.exp(jax.lax.fori_loop(0, num_iters, balance, log_q))

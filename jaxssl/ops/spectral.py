@@ -1,0 +1,81 @@
+"""Measures of how well embeddings fill their space. All of them compute in float32 at least."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import entr, logsumexp
+
+from jaxssl.ops.checks import at_least_two_rows, float_array, float_pair, positive_scalar
+from jaxssl.ops.norm import l2_normalize
+
+
+def effective_rank(x, *, center=False, eps=1e-7):
+    """RankMe: the number of directions that the rows of `x` [N, D] use, from 1 (collapsed) to min(N, D).
+
+    exp(-sum_k p_k log p_k), p_k = s_k / sum_j s_j + eps, with the singular values s of `x`.
+    `center`: take the mean row out first (the paper does not). The singular values come from an SVD
+    and not from the eigenvalues of a Gram matrix, whose square root would magnify their rounding.
+    An all-zero `x` gives about 1.
+    Raises: TypeError, ValueError for integers or a wrong rank.
+    Source: Garrido et al., "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised
+    Representations by Their Rank", 2023, arXiv 2210.02885 (https://arxiv.org/abs/2210.02885).
+    """
+    x = float_array("x", x, rank=2)
+    if center:
+        x = x - jnp.mean(x, axis=0)
+    singular = jnp.linalg.svd(x, compute_uv=False)
+    p = singular / jnp.maximum(jnp.sum(singular), jnp.finfo(x.dtype).tiny) + eps
+    return jnp.exp(jnp.sum(entr(p)))
+
+
+def alignment(z1, z2):
+    """Mean squared distance of positive pairs, from 0 (all alike) to 4.
+
+    mean_n ||z1_n - z2_n||^2 on L2-normalised rows.
+    `z1`, `z2`: [N, D].
+    Source: Wang and Isola, "Understanding Contrastive Representation Learning through Alignment and
+    Uniformity on the Hypersphere", 2020, arXiv 2005.10242 (https://arxiv.org/abs/2005.10242).
+    """
+    z1, z2 = float_pair("z1", z1, "z2", z2)
+    return jnp.mean(jnp.sum(jnp.square(l2_normalize(z1) - l2_normalize(z2)), axis=1))
+
+
+def uniformity(z, t=2):
+    """How evenly rows cover the sphere: 0 = collapsed, lower is more even.
+
+    log of the mean over pairs i != j of exp(-t ||z_i - z_j||^2), on L2-normalised rows.
+    `z`: [N, D], N >= 2.
+    Raises: ValueError for N < 2 or a known t <= 0.
+    Source: Wang and Isola, 2020, arXiv 2005.10242 (https://arxiv.org/abs/2005.10242).
+    """
+    z = float_array("z", z, rank=2)
+    at_least_two_rows("z", z)
+    t = positive_scalar("t", t, z.dtype)
+    z = l2_normalize(z)
+    num = z.shape[0]
+    squared = jnp.sum(jnp.square(z), axis=1)
+    products = jnp.matmul(z, z.T, precision=jax.lax.Precision.HIGHEST)
+    distances = jnp.maximum(squared[:, None] + squared[None, :] - 2 * products, 0.0)
+    others = jnp.where(jnp.eye(num, dtype=bool), -jnp.inf, -t * distances)
+    return logsumexp(others) - math.log(num * (num - 1))
+
+
+def feature_std(x):
+    """Mean over D of the standard deviation over N (population) of the L2-normalised rows of `x` [N, D].
+
+    0 = collapsed; rows spread evenly over the sphere give 1 / sqrt(D), the value to compare with.
+    Source: Chen and He, "Exploring Simple Siamese Representation Learning", 2020, arXiv 2011.10566
+    (https://arxiv.org/abs/2011.10566).
+    """
+    return jnp.mean(jnp.std(l2_normalize(float_array("x", x, rank=2)), axis=0))
+
+
+def entropy(probabilities):
+    """Entropies in nats of assignments [M, K]: (mean over rows of H(row), H(mean of the rows)); 0 log 0 = 0.
+
+    The first falls when assignments sharpen; the second is log K when all classes are used equally, 0 when
+    one is.
+    """
+    p = float_array("probabilities", probabilities, rank=2)
+    return jnp.mean(jnp.sum(entr(p), axis=1)), jnp.sum(entr(jnp.mean(p, axis=0)))
