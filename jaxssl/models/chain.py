@@ -1,0 +1,77 @@
+"""Networks one after the other, as every joint-embedding method has them: encoder, projector, predictor, ...
+
+A chain is a dict from names to modules, in order; each is fed with the output of the one before. Parameters and
+batch statistics are dicts by the same names, so that a teacher is simply another such dict.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.models.module import forward, setup
+
+
+def setup_chain(chain, key, x):
+    """(params, stats) by name, from one example input x [N, ...]."""
+    params, stats = {}, {}
+    for name, key_network in zip(chain, jax.random.split(key, len(chain))):
+        params[name], stats[name] = setup(chain[name], key_network, x)
+        x, _ = forward(chain[name], params[name], stats[name], x)
+    return params, stats
+
+
+def forward_chain(chain, params, stats, x, *, train=False, key=None):
+    """Outputs of all networks by name, and the statistics with those of this chain renewed.
+
+    Args:
+      chain: modules by name, in order.
+      params, stats: trees by name; they may hold more names than the chain.
+      x: input of the first network, [N, ...].
+      train, key: as in `forward`.
+    """
+    outputs, stats = {}, dict(stats)
+    for i, (name, network) in enumerate(chain.items()):
+        key_network = None if key is None else jax.random.fold_in(key, i)
+        x, stats[name] = forward(network, params[name], stats[name], x, train=train, key=key_network)
+        outputs[name] = x
+    return outputs, stats
+
+
+def forward_chain_views(chain, params, stats, views, *, train=False, key=None):
+    """As `forward_chain` for every view apart, so that batch statistics see one view at a time.
+
+    Args:
+      views: [V, N, ...], or a list of views [N, ...] of different sizes.
+
+    Returns:
+      (outputs stacked to [V, N, ...] by name, statistics after all views in turn).
+    """
+    views, outputs = list(views), []
+    keys = [None] * len(views) if key is None else jax.random.split(key, len(views))
+    for view, key_view in zip(views, keys):
+        output, stats = forward_chain(chain, params, stats, view, train=train, key=key_view)
+        outputs.append(output)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs), stats
+
+
+def make_predict(chain):
+    """`predict` of a method: the outputs of its chain on `image` [N, H, W, C] in inference mode.
+
+    `features` [N, D] is the output of the first network, the encoder; the others have their own names.
+    """
+    first = next(iter(chain))
+
+    def predict(params, memory, batch):
+        outputs, _ = forward_chain(chain, params, memory["stats"], batch["image"])
+        return {"features": outputs.pop(first), **outputs}
+
+    return predict
+
+
+def without_drop_path(module):
+    """The same network, never dropping a path, for teachers that use statistics of the batch; parameters are the same."""
+    return module.clone(drop_path=0.0) if getattr(module, "drop_path", 0.0) else module
+
+
+def part(tree, names):
+    """The entries of a dict by name."""
+    return {name: tree[name] for name in names}

@@ -1,0 +1,103 @@
+"""A convolution with two equal implementations, which differ in how the gradient of the kernel is computed."""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+# Above this input size the shifted copies of the taps cost more memory than they are worth.
+TAPS_MAX_SIZE = 64
+
+kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def conv(x, kernel, strides):
+    """The compiler's convolution: x [N, H, W, C], kernel [k, k, C, D] with k odd -> [N, ceil(H/s), ceil(W/s), D]."""
+    pad = kernel.shape[0] // 2
+    return jax.lax.conv_general_dilated(
+        x, kernel, (strides, strides), [(pad, pad)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv_taps(x, kernel, strides):
+    """`conv` whose kernel gradient is one matrix product for each of the k * k taps.
+
+    dL/dkernel[i, j] = sum over n, h, w of x[n, s*h + i - p, s*w + j - p] (outer) dL/dy[n, h, w].
+    On a CPU the compiler's own kernel gradient takes several times as long as its forward pass; these products take
+    about as long. Reverse mode only.
+    """
+    return conv(x, kernel, strides)
+
+
+def _conv_taps_forward(x, kernel, strides):
+    return conv(x, kernel, strides), (x, kernel)
+
+
+def _conv_taps_backward(strides, saved, grad):
+    x, kernel = saved
+    (grad_x,) = jax.linear_transpose(lambda x: conv(x, kernel, strides), x)(grad)
+    size, _, channels, features = kernel.shape
+    _, out_h, out_w, _ = grad.shape
+    pad, grad = size // 2, grad.reshape(-1, features)
+    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    shifted = [
+        x[:, i : i + (out_h - 1) * strides + 1 : strides, j : j + (out_w - 1) * strides + 1 : strides]
+        for i in range(size)
+        for j in range(size)
+    ]
+    if channels < 8:
+        # So thin a product is not worth a call; all taps together are.
+        taps = jnp.concatenate(shifted, axis=-1).reshape(-1, size * size * channels).T @ grad
+    else:
+        taps = jnp.stack([tap.reshape(-1, channels).T @ grad for tap in shifted])
+    return grad_x, taps.reshape(kernel.shape)
+
+
+conv_taps.defvjp(_conv_taps_forward, _conv_taps_backward)
+
+
+class Conv(nn.Module):
+    """Square convolution without bias: [N, H, W, C] -> [N, ceil(H/s), ceil(W/s), D].
+
+    Zero padding is k // 2 on all sides. The parameter is `kernel` [k, k, C, D] for every implementation,
+    He-normal (fan out) at the start.
+
+    Attributes:
+      features: D.
+      kernel_size: odd k.
+      strides: s, both axes.
+      implementation: 'conv' (all by the compiler), 'taps' (see `conv_taps`), or 'auto': taps where they are faster, i.e.
+        on CPU for k <= 3 and inputs of at most 64 pixels a side.
+      dtype: compute dtype; the parameter is float32.
+    """
+
+    features: int
+    kernel_size: int = 3
+    strides: int = 1
+    implementation: str = "auto"
+    dtype: Any = "float32"
+
+    @nn.compact
+    def __call__(self, x):
+        if self.implementation not in ("auto", "conv", "taps"):
+            raise ValueError(f"implementation must be 'auto', 'conv' or 'taps', got {self.implementation!r}")
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", kernel_init, shape, jnp.float32).astype(self.dtype)
+        x = x.astype(self.dtype)
+        small = self.kernel_size <= 3 and max(x.shape[1:3]) <= TAPS_MAX_SIZE
+        on_cpu = self.implementation == "auto" and small and jax.default_backend() == "cpu"
+        function = conv_taps if on_cpu or self.implementation == "taps" else conv
+        return function(x, kernel, self.strides)
+
+
+def check_images(x, module):
+    """Raises ValueError unless x is a floating array [N, H, W, C]."""
+    if x.ndim != 4:
+        raise ValueError(f"{module} takes images [N, H, W, C], got shape {tuple(x.shape)}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"{module} takes floating images (augment or standardise them first), got {x.dtype}")

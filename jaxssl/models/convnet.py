@@ -1,0 +1,90 @@
+"""A small convolutional network for small images, quick enough to train on a CPU."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxssl.models.conv import Conv, check_images
+from jaxssl.models.norm import norm
+
+
+class ConvBlock(nn.Module):
+    """relu(norm(conv3x3(x))): [N, H, W, C] -> [N, ceil(H/s), ceil(W/s), features]."""
+
+    features: int
+    strides: int
+    norm: str
+    batch_groups: int
+    implementation: str
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = Conv(self.features, 3, self.strides, self.implementation, self.dtype, name="conv")(x)
+        layer = norm(self.norm, self.features, train, batch_groups=self.batch_groups, dtype=self.dtype, name="norm")
+        return nn.relu(layer(x))
+
+
+class ConvNet(nn.Module):
+    """Blocks of 3x3 convolution, norm and ReLU, then global pooling; built by `convnet`."""
+
+    widths: tuple
+    strides: tuple
+    pool: str
+    norm: str
+    batch_groups: int
+    implementation: str
+    dtype: Any
+    remat: bool
+
+    @nn.compact
+    def __call__(self, x, train):
+        """Images x [N, H, W, C] -> features [N, D] float32."""
+        check_images(x, "convnet")
+        block = nn.remat(ConvBlock, static_argnums=(2,)) if self.remat else ConvBlock
+        for i, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
+            options = (width, stride, self.norm, self.batch_groups, self.implementation, self.dtype)
+            x = block(*options, name=f"block{i}")(x, train)
+        x = x.astype(jnp.float32)
+        if self.pool == "mean":
+            return x.mean((1, 2))
+        return jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], axis=-1)
+
+
+def convnet(
+    *,
+    widths=(32, 64, 128, 256),
+    strides=None,
+    pool="mean_max",
+    norm="batch",
+    batch_groups=1,
+    implementation="auto",
+    dtype="float32",
+    remat=False,
+):
+    """Small ConvNet: one block of 3x3 convolution, norm and ReLU per width.
+
+    Args:
+      widths: channels of each block.
+      strides: stride of each block; default 1 for the first and 2 for the rest.
+      pool: 'mean' -> D = widths[-1]; 'mean_max' concatenates global mean and maximum -> D = 2 * widths[-1].
+      norm: 'batch' or 'group'.
+      batch_groups: contiguous groups of the batch with own statistics, see `models.norm.GroupedBatchNorm`.
+      implementation: of the convolutions, see `models.conv.Conv`.
+      dtype: compute dtype; parameters and features are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      Flax module (x [N, H, W, C], train) -> features [N, D].
+
+    Raises:
+      ValueError: on an unknown `pool` or strides of another length than widths.
+    """
+    widths = tuple(widths)
+    strides = (1,) + (2,) * (len(widths) - 1) if strides is None else tuple(strides)
+    if not widths or len(strides) != len(widths):
+        raise ValueError(f"convnet: strides {strides} and widths {widths} must be of the same, positive length")
+    if pool not in ("mean", "mean_max"):
+        raise ValueError(f"convnet: pool must be 'mean' or 'mean_max', got {pool!r}")
+    return ConvNet(widths, strides, pool, norm, batch_groups, implementation, dtype, remat)

@@ -1,0 +1,155 @@
+"""Projection, prediction, prototype and DINO heads on top of backbone features."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxssl.models.norm import batch_norm
+
+LAST_NORMS = (None, "batch", "batch_no_affine")
+
+
+def _unit(x, axis):
+    """x / max(||x||, 1e-12) with a finite gradient at zero."""
+    square = jnp.sum(jnp.square(x), axis=axis, keepdims=True)
+    return x * jax.lax.rsqrt(jnp.maximum(square, 1e-24))
+
+
+class MLP(nn.Module):
+    """Linear layers with batch norm and ReLU between them; built by `projector` and `predictor`."""
+
+    hidden_dims: tuple
+    out_dim: int
+    norm: bool
+    last_norm: str | None
+    bias: bool
+    batch_groups: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x, train):
+        """h [N, D] -> z [N, out_dim] float32."""
+        if x.ndim < 2:
+            raise ValueError(f"heads take features [N, D], got shape {tuple(x.shape)}")
+        x = x.astype(self.dtype)
+        for i, dim in enumerate(self.hidden_dims):
+            # A bias ahead of a batch norm is cancelled by it, so it would only be dead weight.
+            x = nn.Dense(dim, use_bias=self.bias and not self.norm, dtype=self.dtype, name=f"linear{i}")(x)
+            if self.norm:
+                layer = batch_norm(groups=self.batch_groups, dtype=self.dtype, name=f"norm{i}")
+                x = layer(x, use_running_average=not train)
+            x = nn.relu(x)
+        last = len(self.hidden_dims)
+        use_bias = self.bias and self.last_norm is None
+        x = nn.Dense(self.out_dim, use_bias=use_bias, dtype=self.dtype, name=f"linear{last}")(x)
+        if self.last_norm is not None:
+            affine = self.last_norm == "batch"
+            layer = batch_norm(groups=self.batch_groups, affine=affine, dtype=self.dtype, name=f"norm{last}")
+            x = layer(x, use_running_average=not train)
+        return x.astype(jnp.float32)
+
+
+def projector(hidden_dims, out_dim, *, norm=True, last_norm=None, bias=True, batch_groups=1, dtype="float32"):
+    """MLP head z = W_k relu(BN(W_{k-1} ... h)).
+
+    Shapes of the published heads: SimCLR `(2048,), 128`; MoCo v2 `(2048,), 128, norm=False`; MoCo v3
+    `(4096, 4096), 256, last_norm='batch_no_affine', bias=False`; BYOL `(4096,), 256`; SimSiam
+    `(2048, 2048), 2048, last_norm='batch_no_affine'`; Barlow Twins, VICReg `(8192, 8192), 8192, bias=False`.
+
+    Args:
+      hidden_dims: widths of the hidden layers; () for a linear head.
+      out_dim: width of the output.
+      norm: batch norm after each hidden layer.
+      last_norm: None, 'batch' or 'batch_no_affine' on the output.
+      bias: bias in the layers that no batch norm follows (elsewhere the norm would cancel it).
+      batch_groups: batch norm statistics per contiguous group of the batch.
+      dtype: compute dtype; parameters and output are float32.
+
+    Returns:
+      Flax module (h [N, D], train) -> z [N, out_dim] float32.
+
+    Raises:
+      ValueError: on an unknown `last_norm`.
+    """
+    if last_norm not in LAST_NORMS:
+        raise ValueError(f"last_norm must be one of {LAST_NORMS}, got {last_norm!r}")
+    return MLP(tuple(hidden_dims), out_dim, norm, last_norm, bias, batch_groups, dtype)
+
+
+def predictor(hidden_dims, out_dim, *, norm=True, last_norm=None, bias=True, batch_groups=1, dtype="float32"):
+    """MLP head of the predicting branch, p = W_2 relu(BN(W_1 z)); options and errors as in `projector`.
+
+    Shapes of the published heads: BYOL `(4096,), 256`; SimSiam bottleneck `(512,), 2048`; MoCo v3
+    `(4096,), 256, last_norm='batch_no_affine', bias=False`.
+    """
+    return projector(
+        hidden_dims,
+        out_dim,
+        norm=norm,
+        last_norm=last_norm,
+        bias=bias,
+        batch_groups=batch_groups,
+        dtype=dtype,
+    )
+
+
+class Prototypes(nn.Module):
+    """Cosine scores against learned prototypes, scores_nk = z_n . c_k / (||z_n|| ||c_k||), in [-1, 1].
+
+    Parameter `kernel` [D, K]; its columns are normalised in the call, so their length does not matter.
+
+    Attributes:
+      num: K.
+    """
+
+    num: int
+
+    @nn.compact
+    def __call__(self, z):
+        """z [N, D] -> scores [N, K] float32."""
+        z = z.astype(jnp.float32)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (z.shape[-1], self.num), jnp.float32)
+        return _unit(z, -1) @ _unit(kernel, 0)
+
+
+class DINOHead(nn.Module):
+    """DINO head: MLP with GELU, L2-normalised bottleneck, weight-normalised last layer with g = 1.
+
+    logits_nk = b_n . w_k / (||b_n|| ||w_k||), b = MLP(h). Linear layers start as truncated normal(0.02).
+
+    Source: Caron et al., Emerging Properties in Self-Supervised Vision Transformers, 2021, arXiv:2104.14294,
+    https://arxiv.org/abs/2104.14294
+
+    Attributes:
+      hidden: width of the hidden layers.
+      bottleneck: width b.
+      out_dim: number of logits K.
+      layers: linear layers ahead of the last one.
+      norm: batch norm after each hidden layer.
+      dtype: compute dtype of the MLP; bottleneck and logits are float32.
+    """
+
+    hidden: int = 2048
+    bottleneck: int = 256
+    out_dim: int = 65536
+    layers: int = 3
+    norm: bool = False
+    dtype: Any = "float32"
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        """h [..., D] -> logits [..., K] float32."""
+        if self.layers < 1:
+            raise ValueError(f"DINOHead: layers must be at least 1, got {self.layers}")
+        init = nn.initializers.truncated_normal(0.02)
+        x = x.astype(self.dtype)
+        for i in range(self.layers - 1):
+            x = nn.Dense(self.hidden, use_bias=not self.norm, kernel_init=init, dtype=self.dtype, name=f"linear{i}")(x)
+            if self.norm:
+                x = batch_norm(dtype=self.dtype, name=f"norm{i}")(x, use_running_average=not train)
+            x = nn.gelu(x, approximate=False)
+        x = nn.Dense(self.bottleneck, kernel_init=init, dtype=self.dtype, name=f"linear{self.layers - 1}")(x)
+        kernel = self.param("last_layer", init, (self.bottleneck, self.out_dim), jnp.float32)
+        return _unit(x.astype(jnp.float32), -1) @ _unit(kernel, 0)

@@ -1,0 +1,89 @@
+"""Pre-norm transformer blocks shared by the ViT encoder and the masked-autoencoder decoder."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+LAYER_NORM_EPS = 1e-6
+
+linear_init = nn.initializers.truncated_normal(0.02)
+
+
+class DropPath(nn.Module):
+    """Drops the branch of whole examples, y = x b / (1 - rate), b ~ Bernoulli(1 - rate); E[y] = x."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x, train):
+        if not train or self.rate == 0:
+            return x
+        if not self.has_rng("dropout"):
+            raise ValueError(f"drop_path={self.rate} with train=True needs a random key: pass key=... to forward")
+        keep = 1 - self.rate
+        shape = (x.shape[0],) + (1,) * (x.ndim - 1)
+        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, shape)
+        return jnp.where(kept, x / keep, 0)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, softmax(q k^T / sqrt(D / heads)) v and a linear map, on [N, L, D]."""
+
+    num_heads: int
+    qkv_bias: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x):
+        n, length, dim = x.shape
+        qkv = nn.Dense(3 * dim, use_bias=self.qkv_bias, kernel_init=linear_init, dtype=self.dtype, name="qkv")(x)
+        q, k, v = jnp.moveaxis(qkv.reshape(n, length, 3, self.num_heads, dim // self.num_heads), 2, 0)
+        x = jax.nn.dot_product_attention(q, k, v).reshape(n, length, dim)
+        return nn.Dense(dim, kernel_init=linear_init, dtype=self.dtype, name="proj")(x)
+
+
+class TransformerBlock(nn.Module):
+    """x + drop(gamma_1 Attention(LN(x))), then x + drop(gamma_2 MLP(LN(x))), exact GELU, on [N, L, D].
+
+    Attributes:
+      num_heads: must divide D.
+      mlp_ratio: hidden width of the MLP over D.
+      qkv_bias: bias in the q, k, v projections.
+      layer_scale: None, or the initial value of the learned gamma [D].
+      drop_path: rate at which the branch of an example is dropped.
+    """
+
+    num_heads: int
+    mlp_ratio: float = 4.0
+    qkv_bias: bool = True
+    layer_scale: float | None = None
+    drop_path: float = 0.0
+    dtype: Any = "float32"
+
+    def _add(self, x, branch, train, index):
+        if self.layer_scale is not None:
+            init = nn.initializers.constant(self.layer_scale)
+            branch = branch * self.param(f"ls{index}", init, (x.shape[-1],), jnp.float32).astype(self.dtype)
+        return x + DropPath(self.drop_path, name=f"drop{index}")(branch, train)
+
+    @nn.compact
+    def __call__(self, x, train):
+        dim = x.shape[-1]
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm1")(x)
+        x = self._add(x, Attention(self.num_heads, self.qkv_bias, self.dtype, name="attn")(h), train, 1)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm2")(x)
+        h = nn.Dense(round(dim * self.mlp_ratio), kernel_init=linear_init, dtype=self.dtype, name="fc1")(h)
+        h = nn.gelu(h, approximate=False)
+        return self._add(x, nn.Dense(dim, kernel_init=linear_init, dtype=self.dtype, name="fc2")(h), train, 2)
+
+
+def check_transformer(name, embed_dim, depth, num_heads, drop_path=0.0):
+    """Raises ValueError on sizes that no transformer can have."""
+    if embed_dim % num_heads:
+        raise ValueError(f"{name}: num_heads={num_heads} must divide the width {embed_dim}")
+    if depth < 1:
+        raise ValueError(f"{name}: depth must be at least 1, got {depth}")
+    if not 0 <= drop_path < 1:
+        raise ValueError(f"{name}: drop_path must be in [0, 1), got {drop_path}")

@@ -1,0 +1,233 @@
+"""Vision transformers with the mathematics and shapes of the public ViT checkpoints.
+
+Sources: Dosovitskiy et al., An Image is Worth 16x16 Words, 2020, arXiv:2010.11929, https://arxiv.org/abs/2010.11929;
+Darcet et al., Vision Transformers Need Registers, 2023, arXiv:2309.16588, https://arxiv.org/abs/2309.16588
+"""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl.models.conv import check_images
+from jaxssl.models.positions import as_pair, patch_grid, resample, sincos_2d, take_tokens, to_patches
+from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer
+
+token_init = nn.initializers.truncated_normal(0.02)
+
+
+class PatchEmbed(nn.Module):
+    """Linear map of each patch: [N, H, W, C] -> [N, L, D]; parameters kernel [P, P, C, D] and bias [D]."""
+
+    patch_size: int
+    embed_dim: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x):
+        size, channels = self.patch_size, x.shape[-1]
+        # Xavier over the flattened patch, as the self-supervised ViTs start, not over the P * P taps apart.
+        init = nn.initializers.xavier_uniform()
+        flat = size * size * channels
+        shape = (size, size, channels, self.embed_dim)
+        kernel = self.param("kernel", lambda key: init(key, (flat, self.embed_dim), jnp.float32).reshape(shape))
+        bias = self.param("bias", nn.initializers.zeros, (self.embed_dim,), jnp.float32)
+        patches = to_patches(x.astype(self.dtype), size)
+        return patches @ kernel.reshape(flat, self.embed_dim).astype(self.dtype) + bias.astype(self.dtype)
+
+
+class ViT(nn.Module):
+    """Vision transformer; built by `vit` and its named sizes."""
+
+    patch_size: int
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    image_size: tuple
+    pool: str
+    class_token: bool
+    registers: int
+    layer_scale: float | None
+    drop_path: float
+    positions: str
+    no_embed_class: bool
+    qkv_bias: bool
+    mask_token: bool
+    dtype: Any
+    remat: bool
+
+    @property
+    def grid(self):
+        """(rows, columns) of patches at `image_size`."""
+        return patch_grid(self.image_size, self.patch_size)
+
+    @property
+    def num_prefix(self):
+        """Number of tokens ahead of the patch tokens."""
+        return int(self.class_token) + self.registers
+
+    def fixed_positions(self, grid):
+        """Sine-cosine positions, zero for the prefix tokens that have one: [prefix + L, D] or [L, D]."""
+        prefix = np.zeros((0 if self.no_embed_class else self.num_prefix, self.embed_dim), np.float32)
+        return np.concatenate([prefix, sincos_2d(self.embed_dim, grid)])
+
+    def _positions(self, grid):
+        """Positions of the prefix tokens [prefix, D] (or zeros) and of the patch tokens [L, D]."""
+        prefix = 0 if self.no_embed_class else self.num_prefix
+        if self.positions == "fixed":
+            table = jnp.asarray(self.fixed_positions(grid))
+            return table[:prefix], table[prefix:]
+        stored = self.grid
+        length = prefix + stored[0] * stored[1]
+        table = self.param("pos_embed", token_init, (length, self.embed_dim), jnp.float32)
+        return table[:prefix], resample(table[prefix:], stored, grid)
+
+    def _prefix(self, n):
+        parts = []
+        if self.class_token:
+            parts.append(self.param("cls_token", token_init, (1, self.embed_dim), jnp.float32))
+        if self.registers:
+            parts.append(self.param("reg_token", token_init, (self.registers, self.embed_dim), jnp.float32))
+        prefix = jnp.concatenate(parts) if parts else jnp.zeros((0, self.embed_dim))
+        return jnp.broadcast_to(prefix, (n, *prefix.shape))
+
+    @nn.compact
+    def tokens(self, x, train, visible_ids=None, masked=None):
+        """Encodes images to tokens after the final norm.
+
+        Args:
+          x: [N, H, W, C], H and W divisible by patch_size; positions are resampled to its grid.
+          train: apply drop path.
+          visible_ids: int [N, M], patches to encode (others are left out after adding positions), or None.
+          masked: bool [N, L], True = patch embedding replaced by the mask token (needs mask_token=True).
+
+        Returns:
+          dict of float32 arrays: cls [N, D] (if class_token), registers [N, R, D], patches [N, L or M, D].
+        """
+        check_images(x, "vit")
+        n = x.shape[0]
+        grid = patch_grid(x.shape[1:3], self.patch_size)
+        patches = PatchEmbed(self.patch_size, self.embed_dim, self.dtype, name="patch_embed")(x)
+        if self.mask_token:
+            token = self.param("mask_token", token_init, (1, self.embed_dim), jnp.float32)
+            if masked is not None:
+                patches = jnp.where(masked[:, :, None], token.astype(patches.dtype), patches)
+        elif masked is not None:
+            raise ValueError("vit: masked=... needs a network built with mask_token=True")
+        prefix_positions, patch_positions = self._positions(grid)
+        patches = patches + patch_positions.astype(self.dtype)
+        if visible_ids is not None:
+            patches = take_tokens(patches, visible_ids)
+        prefix = self._prefix(n)
+        prefix = prefix if self.no_embed_class else prefix + prefix_positions
+        h = jnp.concatenate([prefix.astype(self.dtype), patches], axis=1)
+        block = nn.remat(TransformerBlock, static_argnums=(2,)) if self.remat else TransformerBlock
+        for i in range(self.depth):
+            rate = self.drop_path * i / max(self.depth - 1, 1)
+            h = block(
+                self.num_heads,
+                self.mlp_ratio,
+                self.qkv_bias,
+                self.layer_scale,
+                rate,
+                self.dtype,
+                name=f"block{i}",
+            )(h, train)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
+        out = {"registers": h[:, int(self.class_token) : self.num_prefix], "patches": h[:, self.num_prefix :]}
+        return {"cls": h[:, 0], **out} if self.class_token else out
+
+    def __call__(self, x, train, visible_ids=None, masked=None):
+        """Images x [N, H, W, C] -> pooled features [N, D] float32; arguments as in `tokens`."""
+        tokens = self.tokens(x, train, visible_ids, masked)
+        return tokens["cls"] if self.pool == "cls" else tokens["patches"].mean(1)
+
+
+def vit(
+    *,
+    patch_size=16,
+    embed_dim=192,
+    depth=12,
+    num_heads=3,
+    mlp_ratio=4.0,
+    image_size=224,
+    pool="cls",
+    class_token=True,
+    registers=0,
+    layer_scale=None,
+    drop_path=0.0,
+    positions="learned",
+    no_embed_class=False,
+    qkv_bias=True,
+    mask_token=False,
+    dtype="float32",
+    remat=False,
+):
+    """Vision transformer of any size: pre-norm blocks, layer norm eps 1e-6, exact GELU.
+
+    Args:
+      patch_size: P; must divide the sides of every input.
+      embed_dim, depth, num_heads, mlp_ratio: D, number of blocks, heads, MLP hidden width over D.
+      image_size: int or (height, width) whose grid the learned positions store; other inputs resample them.
+      pool: 'cls', or 'mean' over the patch tokens; both after the final norm.
+      class_token: have a class token.
+      registers: number of register tokens, after the class token.
+      layer_scale: None, or the initial value of the learned scale of each branch.
+      drop_path: rate of the last block; it grows linearly from 0 at the first.
+      positions: 'learned' (resampled to other grids), or 'fixed' 2-D sine-cosine, zero for prefix tokens.
+      no_embed_class: positions for the patch tokens only.
+      qkv_bias: bias in the q, k, v projections.
+      mask_token: have a learned mask token, for calls with masked=...
+      dtype: compute dtype; parameters and features are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      Flax module (x [N, H, W, C], train, visible_ids=None, masked=None) -> [N, D]; method 'tokens' gives all.
+
+    Raises:
+      ValueError: on an unknown pool or positions, pool='cls' without a class token, sizes that do not divide.
+    """
+    check_transformer("vit", embed_dim, depth, num_heads, drop_path)
+    if pool not in ("cls", "mean") or (pool == "cls" and not class_token):
+        raise ValueError(f"vit: pool must be 'cls' (with class_token=True) or 'mean', got {pool!r}")
+    if positions not in ("learned", "fixed"):
+        raise ValueError(f"vit: positions must be 'learned' or 'fixed', got {positions!r}")
+    image_size = as_pair(image_size)
+    patch_grid(image_size, patch_size)
+    if positions == "fixed":
+        sincos_2d(embed_dim, (1, 1))
+    return ViT(
+        patch_size=patch_size,
+        embed_dim=embed_dim,
+        depth=depth,
+        num_heads=num_heads,
+        mlp_ratio=mlp_ratio,
+        image_size=image_size,
+        pool=pool,
+        class_token=class_token,
+        registers=registers,
+        layer_scale=layer_scale,
+        drop_path=drop_path,
+        positions=positions,
+        no_embed_class=no_embed_class,
+        qkv_bias=qkv_bias,
+        mask_token=mask_token,
+        dtype=dtype,
+        remat=remat,
+    )
+
+
+def _named(name, embed_dim, depth, num_heads):
+    factory = functools.partial(vit, embed_dim=embed_dim, depth=depth, num_heads=num_heads)
+    factory.__name__ = name
+    factory.__doc__ = f"{name}: {depth} blocks, D = {embed_dim}, {num_heads} heads; options and errors as in `vit`."
+    return factory
+
+
+vit_ti = _named("vit_ti", 192, 12, 3)
+vit_s = _named("vit_s", 384, 12, 6)
+vit_b = _named("vit_b", 768, 12, 12)
+vit_l = _named("vit_l", 1024, 24, 16)
