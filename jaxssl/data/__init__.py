@@ -1,0 +1,1 @@
+"""Data sources and the stream of batches; the only package that may import TensorFlow (inside functions)."""

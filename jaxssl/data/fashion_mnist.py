@@ -1,0 +1,137 @@
+"""Fashion-MNIST: the whole (70,000 images, from files), and a balanced part that comes with the package.
+
+Source: Xiao, Rasul & Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
+Algorithms", 2017, arXiv 1708.07747, https://arxiv.org/abs/1708.07747. Copyright Zalando SE, MIT licence.
+"""
+
+import gzip
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from jaxssl.data.source import Splits, from_arrays
+
+CLASS_NAMES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+FILES = {
+    "train_image": "train-images-idx3-ubyte",
+    "train_label": "train-labels-idx1-ubyte",
+    "test_image": "t10k-images-idx3-ubyte",
+    "test_label": "t10k-labels-idx1-ubyte",
+}
+VARIABLE = "FASHION_MNIST_DIR"
+DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
+PART_FILE = Path(__file__).parent / "files" / "fashion_mnist_12k.npz"
+
+
+def fashion_mnist(*, path: str | None = None) -> Splits:
+    """The official 60,000 training and 10,000 test images, uint8 [28, 28, 1], ten classes.
+
+    Read from the four idx files (gzipped or not) in `path`; without `path` in the folder that the environment
+    variable FASHION_MNIST_DIR names, else in /usr/share/datasets/fashion-mnist, else by TensorFlow Datasets.
+    Raises: FileNotFoundError listing the places; ValueError naming a file that is missing or damaged.
+    """
+    folder = _folder(path)
+    data = _from_tensorflow_datasets() if folder is None else read_folder(folder)
+    return _splits(data)
+
+
+def fashion_mnist_12k(*, limit: int | None = None) -> Splits:
+    """10,000 training and 2,000 test images, uint8 [28, 28, 1], 1,000 and 200 of each class; no download.
+
+    limit: use so many training images only, and a fifth as many test images, balanced (a multiple of 50).
+
+    Drawn with a fixed seed from the official training and test files (tools/make_fashion_mnist_12k.py).
+    `index` counts within this part; the file keeps the official row of each image as train_index, test_index.
+    """
+    with np.load(PART_FILE) as file:
+        data = {key: file[key] for key in FILES}
+    if limit is None:
+        return _splits(data)
+    if limit % 50 or not 50 <= limit <= 10_000:
+        raise ValueError(f"data.limit={limit}: must be a multiple of 50 in 50 .. 10000")
+    kept = {"train": _balanced(data["train_label"], limit), "test": _balanced(data["test_label"], limit // 5)}
+    return _splits({key: value[kept[key.split("_")[0]]] for key, value in data.items()})
+
+
+def read_folder(folder) -> dict[str, np.ndarray]:
+    """The four idx files of a folder: {train,test}_image uint8 [N, 28, 28], {train,test}_label uint8 [N]."""
+    return {key: _read_idx(_file(folder, name), 3 if key.endswith("image") else 1) for key, name in FILES.items()}
+
+
+def _balanced(labels, count):
+    """Rows of the first count / 10 examples of every class, in order."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == c)[: count // 10] for c in range(10)]))
+
+
+def _splits(data):
+    train, test = (
+        from_arrays(
+            {"image": data[f"{part}_image"], "label": data[f"{part}_label"]},
+            class_names=CLASS_NAMES,
+            where=f"Fashion-MNIST {part}",
+        )
+        for part in ("train", "test")
+    )
+    return Splits(train, test)
+
+
+def _folder(path):
+    """The folder to read, or None when no folder was named and the usual one does not exist."""
+    named = path or os.environ.get(VARIABLE)
+    if not named:
+        return DEBIAN_FOLDER if os.path.isdir(DEBIAN_FOLDER) else None
+    if not os.path.isdir(named):
+        said = "option `path`" if path else f"environment variable {VARIABLE}"
+        raise FileNotFoundError(f"{said} names {named}, which is not a folder; {_what_is_right()}")
+    return named
+
+
+def _what_is_right():
+    return f"a folder with the four files {', '.join(FILES.values())} (each may end in .gz) would be right"
+
+
+def _file(folder, name):
+    for file in (Path(folder) / name, Path(folder) / f"{name}.gz"):
+        if file.is_file():
+            return file
+    raise ValueError(f"{folder} has no file {name} or {name}.gz; {_what_is_right()}")
+
+
+def _read_idx(file, ndim):
+    """An idx file: 00 00 08 <ndim>, then ndim big-endian sizes, then the bytes."""
+    try:
+        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{file} is damaged or truncated: {error}") from error
+    if data[:4] != bytes([0, 0, 8, ndim]):
+        raise ValueError(
+            f"{file} begins with {data[:4].hex(' ') or 'nothing'}; "
+            f"an idx file of {ndim}-dimensional bytes begins with 00 00 08 0{ndim}"
+        )
+    header = 4 + 4 * ndim
+    shape = tuple(np.frombuffer(data[4:header].ljust(4 * ndim, b"\0"), ">u4").tolist())
+    if len(data) - header != int(np.prod(shape)):
+        raise ValueError(f"{file} is truncated or too long: {len(data) - header} bytes for an array {shape}")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _from_tensorflow_datasets():
+    try:
+        import tensorflow_datasets
+
+        builder = tensorflow_datasets.builder("fashion_mnist")
+        builder.download_and_prepare()
+        parts = {
+            part: tensorflow_datasets.as_numpy(builder.as_dataset(split=part, batch_size=-1))
+            for part in ("train", "test")
+        }
+    except Exception as error:  # not installed, no network, disk full: the user needs the list
+        raise FileNotFoundError(
+            f"Fashion-MNIST was not found. Looked for: option `path` (not given); environment variable "
+            f"{VARIABLE} (not set); {DEBIAN_FOLDER} (no such folder; apt install dataset-fashion-mnist); "
+            f"TensorFlow Datasets ({type(error).__name__}: {error}). {_what_is_right()}. "
+            "data.fashion_mnist.fashion_mnist_12k comes with the package and needs no files."
+        ) from error
+    return {f"{part}_{key}": value[key] for part, value in parts.items() for key in ("image", "label")}

@@ -1,0 +1,107 @@
+"""What a data set is to the rest of the library: a size and a way to fetch examples by their ids."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Examples 0 .. size-1 that can be fetched in any order.
+
+    fetch(ids [N]) -> {'image': uint8 [N, H, W, C], 'label': int32 [N] (-1 = none), 'index': int32 [N]}.
+        A source that finds an example unreadable puts the next readable one in its place, with the label and
+        the index of the example that is really there.
+    fetch(ids, substitute=False) -> the same and '_mask' bool [N]; an unreadable example keeps its place,
+        label and index, is black, and has _mask False.
+    arrays: the whole data set as arrays when it lies in memory, which allows the resident path; else None.
+    names: ids -> file names, for messages and reports; None when examples have no names.
+    """
+
+    size: int
+    fetch: Callable[..., dict[str, np.ndarray]]
+    arrays: dict[str, np.ndarray] | None = None
+    class_names: tuple[str, ...] | None = None
+    names: Callable[[np.ndarray], list[str]] | None = None
+    num_classes: int = 0
+
+    @property
+    def has_labels(self) -> bool:
+        return self.num_classes > 0
+
+
+class Splits(NamedTuple):
+    """The examples to train on, and those that only the evaluation sees (None when there are none)."""
+
+    train: Source
+    test: Source | None = None
+
+
+def from_arrays(arrays: Mapping, *, class_names=None, where: str = "arrays") -> Source:
+    """A source over arrays that lie in memory.
+
+    arrays: 'image' uint8 [N, H, W, C] or [N, H, W], or other arrays that all lead with N; 'label' int [N] is
+        optional (-1 = no label). 'index' is added by this function.
+    where: how error messages call these arrays, e.g. a file name.
+    Raises: ValueError or TypeError naming the array that does not fit.
+    """
+    arrays = {key: np.asarray(value) for key, value in arrays.items()}
+    size = _common_length(arrays, where)
+    if "image" in arrays:
+        arrays["image"] = _checked_image(arrays["image"], where)
+    label = arrays.get("label")
+    label = np.full(size, -1) if label is None else label
+    arrays["label"] = _checked_label(label, class_names, where)
+    arrays["index"] = np.arange(size, dtype=np.int32)
+
+    def fetch(ids, substitute=True):
+        ids = np.asarray(ids, np.int64)
+        batch = {key: value[ids] for key, value in arrays.items()}
+        return batch if substitute else batch | {"_mask": np.ones(len(ids), bool)}
+
+    highest = int(arrays["label"].max()) + 1
+    num_classes = len(class_names) if class_names and highest > 0 else highest
+    return Source(
+        size=size,
+        fetch=fetch,
+        arrays=arrays,
+        num_classes=num_classes,
+        class_names=tuple(class_names) if class_names else None,
+    )
+
+
+def _common_length(arrays, where):
+    if not arrays:
+        raise ValueError(f"{where}: no arrays were given; an `image` array uint8 [N, H, W, C] would be right")
+    for key, value in arrays.items():
+        if value.ndim == 0:
+            raise ValueError(f"{where}: `{key}` is a single number; every array must lead with N")
+    lengths = {key: len(value) for key, value in arrays.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"{where}: the arrays have different numbers of examples: {lengths}")
+    size = next(iter(lengths.values()))
+    if size == 0:
+        raise ValueError(f"{where}: the arrays hold no examples")
+    return size
+
+
+def _checked_image(image, where):
+    if image.dtype != np.uint8:
+        raise TypeError(f"{where}: `image` is {image.dtype}; it must be uint8 with values 0..255")
+    if image.ndim == 3:
+        image = image[..., None]
+    if image.ndim != 4:
+        raise ValueError(f"{where}: `image` has shape {image.shape}; it must be [N, H, W, C] or [N, H, W]")
+    return image
+
+
+def _checked_label(label, class_names, where):
+    if label.ndim != 1 or not np.issubdtype(label.dtype, np.integer):
+        raise TypeError(f"{where}: `label` is {label.dtype} {label.shape}; it must be whole numbers [N]")
+    if label.min() < -1:
+        raise ValueError(f"{where}: `label` holds {label.min()}; labels are 0, 1, ... and -1 for none")
+    if class_names and label.max() >= len(class_names):
+        raise ValueError(f"{where}: `label` holds {label.max()} but there are only {len(class_names)} class names")
+    return label.astype(np.int32)

@@ -1,0 +1,125 @@
+"""The index stream: permutations, exact positions, the same ids in NumPy and under jit, processes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxssl.data.index_stream import batch_ids, permutation, process_slice, stream_position
+
+
+def whole_epoch(seed, epoch, size):
+    epochs = np.full(size, epoch, np.uint32)
+    return permutation(seed, epochs, np.arange(size, dtype=np.uint32), size=size)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 10, 16, 17, 64, 65, 1000, 12345, 65536, 65537])
+def test_every_epoch_is_a_permutation(size):
+    for epoch in (0, 1, 7, 2**32 - 1):
+        np.testing.assert_array_equal(np.sort(whole_epoch(3, epoch, size)), np.arange(size))
+
+
+def test_the_largest_size_stays_inside_and_does_not_collide():
+    size = 2**31 - 1
+    positions = np.r_[0:5000, size - 5000 : size].astype(np.uint32)
+    ids = permutation(0, np.zeros(10000, np.uint32), positions, size=size)
+    assert ids.max() < size and len(np.unique(ids)) == 10000
+
+
+def test_epochs_and_seeds_differ():
+    seeds = (0, 1, 2, 2**31, 2**32, 2**32 + 1, 2**40)
+    epochs = [whole_epoch(seed, epoch, 1000) for seed in seeds for epoch in range(5)]
+    for i, a in enumerate(epochs):
+        for b in epochs[:i]:
+            assert (a == b).sum() < 12  # two random permutations agree in one place on average
+
+
+@pytest.mark.parametrize("size", [2, 5, 10, 40])
+def test_over_many_epochs_every_place_holds_every_example_equally_often(size):
+    count = 20000
+    epoch = np.repeat(np.arange(count, dtype=np.uint32), size)
+    position = np.tile(np.arange(size, dtype=np.uint32), count)
+    table = np.zeros((size, size))
+    np.add.at(table, (position, permutation(11, epoch, position, size=size)), 1)
+    chi2 = ((table - count / size) ** 2 / (count / size)).sum()
+    free = (size - 1) ** 2
+    assert abs(chi2 - free) < 5 * np.sqrt(2 * free)
+
+
+def test_neighbours_of_one_epoch_are_unrelated():
+    ids = whole_epoch(0, 0, 50000).astype(float)
+    for lag in (1, 2, 3, 256):
+        assert abs(np.corrcoef(ids[:-lag], ids[lag:])[0, 1]) < 0.02
+    assert abs(np.corrcoef(ids, np.arange(50000))[0, 1]) < 0.02
+    assert abs((ids % 2).mean() - 0.5) < 1e-9
+
+
+def test_all_orders_of_three_examples_occur_equally_often():
+    count = 12000
+    orders = permutation(
+        5, np.repeat(np.arange(count, dtype=np.uint32), 3), np.tile(np.arange(3, dtype=np.uint32), count), size=3
+    ).reshape(count, 3)
+    frequency = np.unique(orders @ [9, 3, 1], return_counts=True)[1]
+    assert len(frequency) == 6 and abs(frequency - 2000).max() < 5 * np.sqrt(2000)
+
+
+@pytest.mark.parametrize(
+    "batch_size, size", [(256, 10000), (7, 3), (2**20, 2**31 - 1), (2**20, 1), (1, 2**31 - 1), (4096, 1281167)]
+)
+def test_positions_equal_python_integers(batch_size, size):
+    steps = [0, 1, 2, 39, 65535, 65536, 2**24 + 1, 2**31 - 2, 2**31 - 1]
+    position = jax.vmap(lambda step: stream_position(step, batch_size=batch_size, size=size, xp=jnp))
+    epochs, offsets = jax.jit(position)(jnp.array(steps, jnp.int32))
+    for step, epoch, offset in zip(steps, epochs.tolist(), offsets.tolist()):
+        exact = divmod(step * batch_size, size)
+        assert (epoch, offset) == (exact[0] % 2**32, exact[1])
+        assert stream_position(step, batch_size=batch_size, size=size) == (epoch, offset)
+
+
+@pytest.mark.parametrize("batch_size, size", [(256, 10000), (7, 3), (33, 1), (16, 2**31 - 1)])
+def test_numpy_and_jit_give_the_same_ids(batch_size, size):
+    compiled = jax.jit(lambda step: batch_ids(42, step, batch_size=batch_size, size=size, xp=jnp))
+    for step in (0, 5, 39, 40, 123456, 2**31 - 1):
+        expected = batch_ids(42, step, batch_size=batch_size, size=size)
+        assert expected.dtype == np.int64 and expected.shape == (batch_size,)
+        actual = compiled(step)
+        assert actual.dtype == jnp.int32
+        np.testing.assert_array_equal(actual, expected)
+
+
+def test_batches_walk_through_whole_epochs():
+    size, batch_size = 30, 12  # batches straddle the epochs
+    ids = np.concatenate([batch_ids(1, step, batch_size=batch_size, size=size) for step in range(10)])
+    for epoch in range(4):
+        np.testing.assert_array_equal(ids[epoch * size : (epoch + 1) * size], whole_epoch(1, epoch, size))
+
+
+@pytest.mark.filterwarnings("error")
+def test_numpy_gives_no_overflow_warnings():
+    batch_ids(2**63, 2**31 - 1, batch_size=2**10, size=1)
+
+
+def test_processes_partition_the_batch():
+    ids = batch_ids(0, 3, batch_size=24, size=100)
+    for count in (1, 2, 3, 8, 24):
+        parts = [process_slice(ids, i, count) for i in range(count)]
+        assert {len(part) for part in parts} == {24 // count}
+        np.testing.assert_array_equal(np.concatenate(parts), ids)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: process_slice(np.arange(10), 0, 3), "batch_size 10 cannot be divided among 3 processes"),
+        (lambda: process_slice(np.arange(10), 2, 2), "process_index 2"),
+        (lambda: batch_ids(0, 0, batch_size=0, size=5), "batch_size 0"),
+        (lambda: batch_ids(0, 0, batch_size=2**20 + 1, size=5), "batch_size 1048577"),
+        (lambda: batch_ids(0, 0, batch_size=4, size=0), "size 0"),
+        (lambda: batch_ids(0, 0, batch_size=4, size=2**31), "size 2147483648"),
+        (lambda: batch_ids(0, -1, batch_size=4, size=5), "step -1"),
+        (lambda: batch_ids(-1, 0, batch_size=4, size=5), "seed -1"),
+    ],
+)
+def test_bad_options_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
