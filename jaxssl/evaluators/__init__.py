@@ -1,0 +1,1 @@
+"""Evaluators: a factory takes EvaluationData and options; its `run(predict, state)` gives {name: float}."""

@@ -1,0 +1,151 @@
+"""The features of a state, extracted once and shared by all evaluators."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+
+
+class LabelsNeeded(ValueError):
+    """The data lacks the labels that an evaluator needs; the caller may skip that evaluator and say why."""
+
+
+class Features(NamedTuple):
+    """Features on the host, rows in the order of the example ids; label -1 = no label; no test set: None."""
+
+    train_x: np.ndarray  # float32 [N, D]
+    train_y: np.ndarray  # int32 [N]
+    test_x: np.ndarray | None  # float32 [M, D]
+    test_y: np.ndarray | None  # int32 [M]
+    train_index: np.ndarray  # int64 [N], example ids, increasing
+
+
+def raw_features(params, memory, batch) -> dict[str, jax.Array]:
+    """A `predict` that returns its input: 'features' = batch['image'] [N, ...] as float32 [N, D]."""
+    del params, memory
+    image = batch["image"]
+    return {"features": jnp.reshape(image, (image.shape[0], -1)).astype(jnp.float32)}
+
+
+@dataclasses.dataclass
+class EvaluationData:
+    """Where evaluators get their features from.
+
+    `train_batches()` and `test_batches()` return finite iterators of batches: dicts with what `predict`
+    reads, 'label' int32 [N] (-1 = no label), 'index' [N] (example id) and optionally '_mask' bool [N] (False
+    = padding row, dropped). With several processes all of them must yield the same number of batches of the
+    same shape.
+    """
+
+    train_batches: Callable[[], Iterator[dict[str, Any]]]
+    test_batches: Callable[[], Iterator[dict[str, Any]]] | None = None
+    num_classes: int | None = None
+    class_names: tuple[str, ...] | None = None
+    _key: tuple | None = dataclasses.field(default=None, init=False, repr=False)
+    _features: Features | None = dataclasses.field(default=None, init=False, repr=False)
+
+    def features(self, predict, state) -> Features:
+        """Features of all examples under `predict(state.params, state.memory, batch)['features']` [N, D].
+
+        Only the last answer is remembered, for the same predict, params, memory (by identity) and step.
+
+        Raises:
+          ValueError: features that are not [N, D] or not finite, an example served twice, or no example.
+        """
+        # The objects themselves, because the id of a freed object may be given to a new one.
+        key = (predict, state.params, state.memory, int(state.step))
+        if self._key is None or not _same(self._key, key):
+            # Both copies need not be alive at once.
+            self._key = self._features = None
+            train_x, train_y, train_index = _extract(predict, state, self.train_batches(), "train")
+            test_x, test_y = None, None
+            if self.test_batches is not None:
+                test_x, test_y, _ = _extract(predict, state, self.test_batches(), "test")
+            self._features = Features(train_x, train_y, test_x, test_y, train_index)
+            self._key = key
+        return self._features
+
+    def need_labels(self, evaluator: str) -> None:
+        """Raises LabelsNeeded, naming `evaluator`, unless there are two classes or more and a test set."""
+        if self.num_classes is None or self.num_classes < 2:
+            raise LabelsNeeded(f"{evaluator} needs labels of at least 2 classes; the data has {self.num_classes}")
+        if self.test_batches is None:
+            raise LabelsNeeded(f"{evaluator} needs a labelled test set; the data has none")
+
+    def labelled_features(self, predict, state, evaluator: str) -> Features:
+        """`features` without the rows that have no label.
+
+        Raises:
+          ValueError: no labelled row, or a label of num_classes or more.
+        """
+        features = self.features(predict, state)
+        kept = {}
+        for split, y in (("train", features.train_y), ("test", features.test_y)):
+            rows = np.flatnonzero(y >= 0)
+            if not rows.size:
+                raise ValueError(f"{evaluator}: no example of the {split} set has a label (all {y.size} are -1)")
+            if y.max() >= self.num_classes:
+                raise ValueError(f"{evaluator}: {split} label {y.max()} but num_classes={self.num_classes}")
+            kept[split] = rows
+        if kept["train"].size == features.train_y.size and kept["test"].size == features.test_y.size:
+            return features
+        train, test = kept["train"], kept["test"]
+        return Features(
+            features.train_x[train],
+            features.train_y[train],
+            features.test_x[test],
+            features.test_y[test],
+            features.train_index[train],
+        )
+
+
+def _same(old: tuple, new: tuple) -> bool:
+    return all(a is b for a, b in zip(old[:-1], new[:-1], strict=True)) and old[-1] == new[-1]
+
+
+def _extract(predict, state, batches, split: str):
+    """Runs `predict` over the batches: (features [N, D], labels [N], example ids [N]), sorted by id."""
+    parts, seen = [], 0
+    for batch in batches:
+        x = predict(state.params, state.memory, batch)["features"]
+        if x.ndim != 2:
+            raise ValueError(f"predict gave 'features' of shape {x.shape} on the {split} set; expected [N, D]")
+        x = _on_host(x)
+        rows = len(x)
+        mask = _column(batch, "_mask", np.ones(rows, bool)).astype(bool)
+        label = _column(batch, "label", np.full(rows, -1, np.int32))
+        index = _column(batch, "index", seen + np.arange(rows))
+        seen += rows
+        parts.append((x[mask].astype(np.float32), label[mask].astype(np.int32), index[mask].astype(np.int64)))
+    if not sum(len(x) for x, _, _ in parts):
+        raise ValueError(f"the {split} set of the evaluation data is empty")
+    x, y, index = (np.concatenate(column) for column in zip(*parts, strict=True))
+    bad = int((~np.isfinite(x).all(axis=1)).sum())
+    if bad:
+        raise ValueError(f"{bad} of {len(x)} rows of the {split} features are not finite")
+    # The order of the ids, so that nothing downstream depends on the pipeline or on the number of processes.
+    order = np.argsort(index, kind="stable")
+    x, y, index = x[order], y[order], index[order]
+    repeated = int((index[1:] == index[:-1]).sum())
+    if repeated:
+        raise ValueError(f"the {split} batches serve {repeated} examples more than once; mask padding by _mask")
+    return x, y, index
+
+
+def _column(batch, name, default):
+    if name not in batch:
+        return default
+    column = _on_host(batch[name])
+    if column.shape != default.shape:
+        raise ValueError(f"batch['{name}'] has shape {column.shape}; expected {default.shape}, one per row")
+    return column
+
+
+def _on_host(x) -> np.ndarray:
+    if jax.process_count() == 1:
+        return np.asarray(x)
+    return np.asarray(multihost_utils.process_allgather(x, tiled=True))
