@@ -1,0 +1,268 @@
+"""The command line: train, evaluate, embed, export, import, methods."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+log = logging.getLogger("jaxssl")
+
+OVERRIDE = "--config."
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status: 0 well, 1 the run itself failed, 2 the input was wrong."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        argv, overrides = split_overrides(argv)
+        args = parser().parse_args(argv)
+        if overrides and args.command not in ("train", "evaluate"):
+            raise ValueError(f"{OVERRIDE}...: only train and evaluate take overrides.")
+        return args.run(args, overrides) or 0
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        if "--traceback" in argv:
+            raise
+        print(f"jaxssl: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        from jaxssl.monitor import Collapse, NonFinite
+
+        if not isinstance(error, NonFinite | Collapse):
+            raise
+        log.error("%s", error)
+        print(f"jaxssl: {error}", file=sys.stderr)
+        return 1
+
+
+def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Takes `--config.section.option=value` (or `... value`) out of the arguments."""
+    rest, overrides, words = [], {}, iter(argv)
+    for word in words:
+        if not word.startswith(OVERRIDE):
+            rest.append(word)
+            continue
+        name, equals, value = word.removeprefix(OVERRIDE).partition("=")
+        value = value if equals else next(words, None)
+        if value is None:
+            raise ValueError(f"{word}: give a value, as in {word}=...")
+        overrides[name] = value
+    return rest, overrides
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of all commands."""
+    top = argparse.ArgumentParser(prog="jaxssl", description="Self-supervised learning in JAX.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name, run, text):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument("--traceback", action="store_true", help="show the Python traceback of an error")
+        return sub
+
+    sub = command("train", _train, "Train an encoder; a folder that holds checkpoints is resumed.")
+    sub.add_argument("config", help="FILE.py[:ARG], e.g. configs/simclr_fashion_mnist_12k.py:quick")
+    sub.add_argument("--workdir", required=True, help="run folder")
+    sub.add_argument("--data", help="path of the data, for sources that take one")
+    sub.add_argument("--coordinator", metavar="HOST:PORT", help="several processes: address of process 0")
+    sub.add_argument("--num-processes", type=int, help="several processes: how many")
+    sub.add_argument("--process-id", type=int, help="several processes: which one this is, from 0")
+    sub.add_argument("--mesh", metavar="DATAxMODEL", help="devices along both axes of the mesh, e.g. 8x1")
+
+    sub = command("evaluate", _evaluate, "Evaluate a run and its floors: raw input and the untrained encoder.")
+    sub.add_argument("workdir", help="run folder")
+    sub.add_argument("--evaluators", help="comma-separated names; default: all of the config")
+    sub.add_argument("--step", type=int, help="checkpoint to evaluate; default: the newest")
+    sub.add_argument("--data", help="evaluate on other data of the same kind")
+    sub.add_argument("--no-baselines", action="store_true", help="only the trained encoder")
+
+    sub = command("embed", _embed, "Write the features of images, with their file names, to .npz or .parquet.")
+    sub.add_argument("workdir", help="run folder")
+    sub.add_argument(
+        "--data", help="a folder of images, or the path that the run's data source takes; default: the run's data"
+    )
+    sub.add_argument("--out", required=True, help="FILE.npz or FILE.parquet")
+    sub.add_argument("--step", type=int, help="checkpoint; default: the newest")
+
+    sub = command("export", _export, "Write the encoder's weights as safetensors with timm's names.")
+    sub.add_argument("workdir", help="run folder")
+    sub.add_argument("--out", required=True, help="FILE.safetensors")
+    sub.add_argument("--step", type=int, help="checkpoint; default: the newest")
+
+    sub = command("import", _import, "Start a run folder from a safetensors file with timm's names.")
+    sub.add_argument("config", help="FILE.py[:ARG]")
+    sub.add_argument("--weights", required=True, help="FILE.safetensors")
+    sub.add_argument("--workdir", required=True, help="run folder to make; `train` goes on from it")
+    sub.add_argument("--data", help="path of the data, for sources that take one")
+
+    command("methods", _methods, "Every method with its paper, config and measured number.")
+    return top
+
+
+def _train(args, overrides):
+    from jaxssl.config import load_config
+    from jaxssl.runlog import setup_logging
+
+    if args.mesh:
+        data, _, model = args.mesh.partition("x")
+        overrides = {**overrides, "mesh.data": data, "mesh.model": model or "1"}
+    config = load_config(args.config, overrides, data=args.data)
+    workdir = Path(args.workdir)
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"--workdir {workdir} is a file; give a folder.")
+    join(args.coordinator, args.num_processes, args.process_id)
+    import jax
+
+    from jaxssl.train import train  # after the config: what is wrong there is said before anything heavy is loaded
+
+    first = jax.process_index() == 0
+    workdir.mkdir(parents=True, exist_ok=True)
+    setup_logging(workdir if first else None)
+    train(config, workdir)
+
+
+def join(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    """Joins the processes of one run; before anything else touches the devices."""
+    given = [v is not None for v in (coordinator, num_processes, process_id)]
+    if any(given) and not all(given):
+        raise ValueError("--coordinator, --num-processes and --process-id go together; give all three or none.")
+    if all(given):
+        if not 0 <= process_id < num_processes:
+            raise ValueError(f"--process-id {process_id}: must lie in 0 .. {num_processes - 1}.")
+        import jax
+
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+
+
+def open_run(workdir: str, overrides=None, *, data=None, step=None):
+    """(experiment, state) of a run folder."""
+    from jaxssl.checkpoint import Checkpoints
+    from jaxssl.config import load_config
+    from jaxssl.experiment import setup
+
+    folder = Path(workdir)
+    if not (folder / "config.json").is_file():
+        raise ValueError(
+            f"{folder} is no run folder: it has no config.json; `jaxssl train --workdir {folder}` makes one."
+        )
+    config = load_config(str(folder / "config.json"), {"mesh.data": "-1", **(overrides or {})}, data=data)
+    experiment = setup(config)
+    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
+    state = checkpoints.restore(experiment.like(), step)
+    checkpoints.close()
+    if state is None:
+        raise ValueError(f"{folder}/checkpoints is empty: nothing has been trained yet.")
+    return experiment, state
+
+
+def _evaluate(args, overrides):
+    from jaxssl.runlog import setup_logging
+
+    setup_logging()
+    experiment, state = open_run(args.workdir, overrides, data=args.data, step=args.step)
+    from jaxssl.evaluate import Evaluation
+
+    names = args.evaluators.split(",") if args.evaluators else None
+    Evaluation(experiment, names).final(state, Path(args.workdir), baselines=not args.no_baselines)
+
+
+def _embed(args, overrides):
+    import numpy as np
+
+    out = Path(args.out)
+    if out.suffix not in (".npz", ".parquet"):
+        raise ValueError(f"--out {out}: the name must end in .npz or .parquet.")
+    if not out.parent.is_dir():
+        raise ValueError(f"--out {out}: the folder {out.parent} does not exist.")
+    experiment, state = open_run(args.workdir, step=args.step)
+    from jaxssl.evaluate import embed
+
+    parts = list(_sources(args.data, experiment))
+    columns = [embed(experiment, state, source) for _, source in parts]
+    features = np.concatenate([c[0] for c in columns])
+    labels = np.concatenate([c[2] for c in columns])
+    names = [n for (split, _), c in zip(parts, columns) for n in (c[1] or [f"{split}/{i}" for i in c[3]])]
+    if out.suffix == ".npz":
+        np.savez_compressed(out, features=features, label=labels, name=np.asarray(names))
+    else:
+        import pyarrow
+        import pyarrow.parquet
+
+        rows = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(features.reshape(-1)), features.shape[1])
+        pyarrow.parquet.write_table(pyarrow.table({"name": names, "label": labels, "features": rows}), out)
+    print(f"{out}: {features.shape[0]} rows of {features.shape[1]} features")
+
+
+def _sources(data: str | None, experiment):
+    """(split, source) pairs to embed: those of the run, or all images below a folder."""
+    from jaxssl.build import build, options_of, resolve
+    from jaxssl.config import options
+
+    if data is None:
+        yield from ((n, s) for n, s in experiment.splits._asdict().items() if s is not None)
+        return
+    section = {k: v for k, v in options(experiment.config.data).items() if k != "mode"}
+    if "path" not in options_of(resolve(section["name"])):
+        size, channels = experiment.splits.train.fetch([0])["image"].shape[-2:]
+        section = dict(name="data.image_folder", image_size=int(size), channels=int(channels))
+    splits = build({**section, "path": data})
+    yield from ((n, s) for n, s in splits._asdict().items() if s is not None)
+
+
+def _export(args, overrides):
+    from jaxssl.build import build
+    from jaxssl.config import options
+
+    if Path(args.out).suffix != ".safetensors":
+        raise ValueError(f"--out {args.out}: the name must end in .safetensors.")
+    experiment, state = open_run(args.workdir, step=args.step)
+    from jaxssl.models.weights import export_timm
+
+    encoder = build(options(experiment.config.encoder))
+    stats = state.memory.get("stats", {}).get("encoder", {})
+    export_timm(args.out, encoder, state.params["encoder"], stats)
+    print(f"{args.out}: encoder {experiment.config.encoder.name} at step {int(state.step)}")
+
+
+def _import(args, overrides):
+    from jaxssl.build import build
+    from jaxssl.checkpoint import Checkpoints
+    from jaxssl.config import load_config, options
+
+    if not Path(args.weights).is_file():
+        raise ValueError(f"--weights {args.weights} does not exist.")
+    config = load_config(args.config, overrides, data=args.data)
+    workdir = Path(args.workdir)
+    if (workdir / "checkpoints").exists():
+        raise ValueError(f"--workdir {workdir} holds checkpoints already; give a new folder.")
+    from jaxssl.experiment import setup, with_encoder
+    from jaxssl.models.weights import import_timm
+    from jaxssl.train import write_config
+
+    experiment = setup(config)
+    state = experiment.initial()
+    stats = state.memory.get("stats", {}).get("encoder", {})
+    weights = import_timm(args.weights, build(options(config.encoder)), state.params["encoder"], stats)
+    state = with_encoder(experiment, state, *weights)
+    write_config(config, workdir)
+    checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint.keep)
+    checkpoints.save(state, 0)
+    checkpoints.close()
+    print(f"{workdir}: step 0 with the encoder of {args.weights}; heads are new. `jaxssl train` goes on from here.")
+
+
+def _methods(args, overrides):
+    import rich.console
+    import rich.table
+
+    from jaxssl.results import table_rows
+
+    table = rich.table.Table("method", "paper", "config", "10 labels a class", "k-NN")
+    for row in table_rows():
+        table.add_row(*row)
+    console = rich.console.Console()
+    (console if console.is_terminal else rich.console.Console(width=160)).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""Config files: `get_config(arg)` returns one ConfigDict with the same sections for every method.
+
+seed, total_steps, batch_size, max_minutes
+data       dict(name='data....', mode='resident' | 'stream', options of the source)
+augment    dict(name='augment....', options)         what a view is, inside the jitted step
+preprocess dict(name='augment.image.plain', ...)     what evaluation and export see instead
+encoder    dict(name='models....', dtype, remat, options)
+method     dict(name='methods....', options)
+optim      options of `jaxssl.optim.make_optimizer`
+mesh       dict(data=-1, model=1, rules=((pattern, 'replicate' | 'fsdp' | spec), ...))
+log, checkpoint, evaluate                            how often, and what
+"""
+
+import ast
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from jaxssl.build import nearest, options_of, resolve
+
+# Sections that `build` calls: there, every option that the factory takes may be set, written in the file or not.
+FACTORIES = ("data", "augment", "preprocess", "encoder", "method")
+EVALUATORS = dict(
+    knn=dict(name="evaluators.knn", k=20, temperature=0.07),
+    linear=dict(name="evaluators.linear"),
+    few_labels=dict(name="evaluators.few_labels", per_class=(1, 10), draws=5),
+    rankme=dict(name="evaluators.rankme"),
+)
+
+
+def base() -> ConfigDict:
+    """All sections with the defaults that no method has a reason to change; a config file starts from this."""
+    return ConfigDict(
+        dict(
+            seed=0,
+            total_steps=1000,
+            batch_size=256,
+            max_minutes=0.0,  # 0: no limit; else save and stop after so many minutes
+            data=dict(name="data.fashion_mnist.fashion_mnist_12k", mode="resident"),
+            augment=dict(name=""),
+            preprocess=dict(name="augment.image.plain"),
+            encoder=dict(name=""),
+            method=dict(name=""),
+            optim=dict(
+                name="adamw",
+                learning_rate=1e-3,
+                scale_batch=0,  # 0: the rate is used as written; b: it is multiplied by batch_size / b
+                warmup_steps=0,
+                schedule="cosine",
+                final_fraction=0.0,
+                weight_decay=0.0,
+                weight_decay_end=None,
+                exclude=r"/(bias|scale|ls1|ls2|cls_token|reg_token|pos_embed|mask_token)$",
+                frozen="",
+                multipliers=(),
+                clip_norm=0.0,
+                momentum=None,
+                nesterov=None,
+                b1=None,
+                b2=None,
+                eps=None,
+                trust_coefficient=None,
+            ),
+            mesh=dict(data=-1, model=1, rules=((".*", "replicate"),), fsdp_min_size=2**14),
+            log=dict(every=20, tensorboard=True, monitor=True, stop_on_collapse=False),
+            checkpoint=dict(every=500, keep=2),
+            evaluate=dict(every=0, batch_size=500, final=True, evaluators=EVALUATORS, during=("knn", "rankme")),
+        )
+    )
+
+
+def quick(config: ConfigDict, *, size: int = 16) -> ConfigDict:
+    """Shrinks the sections that all configs share to seconds; the config file shrinks its encoder and method."""
+    config.total_steps, config.batch_size = 30, 32
+    config.optim.warmup_steps = min(config.optim.warmup_steps, 3)
+    config.data = ConfigDict(dict(name="data.fashion_mnist.fashion_mnist_12k", mode="resident", limit=400))
+    config.preprocess = ConfigDict(dict(name="augment.image.plain", size=size, mean=(0.286,), std=(0.353,)))
+    config.log.every, config.checkpoint.every, config.evaluate.every = 5, 10, 0
+    config.evaluate.batch_size = 100
+    return config
+
+
+def fashion_mnist_12k() -> ConfigDict:
+    """What the configs for the bundled set share: data, views, backbone, steps. Equal, so that their numbers compare."""
+    config = base()
+    config.total_steps, config.batch_size = 1000, 256
+    config.augment = dict(
+        name="augment.image.moco_v2",
+        size=28,
+        mean=(0.286,),
+        std=(0.353,),
+        crop_scale=(0.2, 1.0),
+        blur_probability=0.0,  # 28 pixels have no detail to spare
+    )
+    config.preprocess = dict(name="augment.image.plain", mean=(0.286,), std=(0.353,))
+    config.encoder = dict(
+        name="models.convnet", widths=(32, 64, 128, 256), strides=(2, 2, 2, 1), dtype="float32", remat=False
+    )
+    config.optim.update(name="adamw", learning_rate=2e-3, warmup_steps=100, weight_decay=1e-4)
+    config.checkpoint.every = 250
+    return config
+
+
+def quick_convnet(config: ConfigDict) -> ConfigDict:
+    """`quick` with a ConvNet that compiles in a moment."""
+    quick(config).augment.size = 16
+    config.encoder = dict(name="models.convnet", widths=(8, 16), strides=(2, 2), dtype="float32", remat=False)
+    return config
+
+
+def imagenet() -> ConfigDict:
+    """What the published recipes share: ImageNet-1k through TFDS at 224 pixels, a ResNet-50, streaming."""
+    config = base()
+    config.batch_size = 4096
+    config.data = dict(name="data.tfds", mode="stream", dataset="imagenet2012", test_split="validation", image_size=256)
+    statistics = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    config.augment = dict(name="augment.image.simclr", size=224, **statistics)
+    config.preprocess = dict(name="augment.image.plain", size=224, crop_fraction=0.875, **statistics)
+    config.encoder = dict(name="models.resnet.resnet50", dtype="bfloat16", remat=False)
+    config.log.every, config.checkpoint.every = 100, 2500
+    return config
+
+
+def quick_imagenet(config: ConfigDict) -> ConfigDict:
+    """`quick` for the published recipes: the same parts, tiny, on the bundled grey images."""
+    quick(config)
+    config.augment.update(mean=(0.286,), std=(0.353,))
+    for name in ("size", "global_size"):
+        if name in config.augment:
+            config.augment[name] = 16
+    if "local_size" in config.augment:
+        config.augment.update(local_size=8, num_local=2)
+    if config.encoder.name.startswith("models.resnet"):
+        config.encoder = dict(name="models.resnet.resnet", layers=(1, 1), channels=(8, 16), stem="3x3", dtype="float32")
+    else:
+        own = {k: v for k, v in config.encoder.items() if k not in ("name", "patch_size", "image_size", "dtype")}
+        config.encoder = dict(
+            name="models.vit.vit",
+            patch_size=4,
+            image_size=16,
+            embed_dim=16,
+            depth=2,
+            num_heads=2,
+            dtype="float32",
+            **own,
+        )
+    return config
+
+
+def load_config(path: str, overrides: Mapping[str, str] | None = None, *, data: str | None = None) -> ConfigDict:
+    """The config of `FILE.py[:ARG]` (or of a run's config.json) with `section.option=value` overrides applied.
+
+    data: shorthand for the override `data.path`.
+    Raises ValueError naming the file, or the unknown option with the nearest known one.
+    """
+    file, _, arg = path.partition(":")
+    if not Path(file).is_file():
+        near = sorted(p.name for p in Path(file).parent.glob("*.py")) if Path(file).parent.is_dir() else []
+        raise ValueError(f"config '{file}' does not exist.{nearest(Path(file).name, near)}")
+    if file.endswith(".json"):
+        config = _tuples(ConfigDict(json.loads(Path(file).read_text())))
+    else:
+        spec = importlib.util.spec_from_file_location("jaxssl_config_" + Path(file).stem, file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise ValueError(f"config '{file}' defines no function get_config(arg).")
+        config = module.get_config(arg or None)
+    missing = set(base()) - set(config)
+    if missing:
+        raise ValueError(f"config '{file}' lacks the sections {sorted(missing)}; start from jaxssl.config.base().")
+    for name, text in {**(overrides or {}), **({"data.path": data} if data is not None else {})}.items():
+        override(config, name, text)
+    validate(config)
+    return config.lock()
+
+
+def override(config: ConfigDict, name: str, text: str) -> None:
+    """Sets `section.option` to the Python literal in `text` (or to the text itself where it is none)."""
+    *sections, option = name.split(".")
+    node, seen = config, "config"
+    for section in sections:
+        if not isinstance(node, Mapping | ConfigDict) or section not in node:
+            raise ValueError(f"--config.{name}: {seen} has no section '{section}'.{nearest(section, _keys(node))}")
+        node, seen = node[section], f"{seen}.{section}"
+    if not isinstance(node, ConfigDict):
+        raise ValueError(f"--config.{name}: {seen} is not a section.")
+    known = _known(node, top=sections[0] if sections else "")
+    if option not in known:
+        raise ValueError(f"--config.{name}: {seen} has no option '{option}'.{nearest(option, known)}")
+    value = _literal(text) if isinstance(text, str) else text
+    old = node.get(option)
+    if isinstance(old, ConfigDict):
+        raise ValueError(f"--config.{name}: '{option}' is a section; set one of {sorted(old)} in it.")
+    if isinstance(old, str) and not isinstance(value, str):
+        value = text
+    elif isinstance(old, bool) != isinstance(value, bool) and isinstance(old, bool | int | float):
+        raise ValueError(f"--config.{name}={text}: expected a {type(old).__name__}, as {old!r} is.")
+    elif isinstance(old, int | float) and not isinstance(old, bool):
+        integral = isinstance(value, float) and value.is_integer()
+        if not isinstance(value, int | float) or (isinstance(old, int) and isinstance(value, float) and not integral):
+            raise ValueError(f"--config.{name}={text}: expected a {type(old).__name__}, as {old!r} is.")
+        value = type(old)(value)
+    with config.unlocked(), config.ignore_type():
+        node[option] = tuple(value) if isinstance(value, list) else value
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks what can be checked without data or devices. Raises ValueError naming the option."""
+    for name in ("total_steps", "batch_size"):
+        if config[name] < 1:
+            raise ValueError(f"{name}={config[name]}: must be at least 1.")
+    for section in ("log", "checkpoint"):
+        if config[section].every < 1:
+            raise ValueError(f"{section}.every={config[section].every}: must be at least 1.")
+    if config.evaluate.every < 0:
+        raise ValueError(f"evaluate.every={config.evaluate.every}: must be 0 (never during training) or more.")
+    for section in FACTORIES:
+        known = options_of(resolve(config[section].name)) | {"name", "mode"} - (
+            {"mode"} if section != "data" else set()
+        )
+        for option in config[section]:
+            if option not in known:
+                raise ValueError(
+                    f"{section}.{option}: {config[section].name} has no such option.{nearest(option, known)}"
+                )
+    if config.data.get("mode", "resident") not in ("resident", "stream"):
+        raise ValueError(f"data.mode='{config.data.mode}': must be 'resident' or 'stream'.")
+    unknown = set(config.evaluate.during) - set(config.evaluate.evaluators)
+    if unknown:
+        raise ValueError(
+            f"evaluate.during names {sorted(unknown)}, not in evaluate.evaluators {sorted(config.evaluate.evaluators)}."
+        )
+
+
+def _keys(node) -> list[str]:
+    return list(node) if isinstance(node, Mapping | ConfigDict) else []
+
+
+def _known(node: ConfigDict, top: str) -> set[str]:
+    """What may be set in a section: what is written there and, where a factory is named, what it takes."""
+    known = set(node)
+    if (top in FACTORIES or top == "evaluate") and node.get("name"):
+        known |= options_of(resolve(node.name))
+    return known | ({"mode"} if top == "data" else set())
+
+
+def _literal(text: str):
+    if text.lower() in ("true", "false", "none"):
+        return {"true": True, "false": False, "none": None}[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _tuples(node):
+    """JSON has lists only; configs use tuples, since factories take hashable options."""
+    if isinstance(node, ConfigDict):
+        return ConfigDict({k: _tuples(v) for k, v in node.items()})
+    return tuple(_tuples(v) for v in node) if isinstance(node, list | tuple) else node
+
+
+def options(section: ConfigDict) -> dict:
+    """A section as a plain dict, for `build`."""
+    return section.to_dict()

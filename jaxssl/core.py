@@ -1,0 +1,105 @@
+"""The one abstraction of the library: a method is four pure functions, a run is one pytree.
+
+    key      = fold_in(root, step)
+    batch    = augment(key_augment, batch)
+    loss, gradients, memory, metrics = value_and_grad(method.loss)(params, memory, batch, key_loss, step)
+    params, opt_state                = tx.update(gradients, opt_state, params)
+    memory   = method.after(params, memory, step)
+
+Everything that a run remembers is in :class:`State`; randomness is not state, it is a function of
+the seed and the step, so that any step can be repeated exactly.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Batch = dict[str, jax.Array]
+Augment = Callable[[jax.Array, Batch], Batch]
+
+# Metrics that are arrays, not numbers: handed to the collapse monitor, which digests them at log steps only.
+WATCHED = ("features", "projections", "assignments")
+
+
+class State(NamedTuple):
+    """All that a run remembers between two steps; the checkpoint is this, less `memory['frozen']`.
+
+    step:      int32 [], the number of finished updates.
+    params:    all that the optimiser changes.
+    opt_state: the optimiser's own memory.
+    memory:    all that is remembered without a gradient: batch statistics, teacher, queue, centre, ...;
+               its structure, shapes and dtypes never change.
+    """
+
+    step: jax.Array
+    params: Any
+    opt_state: Any
+    memory: Any
+
+
+def _unchanged(params, memory, step):
+    del params, step
+    return memory
+
+
+class Method(NamedTuple):
+    """A self-supervised method: four pure functions, in the manner of an optax transformation.
+
+    init(key, batch) -> (params, memory)
+        Initial parameters and memory, from the shapes of one augmented batch.
+    loss(params, memory, batch, key, step) -> (scalar, (memory, metrics))
+        Objective of one augmented batch. `step` is the number of updates finished before this one.
+        `metrics` maps names to scalars; the names in `WATCHED` may map to arrays for the collapse monitor:
+        `features` [V, N, D], `projections` [V, N, D], `assignments` [M, K].
+    predict(params, memory, batch) -> {'features': [N, D], ...}
+        What evaluators may ask for, in inference mode; `batch` is one of the evaluation pipeline.
+    after(params, memory, step) -> memory
+        What follows the optimiser's step (EMA teachers, say); by default nothing. `step` as in `loss`.
+    """
+
+    init: Callable[[jax.Array, Batch], tuple[Any, Any]]
+    loss: Callable[..., tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]]
+    predict: Callable[[Any, Any, Batch], dict[str, jax.Array]]
+    after: Callable[[Any, Any, jax.Array], Any] = _unchanged
+
+
+def step_keys(root: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Keys of one step, split by purpose: (augmentation, loss); a pure function of root key and step."""
+    key_aug, key_loss = jax.random.split(jax.random.fold_in(root, step))
+    return key_aug, key_loss
+
+
+def init_state(
+    method: Method, augment: Augment, tx: optax.GradientTransformation, root: jax.Array, batch: Batch
+) -> State:
+    """First state of a run; a pure function, meant to be called under jit with the wanted output sharding."""
+    key_aug, _ = step_keys(root, jnp.zeros((), jnp.int32))
+    # Initialisation draws from its own branch, so that step 0 does not share its randomness.
+    params, memory = method.init(jax.random.fold_in(root, jnp.uint32(0xFFFFFFFF)), augment(key_aug, batch))
+    return State(jnp.zeros((), jnp.int32), params, tx.init(params), memory)
+
+
+def make_update(
+    method: Method, augment: Augment, tx: optax.GradientTransformation, root: jax.Array
+) -> Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]:
+    """The update that every method shares: augment, differentiate, step the optimiser, look after the memory.
+
+    Returns update(state, batch) -> (state, metrics), to be jitted by the caller with the state donated.
+    `metrics` holds the method's own, with `loss` and `grad_norm` (global L2 norm before any clipping).
+    """
+
+    def update(state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
+        key_aug, key_loss = step_keys(root, state.step)
+        batch = augment(key_aug, batch)
+        grad_fn = jax.value_and_grad(method.loss, has_aux=True)
+        (loss, (memory, metrics)), grads = grad_fn(state.params, state.memory, batch, key_loss, state.step)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        memory = method.after(params, memory, state.step)
+        metrics = {**metrics, "loss": loss, "grad_norm": optax.global_norm(grads)}
+        return State(state.step + 1, params, opt_state, memory), metrics
+
+    return update

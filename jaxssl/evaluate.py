@@ -1,0 +1,147 @@
+"""Is it any good? The trained encoder beside raw input and the untrained encoder, under the same probes."""
+
+import json
+import logging
+import os
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import rich.console
+import rich.table
+
+from jaxssl.build import build, nearest
+from jaxssl.config import options
+from jaxssl.core import State
+from jaxssl.data.pipeline import evaluation_batches
+from jaxssl.data.source import Source
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, raw_features
+from jaxssl.experiment import Experiment
+from jaxssl.sharding import check_batch, put_batch
+
+log = logging.getLogger("jaxssl")
+
+ROWS = ("raw pixels", "untrained encoder", "trained encoder")
+
+
+def device_batches(source: Source, experiment: Experiment, batch_size: int):
+    """A finite pass over a source, in order; the rows that fill up the last batch carry `_mask` False."""
+    ways = jax.process_index(), jax.process_count()
+    for batch in evaluation_batches(source, batch_size=batch_size, process_index=ways[0], process_count=ways[1]):
+        yield put_batch(batch, experiment.mesh)
+
+
+class Evaluation:
+    """The evaluators of a config over the data of an experiment."""
+
+    def __init__(self, experiment: Experiment, names=None):
+        self.experiment, section = experiment, experiment.config.evaluate
+        check_batch(section.batch_size, experiment.mesh, "evaluate.batch_size")
+        train, test = experiment.splits
+        passes = lambda source: lambda: device_batches(source, experiment, section.batch_size)
+        self.data = EvaluationData(
+            train_batches=passes(train),
+            test_batches=passes(test) if test is not None else None,
+            num_classes=train.num_classes,
+            class_names=train.class_names,
+        )
+        self.evaluators, self.skipped = {}, {}
+        for name in section.evaluators if names is None else names:
+            if name not in section.evaluators:
+                raise ValueError(f"no evaluator '{name}' in the config.{nearest(name, section.evaluators)}")
+            try:
+                self.evaluators[name] = build(options(section.evaluators[name]), self.data)
+            except LabelsNeeded as reason:
+                self.skipped[name] = str(reason)
+        self.raw = jax.jit(
+            lambda params, memory, batch: raw_features(params, memory, experiment.preprocess(None, batch))
+        )
+
+    def run(self, state: State, *, predict=None, names=None) -> dict[str, float]:
+        """{name: value} of all evaluators, or of those named, for one state."""
+        results, predict = {}, self.experiment.predict if predict is None else predict
+        for name in self.evaluators if names is None else [n for n in names if n in self.evaluators]:
+            results.update(self.evaluators[name](predict, state))
+        return results
+
+    def final(self, state: State, workdir: Path, *, baselines: bool = True) -> dict[str, dict[str, float]]:
+        """Evaluates the state and the two floors, prints the table, writes summary.json."""
+        for name, reason in self.skipped.items():
+            log.info("evaluator %s skipped: %s", name, reason)
+        summary = {}
+        if baselines:
+            summary[ROWS[0]] = self.run(state, predict=self.raw)
+            summary[ROWS[1]] = self.run(self.experiment.initial())
+        summary[ROWS[2]] = self.run(state)
+        if jax.process_index() == 0:
+            content = dict(
+                step=int(state.step),
+                data=self.experiment.config.data.name,
+                train_examples=self.experiment.splits.train.size,
+                test_examples=0 if self.experiment.splits.test is None else self.experiment.splits.test.size,
+                device=device_name(),
+                results=summary,
+            )
+            (workdir / "summary.json").write_text(json.dumps(content, indent=2) + "\n")
+            print_table(summary)
+        return summary
+
+
+def device_name() -> str:
+    """What the run computed on, in words."""
+    kind, count = jax.devices()[0].device_kind, jax.device_count()
+    return f"{os.cpu_count()} CPU cores" if kind == "cpu" else f"{count} x {kind}"
+
+
+HEADINGS = {
+    "knn/top1": "k-NN",
+    "linear/top1": "linear, all labels",
+    "few_labels/{n}_mean": "{n} label{s} a class",
+    "linear/ridge_top1": "ridge, all labels",
+    "rankme/rank": "effective rank",
+}
+
+
+def columns(results: dict[str, float]) -> dict[str, str]:
+    """The table's cells by heading, from flat results; accuracies in per cent. What has no heading is left out."""
+    cells = {}
+    for name, heading in HEADINGS.items():
+        if "{n}" in name:
+            found = sorted(
+                (int(k.split("/")[1].split("_")[0]) for k in results if re.fullmatch(r"few_labels/\d+_mean", k)),
+                reverse=True,
+            )
+            for n in found:
+                mean, std = results[f"few_labels/{n}_mean"], results[f"few_labels/{n}_std"]
+                cells[heading.format(n=n, s="s" if n > 1 else "")] = f"{100 * mean:.1f} ± {100 * std:.1f}"
+        elif name in results:
+            cells[heading] = f"{100 * results[name]:.1f}" if name.endswith("top1") else f"{results[name]:.1f}"
+    return cells
+
+
+def print_table(summary: dict[str, dict[str, float]]) -> None:
+    """Rows are what was evaluated, columns how; accuracies in per cent on the held-out set."""
+    table = rich.table.Table(title="accuracy in per cent on held-out examples (mean ± spread over draws of labels)")
+    table.add_column("", no_wrap=True)
+    headings = list(columns(next(iter(summary.values()))))
+    for heading in headings:
+        table.add_column(heading, justify="right", min_width=max(len(w) for w in heading.split()))
+    for row, results in summary.items():
+        cells = columns(results)
+        table.add_row(row, *[cells.get(h, "") for h in headings])
+    # A fixed width where there is no terminal, so that nothing is cut off in a log.
+    console = rich.console.Console()
+    (console if console.is_terminal else rich.console.Console(width=120)).print(table)
+
+
+def embed(
+    experiment: Experiment, state: State, source: Source
+) -> tuple[np.ndarray, list[str] | None, np.ndarray, np.ndarray]:
+    """Features of every readable example of a source: (features [N, D], names or None, labels [N], ids [N])."""
+    data = EvaluationData(
+        train_batches=lambda: device_batches(source, experiment, experiment.config.evaluate.batch_size)
+    )
+    found = data.features(experiment.predict, state)
+    names = None if source.names is None else list(source.names(found.train_index))
+    return found.train_x, names, found.train_y, found.train_index

@@ -1,0 +1,145 @@
+"""From a config to the parts of a run: everything that can be refused is refused here, before any compilation."""
+
+import hashlib
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxssl.build import build
+from jaxssl.config import options
+from jaxssl.core import Augment, Method, State, init_state, make_update
+from jaxssl.data.index_stream import batch_ids
+from jaxssl.data.source import Splits
+from jaxssl.optim import check_patterns, make_optimizer
+from jaxssl.sharding import batch_sharding, check_batch, make_mesh, put_replicated, tree_shardings
+
+
+class Experiment(NamedTuple):
+    """The parts of a run. `update`, `initial` and `predict` are jitted and know where their arrays live.
+
+    update(state, feed) -> (state, metrics)   state is donated; feed is a global batch or the resident arrays
+    initial() -> State
+    predict(params, memory, batch) -> dict of arrays
+    """
+
+    config: ConfigDict
+    mesh: jax.sharding.Mesh
+    method: Method
+    splits: Splits
+    preprocess: Augment
+    update: Any
+    initial: Any
+    predict: Any
+    abstract: State
+    data_seed: int
+    resident: bool
+
+    def like(self) -> State:
+        """What a checkpoint is restored into: shapes and shardings, and the frozen networks themselves."""
+        if not (isinstance(self.abstract.memory, dict) and "frozen" in self.abstract.memory):
+            return self.abstract
+        frozen = self.initial().memory["frozen"]
+        return self.abstract._replace(memory={**self.abstract.memory, "frozen": frozen})
+
+
+def purpose_seed(seed: int, purpose: str) -> int:
+    """An integer seed for one purpose, a pure function of the run's seed."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:4], "little") & 0x7FFFFFFF
+
+
+def load_splits(config: ConfigDict) -> Splits:
+    """The data of a run."""
+    return build({k: v for k, v in options(config.data).items() if k != "mode"})
+
+
+def make_method(config: ConfigDict, encoder=None) -> Method:
+    """The method of a run around its encoder."""
+    return build(options(config.method), build(options(config.encoder)) if encoder is None else encoder)
+
+
+def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wrap_tx=None) -> Experiment:
+    """Builds all parts from a config.
+
+    devices: those of the mesh; default all. splits: data in memory instead of `config.data`.
+    wrap_tx: optimiser -> optimiser, for what a config cannot say.
+
+    Raises ValueError or TypeError naming the option, before any compilation, where something does not fit.
+    """
+    mesh = make_mesh(config.mesh.data, config.mesh.model, devices)
+    check_batch(config.batch_size, mesh)
+    splits = load_splits(config) if splits is None else splits
+    source = splits.train
+    resident = config.data.get("mode", "resident") == "resident"
+    if resident and source.arrays is None:
+        raise ValueError(f"data.mode='resident': {config.data.name} does not fit in memory; set data.mode='stream'.")
+    augment, preprocess = build(options(config.augment)), build(options(config.preprocess))
+    method = make_method(config)
+    tx = make_optimizer(**options(config.optim), total_steps=config.total_steps, batch_size=config.batch_size)
+    tx = tx if wrap_tx is None else wrap_tx(tx)
+    root, data_seed = jax.random.key(config.seed), purpose_seed(config.seed, "data")
+
+    example = source.fetch(np.arange(config.batch_size) % source.size)
+    shapes = {k: jax.ShapeDtypeStruct(np.shape(v), np.asarray(v).dtype) for k, v in example.items()}
+    zeros = lambda: {k: jnp.zeros(s.shape, s.dtype) for k, s in shapes.items()}
+    initial = lambda: init_state(method, augment, tx, root, zeros())
+    abstract = jax.eval_shape(initial)
+    check_patterns(abstract.params, frozen=config.optim.frozen, multipliers=config.optim.multipliers)
+    where = tree_shardings(abstract, mesh, config.mesh.rules, config.mesh.fsdp_min_size)
+    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, where)
+
+    load = partial(_gather, seed=data_seed, batch_size=config.batch_size, size=source.size) if resident else _as_is
+    step = make_update(method, augment, tx, root)
+    sharded = batch_sharding(mesh)
+
+    def update(state, feed):
+        batch = jax.lax.with_sharding_constraint(load(feed, state.step), sharded)
+        return step(state, batch)
+
+    def predict(params, memory, batch):
+        return method.predict(params, memory, preprocess(root, batch))
+
+    return Experiment(
+        config=config,
+        mesh=mesh,
+        method=method,
+        splits=splits,
+        preprocess=preprocess,
+        update=jax.jit(update, donate_argnums=0, out_shardings=(where, None)),
+        initial=jax.jit(initial, out_shardings=where),
+        predict=jax.jit(predict),
+        abstract=abstract,
+        data_seed=data_seed,
+        resident=resident,
+    )
+
+
+def _gather(arrays, step, *, seed, batch_size, size):
+    """The batch of a step from arrays that live on the device."""
+    ids = batch_ids(seed, step, batch_size=batch_size, size=size, xp=jnp)
+    return {k: v[ids] for k, v in arrays.items()}
+
+
+def _as_is(batch, step):
+    del step
+    return batch
+
+
+def resident_feed(experiment: Experiment):
+    """The training arrays on the device."""
+    source = experiment.splits.train
+    arrays = {"index": np.arange(source.size, dtype=np.int32), **source.arrays}
+    return put_replicated(arrays, experiment.mesh)
+
+
+def with_encoder(experiment: Experiment, state: State, params, stats) -> State:
+    """The state with other encoder weights, in student and teacher alike, laid out as the experiment wants them."""
+    memory = dict(state.memory)
+    for name, value in (("teacher", params), ("stats", stats), ("teacher_stats", stats)):
+        if name in memory and "encoder" in memory[name]:
+            memory[name] = {**memory[name], "encoder": value}
+    where = jax.tree.map(lambda x: x.sharding, experiment.abstract)
+    return jax.device_put(State(state.step, {**state.params, "encoder": params}, state.opt_state, memory), where)

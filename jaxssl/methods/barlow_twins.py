@@ -1,0 +1,41 @@
+"""Barlow Twins: the cross-correlation of two views' embeddings becomes the identity."""
+
+from jaxssl.core import Method
+from jaxssl.losses import barlow_twins as barlow_twins_loss
+from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain
+from jaxssl.models.heads import projector
+
+
+def barlow_twins(
+    encoder, *, hidden_dims=(8192, 8192), dim: int = 8192, redundancy_weight: float = 0.005, loss_scale: float = 1.0
+) -> Method:
+    """Barlow Twins.
+
+        C = corr(g(f(x1)), g(f(x2))),   L = s * (sum_i (1 - C_ii)^2 + lambda * sum_{i != j} C_ij^2)
+
+    Nothing is stop-gradient.
+
+    Args:
+      encoder: backbone f, [N, H, W, C] -> [N, D].
+      hidden_dims, dim: widths of the projector g; batch norm and ReLU after each hidden layer.
+      redundancy_weight: lambda.
+      loss_scale: s; the published recipe uses 0.024 with LARS.
+
+    Batch: `views` [2, N, H, W, C]. Memory: `stats`.
+
+    Source: Zbontar, Jing, Misra, LeCun, Deny, Barlow Twins: Self-Supervised Learning via Redundancy Reduction, 2021,
+    arXiv:2103.03230, https://arxiv.org/abs/2103.03230
+    """
+    chain = {"encoder": encoder, "projector": projector(hidden_dims, dim, bias=False, dtype=encoder.dtype)}
+
+    def init(key, batch):
+        params, stats = setup_chain(chain, key, batch["views"][0])
+        return params, {"stats": stats}
+
+    def loss(params, memory, batch, key, step):
+        out, stats = forward_chain_views(chain, params, memory["stats"], batch["views"], train=True, key=key)
+        z = out["projector"]
+        value = loss_scale * barlow_twins_loss(z[0], z[1], redundancy_weight=redundancy_weight)
+        return value, ({"stats": stats}, {"features": out["encoder"], "projections": z})
+
+    return Method(init, loss, make_predict(chain))

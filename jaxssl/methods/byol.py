@@ -1,0 +1,50 @@
+"""BYOL: the student predicts what a slowly moving teacher says of the other view."""
+
+from jaxssl.core import Method
+from jaxssl.losses import byol as byol_loss
+from jaxssl.models.heads import predictor, projector
+from jaxssl.ops import momentum_schedule
+from jaxssl.student_teacher import student_teacher
+
+
+def byol(
+    encoder,
+    *,
+    hidden_dims=(4096,),
+    dim: int = 256,
+    predictor_dim: int = 4096,
+    momentum: float = 0.996,
+    momentum_end: float = 1.0,
+    momentum_steps: int = 0,
+) -> Method:
+    """BYOL.
+
+        z = g(f(x)),  p = h(z),   L = (2 - 2 cos(p1, sg z2')) + (2 - 2 cos(p2, sg z1'))
+
+    with z' the embedding of the teacher, an exponential moving average of f and g. The teacher is stop-gradient and
+    uses the statistics of its own batches.
+
+    Args:
+      encoder: backbone f, [N, H, W, C] -> [N, D].
+      hidden_dims, dim: widths of the projector g; batch norm and ReLU after each hidden layer.
+      predictor_dim: width of the hidden layer of the predictor h.
+      momentum: m of the teacher, new = m * old + (1 - m) * student.
+      momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
+
+    Batch: `views` [2, N, H, W, C]. Memory: `stats`, `teacher`, `teacher_stats`.
+
+    Source: Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, 2020, arXiv:2006.07733,
+    https://arxiv.org/abs/2006.07733
+    """
+    dtype = encoder.dtype
+    chain = {
+        "encoder": encoder,
+        "projector": projector(hidden_dims, dim, dtype=dtype),
+        "predictor": predictor((predictor_dim,), dim, dtype=dtype),
+    }
+
+    def objective(student, teacher):
+        p, z = student["predictor"], teacher["projector"]
+        return byol_loss(p[0], z[1]) + byol_loss(p[1], z[0])
+
+    return student_teacher(chain, objective, momentum_schedule(momentum, momentum_end, momentum_steps))

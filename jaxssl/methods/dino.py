@@ -1,0 +1,102 @@
+"""DINO: self-distillation; the student's small crops learn to say what the teacher says of the large ones."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.core import Method
+from jaxssl.losses import dino as dino_loss
+from jaxssl.losses import dino_center
+from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain, without_drop_path
+from jaxssl.models.heads import DINOHead
+from jaxssl.ops import ema_update, momentum_schedule, tree_distance
+
+
+def dino(
+    encoder,
+    *,
+    hidden_dim: int = 2048,
+    bottleneck_dim: int = 256,
+    num_prototypes: int = 65536,
+    head_layers: int = 3,
+    head_norm: bool = False,
+    student_temperature: float = 0.1,
+    teacher_temperature: float = 0.04,
+    teacher_temperature_end: float = 0.04,
+    teacher_temperature_steps: int = 0,
+    center_momentum: float = 0.9,
+    freeze_steps: int = 0,
+    momentum: float = 0.996,
+    momentum_end: float = 1.0,
+    momentum_steps: int = 0,
+) -> Method:
+    """DINO with multi-crop.
+
+        L = mean_{t != s} CE(sg softmax((g'(f'(x_t)) - c) / tau_t), softmax(g(f(x_s)) / tau_s))
+
+    t goes over the global crops, s over all; f', g' are exponential moving averages of f, g, and the centre c one of
+    the teacher's mean output. Teacher and centre are stop-gradient.
+
+    Args:
+      encoder: backbone f, [N, H, W, C] -> [N, D], for every crop size.
+      hidden_dim, bottleneck_dim, num_prototypes, head_layers, head_norm: of the DINO head g.
+      student_temperature: tau_s.
+      teacher_temperature, teacher_temperature_end, teacher_temperature_steps: tau_t, linearly from one to the other in
+        so many steps, then constant; 0 steps keep the first. Published: 0.04 to 0.07 within 30 epochs, or 0.04.
+      center_momentum: of the centre.
+      freeze_steps: steps without gradient for the head's last layer; one epoch in the published recipe.
+      momentum: m of the teacher, new = m * old + (1 - m) * student.
+      momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
+
+    Batch: `views` [2, N, H, W, C] and, where there are, `local_views` [V, N, h, w, C].
+    Memory: `stats`, `teacher`, `teacher_stats`, `center` [K].
+
+    Source: Caron, Touvron, Misra, Jegou, Mairal, Bojanowski, Joulin, Emerging Properties in Self-Supervised Vision
+    Transformers, 2021, arXiv:2104.14294, https://arxiv.org/abs/2104.14294
+    """
+    head = DINOHead(hidden_dim, bottleneck_dim, num_prototypes, head_layers, head_norm, encoder.dtype)
+    chain = {"encoder": encoder, "head": head}
+    teacher_chain = {"encoder": without_drop_path(encoder), "head": head}
+    schedule = momentum_schedule(momentum, momentum_end, momentum_steps)
+
+    def teacher_tau(step):
+        if not teacher_temperature_steps:
+            return teacher_temperature
+        done = jnp.clip(step / teacher_temperature_steps, 0, 1)
+        return teacher_temperature + (teacher_temperature_end - teacher_temperature) * done
+
+    def init(key, batch):
+        params, stats = setup_chain(chain, key, batch["views"][0])
+        memory = {"stats": stats, "teacher": params, "teacher_stats": stats, "center": jnp.zeros((num_prototypes,))}
+        return params, memory
+
+    def loss(params, memory, batch, key, step):
+        key_student, key_teacher = jax.random.split(key)
+        last = params["head"]["last_layer"]
+        last = jnp.where(step < freeze_steps, jax.lax.stop_gradient(last), last)
+        student = {**params, "head": {**params["head"], "last_layer": last}}
+        crops = [*batch["views"], *batch.get("local_views", ())]
+        out, stats = forward_chain_views(chain, student, memory["stats"], crops, train=True, key=key_student)
+        seen, teacher_stats = forward_chain_views(
+            teacher_chain, memory["teacher"], memory["teacher_stats"], batch["views"], train=True, key=key_teacher
+        )
+        tau, center = teacher_tau(step), memory["center"]
+        value = dino_loss(
+            out["head"], seen["head"], center, student_temperature=student_temperature, teacher_temperature=tau
+        )
+        metrics = {
+            "features": out["encoder"][: len(batch["views"])],
+            "assignments": jax.nn.softmax((seen["head"][0] - center) / tau),
+            "teacher_distance": tree_distance(params, memory["teacher"]),
+        }
+        memory = {
+            **memory,
+            "stats": stats,
+            "teacher_stats": teacher_stats,
+            "center": dino_center(center, seen["head"], momentum=center_momentum),
+        }
+        return value, (memory, metrics)
+
+    def after(params, memory, step):
+        return {**memory, "teacher": ema_update(memory["teacher"], params, schedule(step))}
+
+    return Method(init, loss, make_predict(chain), after)

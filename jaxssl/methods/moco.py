@@ -1,0 +1,87 @@
+"""MoCo v2: keys of a slowly moving teacher, and a queue of them as negatives."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.core import Method
+from jaxssl.losses import info_nce
+from jaxssl.models.chain import forward_chain, make_predict, setup_chain
+from jaxssl.models.heads import projector
+from jaxssl.ops import ema_update, l2_normalize, queue_push, tree_distance
+
+
+def moco(
+    encoder,
+    *,
+    hidden_dims=(2048,),
+    dim: int = 128,
+    queue_size: int = 65536,
+    temperature: float = 0.2,
+    momentum: float = 0.999,
+    shuffle: bool = True,
+) -> Method:
+    """MoCo v2.
+
+        q = g(f(x1)),  k = g'(f'(x2)),   L = info_nce(q, k, queue)
+
+    with f', g' exponential moving averages of f, g. Keys and queue are stop-gradient.
+
+    Args:
+      encoder: backbone f, [N, H, W, C] -> [N, D].
+      hidden_dims, dim: widths of the projector g; ReLU after each hidden layer, no batch norm.
+      queue_size: number of keys remembered, at least the batch size.
+      temperature: tau of InfoNCE.
+      momentum: m of the teacher, new = m * old + (1 - m) * student.
+      shuffle: show the teacher the batch in another order. It matters where the encoder's statistics are per group
+        of the batch (`encoder.batch_groups` > 1, where the published recipe splits the batch): query and key are
+        then normalised in different company and cannot recognise each other by it.
+
+    Batch: `views` [2, N, H, W, C]. Memory: `stats`, `teacher`, `teacher_stats`, `queue` [K, dim], `cursor`.
+
+    Source: He, Fan, Wu, Xie, Girshick, Momentum Contrast for Unsupervised Visual Representation Learning, 2019,
+    arXiv:1911.05722; Chen, Fan, Girshick, He, Improved Baselines with Momentum Contrastive Learning, 2020,
+    arXiv:2003.04297, https://arxiv.org/abs/2003.04297
+    """
+    chain = {"encoder": encoder, "projector": projector(hidden_dims, dim, norm=False, dtype=encoder.dtype)}
+
+    def init(key, batch):
+        key_networks, key_queue = jax.random.split(key)
+        params, stats = setup_chain(chain, key_networks, batch["views"][0])
+        if queue_size < batch["views"].shape[1]:
+            raise ValueError(
+                f"method.queue_size={queue_size}: must be at least the batch size {batch['views'].shape[1]}."
+            )
+        queue = l2_normalize(jax.random.normal(key_queue, (queue_size, dim)))
+        memory = {
+            "stats": stats,
+            "teacher": params,
+            "teacher_stats": stats,
+            "queue": queue,
+            "cursor": jnp.zeros((), jnp.int32),
+        }
+        return params, memory
+
+    def loss(params, memory, batch, key, step):
+        key_student, key_teacher, key_shuffle = jax.random.split(key, 3)
+        x1, x2 = batch["views"]
+        out, stats = forward_chain(chain, params, memory["stats"], x1, train=True, key=key_student)
+        order = jax.random.permutation(key_shuffle, x2.shape[0]) if shuffle else jnp.arange(x2.shape[0])
+        seen, teacher_stats = forward_chain(
+            chain, memory["teacher"], memory["teacher_stats"], x2[order], train=True, key=key_teacher
+        )
+        query = out["projector"]
+        keys = l2_normalize(seen["projector"][jnp.argsort(order)])
+        value = info_nce(query, keys, memory["queue"], temperature=temperature)
+        queue, cursor = queue_push(memory["queue"], memory["cursor"], keys)
+        memory = {**memory, "stats": stats, "teacher_stats": teacher_stats, "queue": queue, "cursor": cursor}
+        metrics = {
+            "features": out["encoder"][None],
+            "projections": jnp.stack([query, keys]),
+            "teacher_distance": tree_distance(params, memory["teacher"]),
+        }
+        return value, (memory, metrics)
+
+    def after(params, memory, step):
+        return {**memory, "teacher": ema_update(memory["teacher"], params, momentum)}
+
+    return Method(init, loss, make_predict(chain), after)

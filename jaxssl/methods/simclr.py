@@ -1,0 +1,43 @@
+"""SimCLR: two views of an image attract, all other images of the batch repel."""
+
+from jaxssl.core import Method
+from jaxssl.losses import nt_xent
+from jaxssl.models.chain import forward_chain, make_predict, setup_chain
+from jaxssl.models.heads import projector
+
+
+def simclr(encoder, *, hidden_dims=(2048,), dim: int = 128, temperature: float = 0.1) -> Method:
+    """SimCLR.
+
+        z = g(f(x)),   L = nt_xent(z1, z2)
+
+    Both views go through the networks as one batch of 2N, so that batch statistics are those of both.
+    Nothing is stop-gradient.
+
+    Args:
+      encoder: backbone f, [N, H, W, C] -> [N, D].
+      hidden_dims: widths of the projector's hidden layers, each with batch norm and ReLU.
+      dim: width of the embedding z.
+      temperature: tau of NT-Xent, > 0.
+
+    Batch: `views` [2, N, H, W, C]. Memory: `stats`.
+
+    Source: Chen, Kornblith, Norouzi, Hinton, A Simple Framework for Contrastive Learning of Visual
+    Representations, 2020, arXiv:2002.05709, https://arxiv.org/abs/2002.05709
+    """
+    chain = {"encoder": encoder, "projector": projector(hidden_dims, dim, last_norm="batch", dtype=encoder.dtype)}
+
+    def init(key, batch):
+        params, stats = setup_chain(chain, key, batch["views"][0])
+        return params, {"stats": stats}
+
+    def loss(params, memory, batch, key, step):
+        # Example by example, so that what is sharded over examples stays where it is.
+        views = batch["views"].swapaxes(0, 1)
+        x = views.reshape(-1, *views.shape[2:])
+        out, stats = forward_chain(chain, params, memory["stats"], x, train=True, key=key)
+        h, z = (out[name].reshape(*views.shape[:2], -1).swapaxes(0, 1) for name in ("encoder", "projector"))
+        value = nt_xent(z[0], z[1], temperature=temperature)
+        return value, ({"stats": stats}, {"features": h, "projections": z})
+
+    return Method(init, loss, make_predict(chain))

@@ -1,0 +1,43 @@
+"""SimSiam: one branch predicts the other, whose gradient is stopped; no negatives, no teacher."""
+
+from jaxssl.core import Method
+from jaxssl.losses import negative_cosine_similarity
+from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain
+from jaxssl.models.heads import predictor, projector
+
+
+def simsiam(encoder, *, hidden_dims=(2048, 2048), dim: int = 2048, predictor_dim: int = 512) -> Method:
+    """SimSiam.
+
+        z = g(f(x)),  p = h(z),   L = -(cos(p1, sg z2) + cos(p2, sg z1)) / 2
+
+    The embeddings z are stop-gradient where they are targets.
+
+    Args:
+      encoder: backbone f, [N, H, W, C] -> [N, D].
+      hidden_dims, dim: widths of the projector g; batch norm after every layer, without affine after the last.
+      predictor_dim: width of the bottleneck of the predictor h.
+
+    Batch: `views` [2, N, H, W, C]. Memory: `stats`.
+
+    Source: Chen, He, Exploring Simple Siamese Representation Learning, 2020, arXiv:2011.10566,
+    https://arxiv.org/abs/2011.10566
+    """
+    dtype = encoder.dtype
+    chain = {
+        "encoder": encoder,
+        "projector": projector(hidden_dims, dim, last_norm="batch_no_affine", dtype=dtype),
+        "predictor": predictor((predictor_dim,), dim, dtype=dtype),
+    }
+
+    def init(key, batch):
+        params, stats = setup_chain(chain, key, batch["views"][0])
+        return params, {"stats": stats}
+
+    def loss(params, memory, batch, key, step):
+        out, stats = forward_chain_views(chain, params, memory["stats"], batch["views"], train=True, key=key)
+        z, p = out["projector"], out["predictor"]
+        value = (negative_cosine_similarity(p[0], z[1]) + negative_cosine_similarity(p[1], z[0])) / 2
+        return value, ({"stats": stats}, {"features": out["encoder"], "projections": z})
+
+    return Method(init, loss, make_predict(chain))

@@ -1,0 +1,70 @@
+"""Measured numbers of the methods, as `configs/results.json` records them, and the rows of the table made of them."""
+
+import ast
+import importlib.util
+import json
+import pkgutil
+import re
+from pathlib import Path
+
+NOT_MEASURED = "not measured"
+
+
+def configs_folder() -> Path | None:
+    """The folder `configs` of the project: beside the package in a clone, else in the working directory."""
+    for folder in (Path(__file__).parent.parent / "configs", Path("configs")):
+        if folder.is_dir():
+            return folder
+    return None
+
+
+def method_files() -> dict[str, Path]:
+    """Every method's name and file."""
+    folder = Path(importlib.util.find_spec("jaxssl.methods").submodule_search_locations[0])
+    return {m.name: folder / f"{m.name}.py" for m in sorted(pkgutil.iter_modules([str(folder)]), key=lambda m: m.name)}
+
+
+def paper(name: str, file: Path) -> str:
+    """'arXiv:...' of a method, from its factory's docstring, without importing it."""
+    tree = ast.parse(file.read_text())
+    factory = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    found = re.findall(r"arXiv:(\d{4}\.\d{5})", ast.get_docstring(factory) or "")
+    return f"arXiv:{found[-1]}" if found else ""
+
+
+def results(folder: Path | None) -> dict[str, dict]:
+    """{config file: what `tools/results.py` measured with it}."""
+    file = None if folder is None else folder / "results.json"
+    return json.loads(file.read_text()) if file is not None and file.is_file() else {}
+
+
+def uses(config: Path, method: str) -> bool:
+    """Whether a config file builds that method."""
+    return f'name="methods.{method}"' in config.read_text()
+
+
+def table_rows() -> list[tuple[str, str, str, str, str]]:
+    """(method, paper, config, accuracy at 10 labels a class, k-NN accuracy) of every method and config, by name."""
+    folder = configs_folder()
+    measured, rows = results(folder), []
+    files = sorted(folder.glob("*.py")) if folder is not None else []
+    for name, file in method_files().items():
+        own = [config for config in files if uses(config, name)]
+        for config in own or [None]:
+            found = measured.get(config.name, {}).get("results", {}) if config is not None else {}
+            trained = found.get("trained encoder", {})
+            cells = (few_cell(trained), percent(trained, "knn/top1"))
+            rows.append((name, paper(name, file), f"configs/{config.name}" if config else "none", *cells))
+    return rows
+
+
+def few_cell(results: dict[str, float]) -> str:
+    """Mean and spread at ten labels a class, in per cent."""
+    if "few_labels/10_mean" not in results:
+        return NOT_MEASURED
+    return f"{100 * results['few_labels/10_mean']:.1f} ± {100 * results['few_labels/10_std']:.1f}"
+
+
+def percent(results: dict[str, float], name: str) -> str:
+    """One accuracy in per cent."""
+    return f"{100 * results[name]:.1f}" if name in results else NOT_MEASURED

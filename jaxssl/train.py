@@ -1,0 +1,228 @@
+"""The loop: one for all methods and modalities.
+
+It knows the config, the mesh, that a batch is a pytree whose leaves lead with N, State, update and predict, and
+when to log, save, evaluate and stop. Order, fixed:
+
+    restore -> per step: [evaluate] -> [save] -> next batch -> update -> [log]
+
+Everything is decided on the state before the update, so that a resumed run repeats nothing and misses nothing.
+Metrics stay on the device until a log step.
+"""
+
+import collections
+import contextlib
+import json
+import logging
+import signal
+import time
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from jaxssl import monitor
+from jaxssl.checkpoint import Checkpoints
+from jaxssl.core import State
+from jaxssl.evaluate import Evaluation
+from jaxssl.experiment import Experiment, resident_feed, setup
+from jaxssl.runlog import Progress, RunLog
+from jaxssl.sharding import put_batch
+
+log = logging.getLogger("jaxssl")
+
+# Steps that the host may run ahead of the device: enough to hide it, few enough to stop soon after a signal.
+MAX_IN_FLIGHT = 4
+
+
+def train(config: ConfigDict, workdir: str | Path, *, devices=None, splits=None) -> State:
+    """Trains until `total_steps`, into a run folder; a folder that holds checkpoints is resumed.
+
+    The folder gets config.json, metrics.jsonl, TensorBoard events, log.txt, checkpoints/ and summary.json.
+
+    Raises:
+      ValueError, TypeError: an option, file or shape that does not fit, before any compilation.
+      monitor.NonFinite: a metric became NaN or infinite; the last good checkpoint is kept.
+    """
+    workdir = Path(workdir)
+    experiment = setup(config, devices=devices, splits=splits)
+    write_config(config, workdir)
+    checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint.keep)
+    try:
+        state = checkpoints.restore(experiment.like())
+        start = 0 if state is None else int(state.step)
+        if start:
+            log.info("resumed from step %d", start)
+        else:
+            state = experiment.initial()
+        if start > config.total_steps:
+            raise ValueError(f"total_steps={config.total_steps}: {workdir} is at step {start} already.")
+        with Session(experiment, workdir, checkpoints, start) as session:
+            return session.run(state, start)
+    finally:
+        checkpoints.close()
+
+
+def write_config(config: ConfigDict, workdir: Path) -> None:
+    """config.json, whole or not at all; the one of an earlier session is replaced."""
+    if jax.process_index() == 0:
+        workdir.mkdir(parents=True, exist_ok=True)
+        fresh = workdir / "config.json.tmp"
+        fresh.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+        fresh.replace(workdir / "config.json")
+
+
+class Session:
+    """One stretch of a run, from a start or a resume to an end or a signal."""
+
+    def __init__(self, experiment: Experiment, workdir: Path, checkpoints: Checkpoints, start: int):
+        config, first = experiment.config, jax.process_index() == 0
+        self.experiment, self.config, self.workdir, self.checkpoints = experiment, config, workdir, checkpoints
+        self.runlog = RunLog(workdir, start_step=start, tensorboard=config.log.tensorboard, active=first)
+        self.progress = Progress(config.total_steps, start, active=first)
+        self.monitor = monitor.Monitor()
+        self.digest = jax.jit(monitor.digest)
+        self.evaluation = Evaluation(experiment)
+        # (step, scalars on the device) since the last look; a look is one transfer.
+        self.pending: list[tuple[int, dict]] = []
+        self.stop_signal: int | None = None
+
+    def __enter__(self):
+        self.handlers = {}
+        # Only the main thread may set handlers; elsewhere (a notebook's worker, say) signals keep their meaning.
+        with contextlib.suppress(ValueError):
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self.handlers[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.progress.close()
+        self.runlog.close()
+
+    def _on_signal(self, number, _frame):
+        if self.stop_signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.stop_signal = number
+
+    def run(self, state: State, start: int) -> State:
+        """The loop itself."""
+        config, total = self.config, self.config.total_steps
+        feed = self._feed(start)
+        in_flight, began = collections.deque(), time.monotonic()
+        self.clock, self.clock_step = None, start
+        for step in range(start, total + 1):
+            stopping = self._stopping(step, began)
+            if config.evaluate.every and step % config.evaluate.every == 0 and start < step < total and not stopping:
+                self._evaluate(state, step)
+            if step > start and (step % config.checkpoint.every == 0 or step == total or stopping):
+                self.check_finite()
+                self.checkpoints.save(state, step)
+            if step == total or stopping:
+                break
+            batch = next(feed)
+            state, metrics = self.experiment.update(state, batch)
+            scalars, watched = monitor.split(metrics)
+            self.pending.append((step + 1, scalars))
+            in_flight.append(scalars["loss"])
+            if len(in_flight) > MAX_IN_FLIGHT:
+                in_flight.popleft().block_until_ready()
+            if (step + 1) % config.log.every == 0 or step + 1 == total:
+                self._log(step + 1, watched)
+            if self.clock is None:
+                jax.block_until_ready(scalars)
+                self.clock, self.clock_step = time.monotonic(), step + 1
+            self.progress.advance(step + 1)
+        self.checkpoints.wait()
+        self.progress.close()
+        if stopping:
+            log.info("stopped at step %d: %s; the same command resumes", step, stopping)
+        if config.evaluate.final and (step == total or stopping == TIME_LIMIT):
+            self.evaluation.final(state, self.workdir)
+        return state
+
+    def _feed(self, start: int):
+        """Endless global batches from a step on, or the resident arrays again and again."""
+        experiment, config = self.experiment, self.config
+        if experiment.resident:
+            arrays = resident_feed(experiment)
+            while True:
+                yield arrays
+        from jaxssl.data.pipeline import stream
+
+        batches = stream(
+            experiment.splits.train,
+            seed=experiment.data_seed,
+            batch_size=config.batch_size,
+            start_step=start,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+        for batch in batches:
+            yield put_batch(batch, experiment.mesh)
+
+    def _stopping(self, step: int, began: float) -> str:
+        """Why to stop before this step, or ''; all processes come to the same answer."""
+        reason = ""
+        if self.stop_signal is not None:
+            reason = signal.Signals(self.stop_signal).name
+        elif self.config.max_minutes and time.monotonic() - began > 60 * self.config.max_minutes:
+            reason = TIME_LIMIT
+        if jax.process_count() == 1:
+            return reason
+        from jax.experimental import multihost_utils
+
+        if step % self.config.log.every:
+            return ""
+        reasons = ("", "SIGTERM", "SIGINT", TIME_LIMIT)
+        return reasons[int(multihost_utils.process_allgather(jax.numpy.int32(reasons.index(reason))).max())]
+
+    def check_finite(self) -> list[dict[str, float]]:
+        """Fetches what is pending; raises NonFinite naming the first step and metric that is not finite."""
+        rows = jax.device_get([scalars for _, scalars in self.pending])
+        found = monitor.first_non_finite([step for step, _ in self.pending], rows)
+        self.pending = []
+        if found is None:
+            return rows
+        step, name = found
+        self.checkpoints.wait()
+        kept = self.checkpoints.steps()
+        raise monitor.NonFinite(
+            f"'{name}' is not finite at step {step}: stopped. "
+            + (f"The checkpoint of step {kept[-1]} is kept." if kept else "No checkpoint had been written yet.")
+            + " Usual remedies: a lower learning rate, a longer warm-up, optim.clip_norm, float32 instead of bfloat16."
+        )
+
+    def _log(self, step: int, watched: dict) -> None:
+        rows = self.check_finite()
+        times, now = {}, time.monotonic()
+        if self.clock is not None and step > self.clock_step:
+            seconds, steps = now - self.clock, step - self.clock_step
+            times = {
+                "time/step_ms": 1e3 * seconds / steps,
+                "time/images_per_s": self.config.batch_size * steps / seconds,
+            }
+        digested = jax.device_get(self.digest(watched)) if self.config.log.monitor else {}
+        numbers = {k: float(v) for k, v in {**rows[-1], **digested}.items()}
+        values = {**{f"train/{k}": v for k, v in numbers.items()}, **times}
+        self.runlog.write(step, values)
+        left = {"time/left_s": times["time/step_ms"] / 1e3 * (self.config.total_steps - step)} if times else {}
+        self.progress.report(step, {**values, **left})
+        if self.config.log.monitor:
+            for sentence in self.monitor.check(step, numbers, monitor.sizes(watched)):
+                log.warning("step %d: %s", step, sentence)
+                if self.config.log.stop_on_collapse:
+                    raise monitor.Collapse(f"step {step}: {sentence} (log.stop_on_collapse)")
+        # Speed is counted between log steps, without what the log step itself takes, nor the first one's compilation.
+        self.clock, self.clock_step = time.monotonic(), step
+
+    def _evaluate(self, state: State, step: int) -> None:
+        began = time.monotonic()
+        results = self.evaluation.run(state, names=self.config.evaluate.during)
+        self.runlog.write(step, results)
+        log.info("step %d: %s", step, "  ".join(f"{k} {v:.4g}" for k, v in results.items()))
+        if self.clock is not None:
+            self.clock += time.monotonic() - began
+
+
+TIME_LIMIT = "max_minutes is over"

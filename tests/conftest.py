@@ -1,0 +1,26 @@
+"""Eight virtual devices for the whole suite, quick compilation, and the option --slow."""
+
+import os
+import tempfile
+
+# Before jax is imported anywhere. The tests compile many small programs and run each a few times only.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Worker processes and the child processes of tests compile the same programs.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), "jaxssl-test-cache"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+import pytest  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))

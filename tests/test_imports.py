@@ -1,0 +1,69 @@
+"""What imports what: the light door stays light, and every layer keeps to itself."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "jaxssl"
+HEAVY = {
+    "flax",
+    "orbax",
+    "tensorflow",
+    "tensorflow_datasets",
+    "ml_collections",
+    "sklearn",
+    "PIL",
+    "rich",
+    "tensorboardX",
+}
+
+
+@pytest.mark.parametrize(
+    "line", ["import jaxssl", "import jaxssl.losses", "from jaxssl.losses import nt_xent", "import jaxssl.ops"]
+)
+def test_light_imports(line):
+    code = f"{line}\nimport sys\nprint(sorted({HEAVY!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def imports(file):
+    """Top-level names of all imports in a file, inside functions too."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize(
+    "folder, allowed",
+    [
+        ("losses", {"jax", "optax", "numpy", "jaxssl.losses", "jaxssl.ops"}),
+        ("ops", {"jax", "optax", "numpy", "jaxssl.ops", "typing", "collections", "math"}),
+        ("methods", {"jax", "jaxssl.core", "jaxssl.losses", "jaxssl.models", "jaxssl.ops", "jaxssl.student_teacher"}),
+        ("augment", {"jax", "numpy", "jaxssl.augment", "typing", "collections", "math", "functools"}),
+    ],
+)
+def test_layers_import_only_what_is_below_them(folder, allowed):
+    for file in (PACKAGE / folder).rglob("*.py"):
+        for name in imports(file):
+            assert any(name == a or name.startswith(a + ".") for a in allowed), f"{file.name} imports {name}"
+
+
+def test_tensorflow_only_in_data_and_flax_only_in_models():
+    for file in PACKAGE.rglob("*.py"):
+        tops = {name.split(".")[0] for name in imports(file)}
+        where = file.relative_to(PACKAGE).parts[0]
+        assert where == "data" or not tops & {"tensorflow", "tensorflow_datasets"}, file
+        assert where == "models" or "flax" not in tops, file
+
+
+def test_losses_and_methods_know_nothing_of_devices():
+    for folder in ("losses", "methods"):
+        for file in (PACKAGE / folder).glob("*.py"):
+            for word in ("pmap", "psum", "all_gather", "axis_name", "world_size", "process_index", "device"):
+                assert word not in file.read_text(), f"{file}: {word}"
