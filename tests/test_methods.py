@@ -1,0 +1,169 @@
+"""The contract that every method keeps, checked over every config of the project in its quick form.
+
+One experiment a config: one compilation for one device, one for eight, shared by all checks of that config.
+"""
+
+import ast
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxssl.checkpoint import Checkpoints
+from jaxssl.config import load_config
+from jaxssl.core import State
+from jaxssl.experiment import resident_feed, setup
+from jaxssl.monitor import digest, split
+from jaxssl.optim import path_name
+
+CONFIGS = sorted(Path(__file__).parent.parent.glob("configs/*.py"))
+STEPS = 30
+SHARDED_STEPS = 20
+# A ConvNet or ViT that has collapsed in 30 steps shows an effective rank near 1.
+RANK_FLOOR = 2.0
+
+
+class Recorded(NamedTuple):
+    """Gradients of the last step, kept beside the optimiser's state."""
+
+    grads: optax.Updates
+    inner: optax.OptState
+
+
+def record(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+    def init(params):
+        return Recorded(jax.tree.map(jnp.zeros_like, params), tx.init(params))
+
+    def update(grads, state, params):
+        updates, inner = tx.update(grads, state.inner, params)
+        return updates, Recorded(grads, inner)
+
+    return optax.GradientTransformation(init, update)
+
+
+class Run(NamedTuple):
+    config: object
+    experiment: object
+    first: State  # before the first step, on the host
+    middle: State  # after 10 steps, on the host
+    last: State
+    rows: list  # scalars of every step
+    ranks: list  # effective rank of the features after the first and the last step
+    first_grads: dict
+    compilations: int
+
+
+def to_host(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
+@pytest.fixture(scope="module", params=CONFIGS, ids=lambda p: p.stem)
+def run(request):
+    config = load_config(f"{request.param}:quick")
+    experiment = setup(config, devices=jax.devices()[:1], wrap_tx=record)
+    state = experiment.initial()
+    feed, look = resident_feed(experiment), jax.jit(digest)
+    first, rows, ranks = to_host(state), [], []
+    for step in range(STEPS):
+        state, metrics = experiment.update(state, feed)
+        scalars, watched = split(metrics)
+        rows.append(jax.device_get(scalars))
+        if step in (0, STEPS - 1):
+            ranks.append(float(look(watched)["feature_rank"]))
+        if step == 0:
+            grads = to_host(state.opt_state.grads)
+        if step == 9:
+            middle = to_host(state)
+    return Run(config, experiment, first, middle, state, rows, ranks, grads, experiment.update._cache_size())
+
+
+def test_loss_is_a_finite_float32_scalar(run):
+    losses = [row["loss"] for row in run.rows]
+    assert all(loss.dtype == np.float32 and loss.shape == () for loss in losses)
+    assert np.isfinite(losses).all()
+
+
+def test_every_parameter_gets_a_gradient(run):
+    """A dead head or a doubled stop-gradient shows here. Normalisation cancels biases ahead of it: none may exist."""
+    for path, grad in jax.tree_util.tree_leaves_with_path(run.first_grads):
+        assert np.isfinite(grad).all(), path_name(path)
+        assert np.abs(grad).max() > 0, f"{path_name(path)} gets no gradient"
+
+
+def test_memory_keeps_structure_shapes_and_dtypes(run):
+    assert jax.tree.structure(run.first) == jax.tree.structure(to_host(run.last))
+    for before, after in zip(jax.tree.leaves(run.first), jax.tree.leaves(run.last)):
+        assert (before.shape, before.dtype) == (after.shape, after.dtype)
+
+
+def test_parameters_are_float32(run):
+    assert {x.dtype for x in jax.tree.leaves(run.first.params)} == {np.dtype("float32")}
+
+
+def test_compiles_once(run):
+    assert run.compilations == 1
+
+
+def test_loss_falls_and_features_do_not_collapse(run):
+    """Against the third step: queues and centres that start empty are filled by then."""
+    losses = np.array([row["loss"] for row in run.rows])
+    assert losses[-5:].mean() < losses[2:7].mean()
+    assert run.ranks[-1] > RANK_FLOOR
+
+
+def test_step_counts_updates(run):
+    assert int(run.last.step) == STEPS
+
+
+def test_a_step_repeats_exactly_from_a_restored_state(run, tmp_path):
+    """Saved and restored at step 10, the run gives the same metrics bit for bit."""
+    experiment = run.experiment
+    state = jax.device_put(run.middle, jax.tree.map(lambda x: x.sharding, experiment.abstract))
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(state, 10)
+    checkpoints.wait()
+    state = checkpoints.restore(experiment.like())
+    checkpoints.close()
+    assert jax.tree.structure(to_host(state)) == jax.tree.structure(run.middle)
+    feed = resident_feed(experiment)
+    for row in run.rows[10:15]:
+        state, metrics = experiment.update(state, feed)
+        again = jax.device_get(split(metrics)[0])
+        assert {k: float(v) for k, v in again.items()} == {k: float(v) for k, v in row.items()}
+
+
+def test_predict_gives_features_of_one_row(run):
+    source, last = run.experiment.splits.test, run.last
+    one = run.experiment.predict(last.params, last.memory, source.fetch(np.arange(1)))
+    three = run.experiment.predict(last.params, last.memory, source.fetch(np.arange(3)))
+    assert one["features"].shape[0] == 1 and one["features"].ndim == 2
+    assert one["features"].dtype == jnp.float32
+    np.testing.assert_allclose(one["features"][0], three["features"][0], rtol=1e-4, atol=1e-5)
+
+
+def test_eight_devices_give_the_losses_of_one(run):
+    """Losses and methods see the global batch, so that the number of devices is no option of the method."""
+    config = run.config.copy_and_resolve_references()
+    experiment = setup(config.lock(), devices=jax.devices()[:8], wrap_tx=record)
+    state = jax.device_put(run.first, jax.tree.map(lambda x: x.sharding, experiment.abstract))
+    feed = resident_feed(experiment)
+    for row in run.rows[:SHARDED_STEPS]:
+        state, metrics = experiment.update(state, feed)
+        assert math.isclose(float(metrics["loss"]), float(row["loss"]), rel_tol=1e-4, abs_tol=1e-6)
+
+
+def test_config_has_the_common_sections_and_a_documented_source(request):
+    from jaxssl.config import base
+
+    for file in CONFIGS:
+        doc = ast.get_docstring(ast.parse(file.read_text()))
+        assert "arXiv:" in doc and f"configs/{file.name}" in doc, f"{file.name}: docstring lacks paper or command"
+        config = load_config(str(file))
+        assert set(config) == set(base()), file.name
+        json.loads(config.to_json_best_effort())
