@@ -10,7 +10,7 @@ def get_config(arg=None):
     config = fashion_mnist_12k()
     # 1,000 steps, not 200 epochs of ImageNet: a shorter memory and a quicker teacher.
     config.method = dict(
-        name="methods.moco", hidden_dims=(512,), dim=128, queue_size=4096, temperature=0.2, momentum=0.99
+        name="methods.moco", hidden_dims=(512,), dim=128, queue_size=4096, temperature=0.2, momentum=0.98
     )
     if arg == "quick":
         quick_convnet(config)

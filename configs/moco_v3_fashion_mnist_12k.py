@@ -14,7 +14,7 @@ def get_config(arg=None):
         dim=128,
         predictor_dim=512,
         temperature=0.2,
-        momentum=0.99,
+        momentum=0.98,
         momentum_steps=config.get_ref("total_steps"),
     )
     if arg == "quick":

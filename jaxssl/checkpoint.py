@@ -90,4 +90,6 @@ class Checkpoints:
 
 
 def _first_line(error: Any) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
+    # The first sentence says what is wrong; the next ones advise on options of Orbax.
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line.split(". ")[0].rstrip(".:")[:500] + "."

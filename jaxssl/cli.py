@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import sys
 from pathlib import Path
 
@@ -16,10 +17,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         argv, overrides = split_overrides(argv)
         args = parser().parse_args(argv)
-        if overrides and args.command not in ("train", "evaluate"):
-            raise ValueError(f"{OVERRIDE}...: only train and evaluate take overrides.")
+        if overrides and args.command not in ("train", "evaluate", "import"):
+            raise ValueError(f"{OVERRIDE}...: only train, evaluate and import take overrides.")
         return args.run(args, overrides) or 0
-    except (ValueError, TypeError, FileNotFoundError) as error:
+    except (ValueError, TypeError, FileNotFoundError, NotADirectoryError) as error:
         if "--traceback" in argv:
             raise
         print(f"jaxssl: {error}", file=sys.stderr)
@@ -117,7 +118,8 @@ def _train(args, overrides):
 
     first = jax.process_index() == 0
     workdir.mkdir(parents=True, exist_ok=True)
-    setup_logging(workdir if first else None)
+    # The others say warnings only, or every line would be there as often as there are processes.
+    setup_logging(workdir if first else None, quiet=not first)
     train(config, workdir)
 
 
@@ -136,6 +138,8 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
 
 def open_run(workdir: str, overrides=None, *, data=None, step=None):
     """(experiment, state) of a run folder."""
+    import jax
+
     from jaxssl.checkpoint import Checkpoints
     from jaxssl.config import load_config
     from jaxssl.experiment import setup
@@ -145,7 +149,11 @@ def open_run(workdir: str, overrides=None, *, data=None, step=None):
         raise ValueError(
             f"{folder} is no run folder: it has no config.json; `jaxssl train --workdir {folder}` makes one."
         )
-    config = load_config(str(folder / "config.json"), {"mesh.data": "-1", **(overrides or {})}, data=data)
+    config = load_config(str(folder / "config.json"), overrides, data=data)
+    if "mesh.data" not in (overrides or {}):
+        # The run may have been trained on another number of devices.
+        with config.unlocked():
+            config.mesh.data = math.gcd(config.batch_size, max(jax.device_count() // config.mesh.model, 1))
     experiment = setup(config)
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     state = checkpoints.restore(experiment.like(), step)

@@ -18,7 +18,7 @@ from jaxssl.data.pipeline import evaluation_batches
 from jaxssl.data.source import Source
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, raw_features
 from jaxssl.experiment import Experiment
-from jaxssl.sharding import check_batch, put_batch
+from jaxssl.sharding import put_batch
 
 log = logging.getLogger("jaxssl")
 
@@ -26,7 +26,11 @@ ROWS = ("raw pixels", "untrained encoder", "trained encoder")
 
 
 def device_batches(source: Source, experiment: Experiment, batch_size: int):
-    """A finite pass over a source, in order; the rows that fill up the last batch carry `_mask` False."""
+    """A finite pass over a source, in order; the rows that fill up the last batch carry `_mask` False.
+
+    batch_size is rounded up to what the devices can divide: no result depends on it.
+    """
+    batch_size += -batch_size % experiment.mesh.shape["data"]
     ways = jax.process_index(), jax.process_count()
     for batch in evaluation_batches(source, batch_size=batch_size, process_index=ways[0], process_count=ways[1]):
         yield put_batch(batch, experiment.mesh)
@@ -37,7 +41,6 @@ class Evaluation:
 
     def __init__(self, experiment: Experiment, names=None):
         self.experiment, section = experiment, experiment.config.evaluate
-        check_batch(section.batch_size, experiment.mesh, "evaluate.batch_size")
         train, test = experiment.splits
         passes = lambda source: lambda: device_batches(source, experiment, section.batch_size)
         self.data = EvaluationData(
@@ -59,10 +62,15 @@ class Evaluation:
         )
 
     def run(self, state: State, *, predict=None, names=None) -> dict[str, float]:
-        """{name: value} of all evaluators, or of those named, for one state."""
+        """{name: value} of all evaluators, or of those named, for one state; those short of labels are left out."""
         results, predict = {}, self.experiment.predict if predict is None else predict
         for name in self.evaluators if names is None else [n for n in names if n in self.evaluators]:
-            results.update(self.evaluators[name](predict, state))
+            try:
+                results.update(self.evaluators[name](predict, state))
+            except LabelsNeeded as reason:  # known only now that the labels have been counted
+                if name not in self.skipped:
+                    log.info("evaluator %s skipped: %s", name, reason)
+                self.skipped[name] = str(reason)
         return results
 
     def final(self, state: State, workdir: Path, *, baselines: bool = True) -> dict[str, dict[str, float]]:
@@ -83,7 +91,15 @@ class Evaluation:
                 device=device_name(),
                 results=summary,
             )
-            (workdir / "summary.json").write_text(json.dumps(content, indent=2) + "\n")
+            file = workdir / "summary.json"
+            earlier = json.loads(file.read_text()) if file.is_file() else {}
+            if earlier.get("step") == content["step"] and earlier.get("data") == content["data"]:
+                # A few evaluators of the same state add to what the others found.
+                content["results"] = {
+                    **earlier["results"],
+                    **{r: {**earlier["results"].get(r, {}), **v} for r, v in summary.items()},
+                }
+            file.write_text(json.dumps(content, indent=2) + "\n")
             print_table(summary)
         return summary
 

@@ -15,7 +15,7 @@ from jaxssl.core import Augment, Method, State, init_state, make_update
 from jaxssl.data.index_stream import batch_ids
 from jaxssl.data.source import Splits
 from jaxssl.optim import check_patterns, make_optimizer
-from jaxssl.sharding import batch_sharding, check_batch, make_mesh, put_replicated, tree_shardings
+from jaxssl.sharding import batch_sharding, check_batch, make_mesh, put_batch, put_replicated, tree_shardings
 
 
 class Experiment(NamedTuple):
@@ -91,7 +91,7 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
     where = tree_shardings(abstract, mesh, config.mesh.rules, config.mesh.fsdp_min_size)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, where)
 
-    load = partial(_gather, seed=data_seed, batch_size=config.batch_size, size=source.size) if resident else _as_is
+    load = partial(gather, seed=data_seed, batch_size=config.batch_size, size=source.size) if resident else _as_is
     step = make_update(method, augment, tx, root)
     sharded = batch_sharding(mesh)
 
@@ -117,7 +117,7 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
     )
 
 
-def _gather(arrays, step, *, seed, batch_size, size):
+def gather(arrays, step, *, seed, batch_size, size):
     """The batch of a step from arrays that live on the device."""
     ids = batch_ids(seed, step, batch_size=batch_size, size=size, xp=jnp)
     return {k: v[ids] for k, v in arrays.items()}
@@ -133,6 +133,26 @@ def resident_feed(experiment: Experiment):
     source = experiment.splits.train
     arrays = {"index": np.arange(source.size, dtype=np.int32), **source.arrays}
     return put_replicated(arrays, experiment.mesh)
+
+
+def make_feed(experiment: Experiment, start: int = 0):
+    """What `update` takes at the steps from `start` on, without end: global batches, or the resident arrays again."""
+    if experiment.resident:
+        arrays = resident_feed(experiment)
+        while True:
+            yield arrays
+    from jaxssl.data.pipeline import stream
+
+    batches = stream(
+        experiment.splits.train,
+        seed=experiment.data_seed,
+        batch_size=experiment.config.batch_size,
+        start_step=start,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    for batch in batches:
+        yield put_batch(batch, experiment.mesh)
 
 
 def with_encoder(experiment: Experiment, state: State, params, stats) -> State:

@@ -42,6 +42,11 @@ def split(metrics: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], dict[str
     return {k: v for k, v in metrics.items() if k not in WATCHED}, {k: v for k, v in metrics.items() if k in WATCHED}
 
 
+def all_finite(tree) -> jax.Array:
+    """Whether all numbers of a tree of floating arrays are finite; jit it."""
+    return jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]).all()
+
+
 class Alarm(NamedTuple):
     """When `crossed(value, size)` holds of a metric, `sentence` is said; size is its largest possible value."""
 

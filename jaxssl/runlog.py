@@ -42,10 +42,11 @@ class RunLog:
 
     def __init__(self, workdir: Path, *, start_step: int, tensorboard: bool, active: bool):
         self.path, self.active, self.events = workdir / "metrics.jsonl", active, None
-        if not active:
-            return
         # What was logged after the restored step will be logged again: a resumed run reads like one that never stopped.
         rows = [r for r in read_metrics(self.path) if r["step"] <= start_step]
+        self.evaluated = {r["step"] for r in rows if not any(k.startswith("train/") for k in r)}
+        if not active:
+            return
         fresh = self.path.with_suffix(".tmp")
         fresh.write_text("".join(json.dumps(r) + "\n" for r in rows))
         fresh.replace(self.path)

@@ -34,6 +34,9 @@ def make_mesh(data: int = -1, model: int = 1, devices: Sequence[jax.Device] | No
         raise ValueError(
             f"mesh.data={data}, mesh.model={model}: with several processes all {len(devices)} devices take part."
         )
+    if jax.process_count() > 1 and jax.local_device_count() % model:
+        # Every process reads rows of its own, so that no row may span two of them.
+        raise ValueError(f"mesh.model={model}: must divide the {jax.local_device_count()} devices of one process.")
     # Auto: the compiler finds the collectives, so that losses are written for the global batch.
     return Mesh(
         np.asarray(devices[: data * model]).reshape(data, model), ("data", "model"), axis_types=(AxisType.Auto,) * 2

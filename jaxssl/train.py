@@ -24,9 +24,8 @@ from jaxssl import monitor
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.core import State
 from jaxssl.evaluate import Evaluation
-from jaxssl.experiment import Experiment, resident_feed, setup
+from jaxssl.experiment import Experiment, make_feed, setup
 from jaxssl.runlog import Progress, RunLog
-from jaxssl.sharding import put_batch
 
 log = logging.getLogger("jaxssl")
 
@@ -45,18 +44,20 @@ def train(config: ConfigDict, workdir: str | Path, *, devices=None, splits=None)
     """
     workdir = Path(workdir)
     experiment = setup(config, devices=devices, splits=splits)
-    write_config(config, workdir)
+    evaluation = Evaluation(experiment)
     checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint.keep)
     try:
         state = checkpoints.restore(experiment.like())
         start = 0 if state is None else int(state.step)
-        if start:
-            log.info("resumed from step %d", start)
-        else:
-            state = experiment.initial()
         if start > config.total_steps:
             raise ValueError(f"total_steps={config.total_steps}: {workdir} is at step {start} already.")
-        with Session(experiment, workdir, checkpoints, start) as session:
+        # Only now: a config that does not fit the checkpoints must not take the place of the one that does.
+        write_config(config, workdir)
+        if state is None:
+            state = experiment.initial()
+        else:
+            log.info("resumed from step %d", start)
+        with Session(experiment, evaluation, workdir, checkpoints, start) as session:
             return session.run(state, start)
     finally:
         checkpoints.close()
@@ -74,14 +75,16 @@ def write_config(config: ConfigDict, workdir: Path) -> None:
 class Session:
     """One stretch of a run, from a start or a resume to an end or a signal."""
 
-    def __init__(self, experiment: Experiment, workdir: Path, checkpoints: Checkpoints, start: int):
+    def __init__(
+        self, experiment: Experiment, evaluation: Evaluation, workdir: Path, checkpoints: Checkpoints, start: int
+    ):
         config, first = experiment.config, jax.process_index() == 0
         self.experiment, self.config, self.workdir, self.checkpoints = experiment, config, workdir, checkpoints
         self.runlog = RunLog(workdir, start_step=start, tensorboard=config.log.tensorboard, active=first)
         self.progress = Progress(config.total_steps, start, active=first)
         self.monitor = monitor.Monitor()
-        self.digest = jax.jit(monitor.digest)
-        self.evaluation = Evaluation(experiment)
+        self.digest, self.all_finite = jax.jit(monitor.digest), jax.jit(monitor.all_finite)
+        self.evaluation = evaluation
         # (step, scalars on the device) since the last look; a look is one transfer.
         self.pending: list[tuple[int, dict]] = []
         self.stop_signal: int | None = None
@@ -108,16 +111,20 @@ class Session:
     def run(self, state: State, start: int) -> State:
         """The loop itself."""
         config, total = self.config, self.config.total_steps
-        feed = self._feed(start)
+        feed = make_feed(self.experiment, start)
         in_flight, began = collections.deque(), time.monotonic()
         self.clock, self.clock_step = None, start
         for step in range(start, total + 1):
             stopping = self._stopping(step, began)
-            if config.evaluate.every and step % config.evaluate.every == 0 and start < step < total and not stopping:
-                self._evaluate(state, step)
+            due = config.evaluate.every and step % config.evaluate.every == 0 and 0 < step < total
+            # A signal leaves the evaluation of its step to the resumed run.
+            if due and not stopping and step not in self.runlog.evaluated:
+                with self._off_the_clock():
+                    self._evaluate(state, step)
             if step > start and (step % config.checkpoint.every == 0 or step == total or stopping):
-                self.check_finite()
-                self.checkpoints.save(state, step)
+                with self._off_the_clock():
+                    self.check_finite(state)
+                    self.checkpoints.save(state, step)
             if step == total or stopping:
                 break
             batch = next(feed)
@@ -141,26 +148,6 @@ class Session:
             self.evaluation.final(state, self.workdir)
         return state
 
-    def _feed(self, start: int):
-        """Endless global batches from a step on, or the resident arrays again and again."""
-        experiment, config = self.experiment, self.config
-        if experiment.resident:
-            arrays = resident_feed(experiment)
-            while True:
-                yield arrays
-        from jaxssl.data.pipeline import stream
-
-        batches = stream(
-            experiment.splits.train,
-            seed=experiment.data_seed,
-            batch_size=config.batch_size,
-            start_step=start,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-        for batch in batches:
-            yield put_batch(batch, experiment.mesh)
-
     def _stopping(self, step: int, began: float) -> str:
         """Why to stop before this step, or ''; all processes come to the same answer."""
         reason = ""
@@ -177,11 +164,16 @@ class Session:
         reasons = ("", "SIGTERM", "SIGINT", TIME_LIMIT)
         return reasons[int(multihost_utils.process_allgather(jax.numpy.int32(reasons.index(reason))).max())]
 
-    def check_finite(self) -> list[dict[str, float]]:
-        """Fetches what is pending; raises NonFinite naming the first step and metric that is not finite."""
+    def check_finite(self, state: State | None = None) -> list[dict[str, float]]:
+        """Fetches what is pending; raises NonFinite naming the first step and metric that is not finite.
+
+        state: looked at too, before it is saved; an update can overflow though its loss was finite.
+        """
         rows = jax.device_get([scalars for _, scalars in self.pending])
         found = monitor.first_non_finite([step for step, _ in self.pending], rows)
         self.pending = []
+        if found is None and state is not None and not self.all_finite(state.params):
+            found = int(state.step), "params"
         if found is None:
             return rows
         step, name = found
@@ -216,13 +208,17 @@ class Session:
         # Speed is counted between log steps, without what the log step itself takes, nor the first one's compilation.
         self.clock, self.clock_step = time.monotonic(), step
 
-    def _evaluate(self, state: State, step: int) -> None:
+    @contextlib.contextmanager
+    def _off_the_clock(self):
         began = time.monotonic()
+        yield
+        if self.clock is not None:
+            self.clock += time.monotonic() - began
+
+    def _evaluate(self, state: State, step: int) -> None:
         results = self.evaluation.run(state, names=self.config.evaluate.during)
         self.runlog.write(step, results)
         log.info("step %d: %s", step, "  ".join(f"{k} {v:.4g}" for k, v in results.items()))
-        if self.clock is not None:
-            self.clock += time.monotonic() - began
 
 
 TIME_LIMIT = "max_minutes is over"

@@ -36,7 +36,7 @@ def image_folder(
     train, whose own sub-folders are the classes; else, when there are labels, the share `test_fraction` that
     a hash of the relative name picks, so that a new file moves no other one; else none.
     An unreadable file is logged and its place taken by the next readable one (see Source.fetch). When more
-    than the share `max_unreadable` of the files of a split proved unreadable, fetch raises ValueError.
+    than the share `max_unreadable` (one file at least, unless it is 0) of the files of a split prove unreadable, fetch raises ValueError.
     Raises: FileNotFoundError, NotADirectoryError or ValueError saying what would be right.
     """
     _check_options(image_size, channels, test_fraction, max_unreadable)
@@ -69,7 +69,7 @@ def _source(root, files, labels_of, class_names, decode, shape, max_unreadable):
                 return decode((root / files[i]).read_bytes())
             except (OSError, ValueError) as error:
                 note_unreadable(i, error)
-        if len(unreadable) > max_unreadable * size:
+        if len(unreadable) > (max(1, max_unreadable * size) if max_unreadable else 0):
             raise ValueError(
                 f"{len(unreadable)} of the {size} images in {root} that this split holds are unreadable, "
                 f"more than max_unreadable={max_unreadable} allows; among them "
@@ -130,7 +130,7 @@ def _check_options(image_size, channels, test_fraction, max_unreadable):
 def _existing_folder(path):
     right = "option `path` must name a folder with images or with one sub-folder of images for each class"
     if not path:
-        raise ValueError(f"no folder was named; {right}")
+        raise ValueError(f"no folder was named; {right}; on the command line: --data FOLDER")
     root = Path(path).expanduser()
     if not root.exists():
         raise FileNotFoundError(f"{root} does not exist; {right}")

@@ -80,14 +80,15 @@ class EvaluationData:
         """`features` without the rows that have no label.
 
         Raises:
-          ValueError: no labelled row, or a label of num_classes or more.
+          LabelsNeeded: no labelled row.
+          ValueError: a label of num_classes or more.
         """
         features = self.features(predict, state)
         kept = {}
         for split, y in (("train", features.train_y), ("test", features.test_y)):
             rows = np.flatnonzero(y >= 0)
             if not rows.size:
-                raise ValueError(f"{evaluator}: no example of the {split} set has a label (all {y.size} are -1)")
+                raise LabelsNeeded(f"{evaluator}: no example of the {split} set has a label (all {y.size} are -1)")
             if y.max() >= self.num_classes:
                 raise ValueError(f"{evaluator}: {split} label {y.max()} but num_classes={self.num_classes}")
             kept[split] = rows

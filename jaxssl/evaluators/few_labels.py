@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from jaxssl.evaluators import probes
-from jaxssl.evaluators.features import EvaluationData
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded
 
 
 def few_labels(
@@ -34,8 +34,8 @@ def few_labels(
       penalty: of `probes.logistic_regression`.
 
     Raises:
-      LabelsNeeded: at build time, without labels or a test set.
-      ValueError: bad options; a class with fewer than n labels (when run).
+      LabelsNeeded: at build time, without labels or a test set; when run, if a class has fewer than n labels.
+      ValueError: bad options.
     """
     data.need_labels("few_labels")
     per_class = tuple(sorted(set(per_class)))
@@ -90,7 +90,9 @@ def _check_counts(labels, num_classes, needed, class_names):
     short = int(np.argmin(counts))
     if counts[short] < needed:
         name = f" ({class_names[short]})" if class_names else ""
-        raise ValueError(f"few_labels: per_class asks for {needed} labels, but class {short}{name} has {counts[short]}")
+        raise LabelsNeeded(
+            f"few_labels: per_class asks for {needed} labels, but class {short}{name} has {counts[short]}"
+        )
 
 
 def _scaled(train_x, test_x):

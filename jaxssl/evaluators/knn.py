@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl.evaluators.features import EvaluationData
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded
 
 # Similarities (or votes) held at once; 2 ** 24 float32 are 64 MiB.
 _CHUNK_ELEMENTS = 2**24
@@ -16,14 +16,16 @@ def knn(data: EvaluationData, *, k: int = 20, temperature: float = 0.07):
     """Test accuracy of `knn_predict`, as `knn/top1` in [0, 1].
 
     Raises:
-      LabelsNeeded: at build time, without labels or a test set.
-      ValueError: bad options; k above the number of labelled training rows (when run).
+      LabelsNeeded: at build time, without labels or a test set; when run, with fewer than k labelled training rows.
+      ValueError: bad options.
     """
     data.need_labels("knn")
     _check_options(k, temperature)
 
     def run(predict, state) -> dict[str, float]:
         f = data.labelled_features(predict, state, "knn")
+        if k > len(f.train_y):
+            raise LabelsNeeded(f"knn: k={k} neighbours but only {len(f.train_y)} labelled training rows")
         predicted = knn_predict(
             f.train_x, f.train_y, f.test_x, k=k, temperature=temperature, num_classes=data.num_classes
         )

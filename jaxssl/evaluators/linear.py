@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.evaluators import probes
-from jaxssl.evaluators.features import EvaluationData
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded
 
 
 def linear(
@@ -26,8 +26,8 @@ def linear(
       holdout: part of each class held out, in (0, 1); the draw depends on the labels and on `seed` only.
 
     Raises:
-      LabelsNeeded: at build time, without labels or a test set.
-      ValueError: bad options; too few labels to hold any out (when run).
+      LabelsNeeded: at build time, without labels or a test set; when run, with too few labels to hold any out.
+      ValueError: bad options.
     """
     data.need_labels("linear")
     penalties = tuple(sorted((float(p) for p in penalties), reverse=True))
@@ -61,7 +61,7 @@ def stratified_holdout(labels: np.ndarray, holdout: float, seed: int) -> np.ndar
         count = min(max(1, round(holdout * len(rows))), len(rows) - 1)
         held_out[rows[:count]] = True
     if not held_out.any():
-        raise ValueError(f"{len(labels)} labelled training rows: no class has 2, so none can be held out")
+        raise LabelsNeeded(f"{len(labels)} labelled training rows: no class has 2, so none can be held out")
     return held_out
 
 

@@ -19,7 +19,8 @@ def barlow_twins(
       encoder: backbone f, [N, H, W, C] -> [N, D].
       hidden_dims, dim: widths of the projector g; batch norm and ReLU after each hidden layer.
       redundancy_weight: lambda.
-      loss_scale: s; the published recipe uses 0.024 with LARS.
+      loss_scale: s. Under LARS it only sets the pace of biases and norms, which have no trust ratio; the published
+        recipe gives them 0.024 times the learning rate instead (optim.multipliers).
 
     Batch: `views` [2, N, H, W, C]. Memory: `stats`.
 

@@ -26,7 +26,7 @@ def byol(
 
     Args:
       encoder: backbone f, [N, H, W, C] -> [N, D].
-      hidden_dims, dim: widths of the projector g; batch norm and ReLU after each hidden layer.
+      hidden_dims, dim: widths of the projector g, without biases; batch norm and ReLU after each hidden layer.
       predictor_dim: width of the hidden layer of the predictor h.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
@@ -39,8 +39,8 @@ def byol(
     dtype = encoder.dtype
     chain = {
         "encoder": encoder,
-        "projector": projector(hidden_dims, dim, dtype=dtype),
-        "predictor": predictor((predictor_dim,), dim, dtype=dtype),
+        "projector": projector(hidden_dims, dim, bias=False, dtype=dtype),
+        "predictor": predictor((predictor_dim,), dim, bias=False, dtype=dtype),
     }
 
     def objective(student, teacher):

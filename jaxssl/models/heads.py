@@ -55,7 +55,7 @@ def projector(hidden_dims, out_dim, *, norm=True, last_norm=None, bias=True, bat
     """MLP head z = W_k relu(BN(W_{k-1} ... h)).
 
     Shapes of the published heads: SimCLR `(2048,), 128`; MoCo v2 `(2048,), 128, norm=False`; MoCo v3
-    `(4096, 4096), 256, last_norm='batch_no_affine', bias=False`; BYOL `(4096,), 256`; SimSiam
+    `(4096, 4096), 256, last_norm='batch_no_affine', bias=False`; BYOL `(4096,), 256, bias=False`; SimSiam
     `(2048, 2048), 2048, last_norm='batch_no_affine'`; Barlow Twins, VICReg `(8192, 8192), 8192, bias=False`.
 
     Args:
@@ -81,7 +81,7 @@ def projector(hidden_dims, out_dim, *, norm=True, last_norm=None, bias=True, bat
 def predictor(hidden_dims, out_dim, *, norm=True, last_norm=None, bias=True, batch_groups=1, dtype="float32"):
     """MLP head of the predicting branch, p = W_2 relu(BN(W_1 z)); options and errors as in `projector`.
 
-    Shapes of the published heads: BYOL `(4096,), 256`; SimSiam bottleneck `(512,), 2048`; MoCo v3
+    Shapes of the published heads: BYOL `(4096,), 256, bias=False`; SimSiam bottleneck `(512,), 2048`; MoCo v3
     `(4096,), 256, last_norm='batch_no_affine', bias=False`.
     """
     return projector(

@@ -1,0 +1,36 @@
+"""Commands of the library in processes of their own, and what their run folders say."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def environment(devices: int = 1) -> dict[str, str]:
+    """The environment of the suite with another number of virtual devices."""
+    flags = [f for f in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in f]
+    return {**os.environ, "XLA_FLAGS": " ".join([*flags, f"--xla_force_host_platform_device_count={devices}"])}
+
+
+def start(*args, devices: int = 1) -> subprocess.Popen:
+    """Starts `jaxssl ARGS`; output goes to pipes."""
+    command = [sys.executable, "-m", "jaxssl", *map(str, args)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment(devices), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run(*args, devices: int = 1) -> subprocess.CompletedProcess:
+    """Runs `jaxssl ARGS` to its end."""
+    process = start(*args, devices=devices)
+    out, err = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(args, process.returncode, out, err)
+
+
+def metrics(workdir) -> list[dict]:
+    """Rows of metrics.jsonl without what a clock says."""
+    rows = [json.loads(line) for line in (Path(workdir) / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]

@@ -1,0 +1,50 @@
+"""What the README shows is run: the loss alone, the method of one's own; its table is not stale."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+
+from jaxssl.config import load_config
+from jaxssl.experiment import resident_feed, setup
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+
+
+def test_the_loss_alone_is_about_ten_lines_and_runs(capsys):
+    block = next(b for b in BLOCKS if "nt_xent" in b)
+    assert len([line for line in block.splitlines() if line.strip()]) <= 10
+    exec(compile(block, "README.md", "exec"), {})
+    value, norm = map(float, capsys.readouterr().out.split())
+    assert 0 < value < np.log(511) and norm > 0
+
+
+def test_the_method_of_one_s_own_trains(tmp_path, monkeypatch):
+    for block in (b for b in BLOCKS if b.startswith("# my_")):
+        name = re.match(r"# (\w+\.py)", block).group(1)
+        (tmp_path / name).write_text(block)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    experiment = setup(load_config(str(tmp_path / "my_config.py:quick")))
+    state, feed, losses = experiment.initial(), resident_feed(experiment), []
+    for _ in range(experiment.config.total_steps):
+        state, metrics = experiment.update(state, feed)
+        losses.append(float(metrics["loss"]))
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_table_of_methods_is_not_stale():
+    spec = importlib.util.spec_from_file_location("results_table", ROOT / "tools" / "results_table.py")
+    results_table = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(results_table)
+    assert results_table.render(README) == README, "run .venv/bin/python tools/results_table.py"
+
+
+def test_every_method_has_a_config_for_the_bundled_set_and_a_paper():
+    from jaxssl.results import method_files, paper
+
+    for name, file in method_files().items():
+        assert (ROOT / "configs" / f"{name}_fashion_mnist_12k.py").is_file(), name
+        assert paper(name, file), name

@@ -1,0 +1,53 @@
+"""A method that compiles in no time, and what can go wrong with one: for tests of the loop, not of methods."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.config import fashion_mnist_12k, quick_convnet
+from jaxssl.core import Method
+
+
+def toy(encoder, *, trouble: str = "", at: int = 0) -> Method:
+    """A linear map that learns unit variance. trouble, from step `at` on: 'nan' in the loss, or 'collapse'."""
+    del encoder
+
+    def features(params, batch):
+        image = batch["image"]
+        return image.reshape(image.shape[0], -1) @ params["kernel"]
+
+    def init(key, batch):
+        return {"kernel": 0.1 * jax.random.normal(key, (batch["image"][0].size, 8))}, {}
+
+    def loss(params, memory, batch, key, step):
+        h = features(params, batch)
+        part = jnp.mean(jnp.square(jnp.var(h, axis=0) - 1))
+        if trouble == "nan":
+            part = jnp.where(step >= at, jnp.nan, part)
+        if trouble == "collapse":
+            h = jnp.where(step >= at, jnp.ones_like(h), h)
+        return part, (memory, {"part": part, "features": h[None]})
+
+    def predict(params, memory, batch):
+        return {"features": features(params, batch)}
+
+    return Method(init, loss, predict)
+
+
+def get_config(arg=None):
+    """The toy on one device; with `:simclr` a tiny SimCLR, whose loss compares all rows, on all devices."""
+    config = quick_convnet(fashion_mnist_12k())
+    config.data.limit = 200
+    if arg == "simclr":
+        # Colours only take time to compile.
+        config.augment.update(jitter_probability=0.0, grayscale_probability=0.0)
+        config.encoder.update(widths=(16,), strides=(2,))
+        config.method = dict(name="methods.simclr", hidden_dims=(32,), dim=16, temperature=0.2)
+    else:
+        config.augment = dict(name="augment.image.plain", size=8, mean=(0.286,), std=(0.353,))
+        config.preprocess.size = 8
+        config.method = dict(name="toy.toy")
+        config.mesh.data = 1
+    evaluators = config.evaluate.evaluators.to_dict()
+    config.evaluate.evaluators = {name: evaluators[name] for name in ("knn", "rankme")}
+    config.log.tensorboard, config.evaluate.final = False, False
+    return config

@@ -1,0 +1,335 @@
+"""Where the time of a training step goes: speed, share of data and augmentation, FLOPs, memory; in one run.
+
+    .venv/bin/python tools/benchmark.py configs/simclr_fashion_mnist_12k.py [--config.batch_size=512 ...]
+        [--steps 30] [--warmup 5] [--peak-tflops 67] [--out FILE.json] [--trace DIR]
+
+Every step is waited for before the next one begins, so that steps can be told apart. The training loop keeps a few
+steps in flight instead and can be somewhat faster where a step is short.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from jaxssl.cli import split_overrides
+
+# Sides of the square products that the peak is measured with; once one takes SLOW seconds, no larger one is tried.
+MATMUL_SIZES = (512, 1024, 2048, 4096, 8192)
+MATMUL_REPEATS = 5
+SLOW = 0.1
+TRACED_STEPS = 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit status: 0 well, 2 the input was wrong."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        rest, overrides = split_overrides(argv)
+        args = parser().parse_args(rest)
+        check(args)
+        report = benchmark(args, overrides)
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        if "--traceback" in argv:
+            raise
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+    print(table(report))
+    if args.out:
+        Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments, apart from the overrides."""
+    found = argparse.ArgumentParser(prog="benchmark", description=__doc__.splitlines()[0])
+    found.add_argument("config", help="FILE.py[:ARG]; --config.section.option=value changes it")
+    found.add_argument("--steps", type=int, default=30, help="steps that are timed")
+    found.add_argument("--warmup", type=int, default=5, help="steps before them")
+    found.add_argument("--peak-tflops", type=float, help="peak of one device; default: measured by large products")
+    found.add_argument("--out", metavar="FILE.json", help="where the report is written")
+    found.add_argument("--trace", metavar="DIR", help=f"write a jax.profiler trace of {TRACED_STEPS} steps")
+    found.add_argument("--traceback", action="store_true", help="show the Python traceback of an error")
+    return found
+
+
+def check(args) -> None:
+    """Raises ValueError naming the argument, before anything is loaded."""
+    if args.steps < 1:
+        raise ValueError(f"--steps {args.steps}: must be at least 1.")
+    if args.warmup < 0:
+        raise ValueError(f"--warmup {args.warmup}: must be 0 or more.")
+    if args.peak_tflops is not None and not 0 < args.peak_tflops < float("inf"):
+        raise ValueError(f"--peak-tflops {args.peak_tflops}: must be positive.")
+    if args.out and (Path(args.out).suffix != ".json" or not Path(args.out).parent.is_dir()):
+        raise ValueError(f"--out {args.out}: must be FILE.json in a folder that exists.")
+    if args.trace and Path(args.trace).exists() and not Path(args.trace).is_dir():
+        raise ValueError(f"--trace {args.trace} is a file; give a folder.")
+
+
+def benchmark(args, overrides: dict[str, str]) -> dict:
+    """All measurements as one flat dict; times in ms unless the name says s, rates per second, memory in bytes."""
+    from jaxssl.config import load_config
+
+    config = load_config(args.config, overrides)
+    import jax  # after the config: what is wrong there is said before anything heavy is loaded
+    import numpy as np
+
+    from jaxssl.experiment import make_feed, setup
+
+    experiment = setup(config)
+    devices = experiment.mesh.devices.size
+    state = experiment.initial()
+    with contextlib.closing(make_feed(experiment)) as feed:
+        compiled, lowered, compilation = compile_update(experiment, state, next(feed))
+        state, _, _ = run_steps(compiled, state, feed, args.warmup)
+        state, waits, times = run_steps(compiled, state, feed, args.steps)
+        memory = memory_use(compiled, experiment.mesh)  # before anything else of this run claims memory
+        data, augment = measure_parts(experiment, next(feed), state.step, args.warmup, args.steps)
+        if args.trace:
+            with jax.profiler.trace(args.trace):
+                run_steps(compiled, state, feed, TRACED_STEPS)
+    step = float(np.median(times))
+    quarter, three_quarters = np.percentile(times, [25, 75])
+    dtype = compute_dtype(config)
+    flops = count_flops(experiment, compiled, lowered)
+    peak, how = devices * 1e12 * (args.peak_tflops or 0), "given"
+    if not peak:
+        peak, how = measure_peak(experiment.mesh, dtype)
+    achieved = None if flops["flops"] is None else flops["flops"] / step
+    first = experiment.mesh.devices.flat[0]
+    return {
+        "config": args.config,
+        "overrides": overrides,
+        "batch_size": config.batch_size,
+        "compute_dtype": dtype,
+        "data_mode": "resident" if experiment.resident else "stream",
+        "platform": first.platform,
+        "device_kind": first.device_kind,
+        "device_count": devices,
+        "jax_version": jax.__version__,
+        "steps": args.steps,
+        "warmup": args.warmup,
+        **compilation,
+        "step_ms": 1e3 * step,
+        "step_iqr_ms": 1e3 * float(three_quarters - quarter),
+        "step_min_ms": 1e3 * float(times.min()),
+        "images_per_s": config.batch_size / step,
+        "data_ms": 1e3 * float(np.median(waits) if data is None else data),
+        "data_share": float(waits.sum() / times.sum() if data is None else data / step),
+        "data_measured": "time in next(feed)" if data is None else "gather alone",
+        "augment_ms": 1e3 * augment,
+        "augment_share": augment / step,
+        **flops,
+        "flops_per_s": achieved,
+        "peak_flops_per_s": peak,
+        "peak_measured": how,
+        "peak_share": None if achieved is None else achieved / peak,
+        **memory,
+    }
+
+
+def compile_update(experiment, state, batch):
+    """(compiled, lowered, seconds for both): the one compilation that is timed, counted and run."""
+    import jax
+
+    began = time.perf_counter()
+    lowered = experiment.update.lower(state, batch)
+    traced = time.perf_counter()
+    compiled = lowered.compile()
+    ended = time.perf_counter()
+    # With a persistent cache, the time may be that of reading the program.
+    cache = bool(jax.config.jax_enable_compilation_cache and jax.config.jax_compilation_cache_dir)
+    return compiled, lowered, {"trace_s": traced - began, "compile_s": ended - traced, "compile_cache": cache}
+
+
+def run_steps(compiled, state, feed, count: int):
+    """(state, seconds in next(feed) [count], seconds of the steps with it [count])."""
+    import jax
+    import numpy as np
+
+    waits, times = np.zeros(count), np.zeros(count)
+    for i in range(count):
+        began = time.perf_counter()
+        batch = next(feed)
+        waits[i] = time.perf_counter() - began
+        with jax.profiler.StepTraceAnnotation("train", step_num=i):
+            state, metrics = compiled(state, batch)
+            jax.block_until_ready((state, metrics))
+        times[i] = time.perf_counter() - began
+    return state, waits, times
+
+
+def measure_parts(experiment, batch, step, warmup: int, steps: int):
+    """Median seconds of (the gather, None for a stream; the augmentation), each as a function of its own."""
+    import jax
+
+    from jaxssl.build import build
+    from jaxssl.config import options
+    from jaxssl.core import step_keys
+    from jaxssl.experiment import gather
+    from jaxssl.sharding import batch_sharding
+
+    config, data = experiment.config, None
+    if experiment.resident:
+        rows = dict(seed=experiment.data_seed, batch_size=config.batch_size, size=experiment.splits.train.size)
+        load = jax.jit(partial(gather, **rows), out_shardings=batch_sharding(experiment.mesh))
+        data, arrays = median_time(load, batch, step, warmup=warmup, steps=steps), batch
+        batch = load(arrays, step)
+    augment, root = build(options(config.augment)), jax.random.key(config.seed)
+    views = jax.jit(lambda batch, step: augment(step_keys(root, step)[0], batch))
+    return data, median_time(views, batch, step, warmup=warmup, steps=steps)
+
+
+def median_time(function, *args, warmup: int, steps: int) -> float:
+    """Median seconds of a call; the first one, which compiles, never counts."""
+    import jax
+    import numpy as np
+
+    times = []
+    for _ in range(1 + warmup + steps):
+        began = time.perf_counter()
+        jax.block_until_ready(function(*args))
+        times.append(time.perf_counter() - began)
+    return float(np.median(times[1 + warmup :]))
+
+
+def count_flops(experiment, compiled, lowered) -> dict:
+    """FLOPs of a step over all devices, as XLA counts them (the body of a loop once).
+
+    flops_compiled: of the compiled program. flops_traced: of the program as written, before XLA changed it.
+    flops: the larger one, since products and convolutions that were given to a vendor's library are missing in
+    the first, and work that devices repeat is missing in the second. None where nothing was counted.
+    """
+    one = cost(compiled)
+    compiled_all = None if one is None else one * experiment.mesh.devices.size
+    traced = cost(lowered) or cost(lower_on_cpu(experiment))
+    counted = [n for n in (compiled_all, traced) if n is not None]
+    return {"flops": max(counted, default=None), "flops_compiled": compiled_all, "flops_traced": traced}
+
+
+def cost(stage) -> float | None:
+    """The FLOPs of a lowered or compiled program; some versions give a dict, some a list of dicts, some nothing."""
+    found = None if stage is None else stage.cost_analysis()
+    found = [found] if isinstance(found, dict) else found or []
+    flops = sum(part.get("flops", 0.0) for part in found if part)
+    return float(flops) if flops > 0 else None
+
+
+def lower_on_cpu(experiment):
+    """The update as one CPU would get it, not compiled; some backends count only what they compiled."""
+    import jax
+    import numpy as np
+
+    from jaxssl.experiment import setup
+
+    try:
+        cpu = jax.devices("cpu")[:1]
+    except RuntimeError:
+        return None
+    config = experiment.config.copy_and_resolve_references()
+    with config.unlocked():
+        config.mesh.data = config.mesh.model = 1
+    other = setup(config, devices=cpu, splits=experiment.splits)
+    source = experiment.splits.train
+    rows = source.arrays if experiment.resident else source.fetch(np.arange(config.batch_size) % source.size)
+    shapes = {"index": jax.ShapeDtypeStruct((len(next(iter(rows.values()))),), "int32")}
+    shapes |= {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in rows.items()}
+    return other.update.lower(other.abstract, shapes)
+
+
+def measure_peak(mesh, dtype: str) -> tuple[float, str]:
+    """(FLOP/s of all devices together in the best large matrix product, what it was)."""
+    import jax
+    import jax.numpy as jnp
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    rows, everywhere = NamedSharding(mesh, PartitionSpec(mesh.axis_names)), NamedSharding(mesh, PartitionSpec())
+    product = jax.jit(lambda a, b: a @ b, out_shardings=rows)
+    best, best_size = 0.0, 0
+    draw = lambda key, shape: jax.random.normal(key, shape).astype(dtype)
+    for size in MATMUL_SIZES:
+        tall, square = (size * mesh.devices.size, size), (size, size)
+        a = jax.jit(partial(draw, shape=tall), out_shardings=rows)(jax.random.key(0))
+        b = jax.jit(partial(draw, shape=square), out_shardings=everywhere)(jax.random.key(1))
+        product(a, b).block_until_ready()
+        times = []
+        for _ in range(MATMUL_REPEATS):
+            began = time.perf_counter()
+            product(a, b).block_until_ready()
+            times.append(time.perf_counter() - began)
+        rate = 2 * a.size * size / min(times)
+        best, best_size = max((best, best_size), (rate, size))
+        if min(times) > SLOW:
+            break
+    return best, f"{jnp.dtype(dtype).name} product of side {best_size}"
+
+
+def compute_dtype(config) -> str:
+    """The type that the encoder computes in."""
+    import jax.numpy as jnp
+
+    from jaxssl.build import build
+    from jaxssl.config import options
+
+    return jnp.dtype(getattr(build(options(config.encoder)), "dtype", None) or "float32").name
+
+
+def memory_use(compiled, mesh) -> dict:
+    """Bytes on the fullest device: the peak of this process, and what XLA planned for one update; None: unknown."""
+    stats = [device.memory_stats() or {} for device in mesh.local_devices]
+    plan = compiled.memory_analysis()
+    planned = None
+    if plan is not None:
+        kept = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
+        planned = kept + plan.temp_size_in_bytes + plan.generated_code_size_in_bytes
+    return {
+        "memory_peak_bytes": max((s["peak_bytes_in_use"] for s in stats if "peak_bytes_in_use" in s), default=None),
+        "memory_planned_bytes": planned,
+    }
+
+
+def table(report: dict) -> str:
+    """The report for people."""
+    r = report
+    gigaflops = lambda name: "unknown" if r[name] is None else f"{r[name] / 1e9:,.3f}"
+    share = lambda name: "unknown" if r[name] is None else f"{100 * r[name]:.1f} %"
+    mebibytes = lambda name: "unknown" if r[name] is None else f"{r[name] / 2**20:,.1f} MiB"
+    cached = ", persistent cache on" if r["compile_cache"] else ""
+    rows = [
+        ("config", " ".join([r["config"], *(f"{k}={v}" for k, v in r["overrides"].items())])),
+        ("devices", f"{r['device_count']} x {r['device_kind']} ({r['platform']}), jax {r['jax_version']}"),
+        ("batch", f"{r['batch_size']} images, {r['compute_dtype']}, data {r['data_mode']}"),
+        ("compilation", f"{r['trace_s']:.2f} s tracing + {r['compile_s']:.2f} s compiling{cached}"),
+        (
+            "step",
+            f"{r['step_ms']:.3f} ms median, spread {r['step_iqr_ms']:.3f} ms (interquartile),"
+            f" {r['step_min_ms']:.3f} ms min, of {r['steps']}",
+        ),
+        ("speed", f"{r['images_per_s']:,.0f} images/s"),
+        ("data", f"{share('data_share')} of the step ({r['data_ms']:.3f} ms, {r['data_measured']})"),
+        ("augmentation", f"{share('augment_share')} of the step ({r['augment_ms']:.3f} ms alone)"),
+        (
+            "work",
+            f"{gigaflops('flops')} GFLOP a step ({gigaflops('flops_compiled')} compiled,"
+            f" {gigaflops('flops_traced')} as written)",
+        ),
+        (
+            "rate",
+            f"{gigaflops('flops_per_s')} GFLOP/s = {share('peak_share')} of"
+            f" {gigaflops('peak_flops_per_s')} GFLOP/s ({r['peak_measured']})",
+        ),
+        (
+            "memory a device",
+            f"peak {mebibytes('memory_peak_bytes')}, planned for the step {mebibytes('memory_planned_bytes')}",
+        ),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Trains and evaluates configs, one after the other, and records what came out in configs/results.json.
+
+    .venv/bin/python tools/measure.py configs/simclr_fashion_mnist_12k.py ... [--config.seed=1 ...]
+
+Afterwards `.venv/bin/python tools/results_table.py` renews the table of the README.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from jaxssl.cli import split_overrides
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def measure(config: str, overrides: dict[str, str]) -> dict:
+    """The summary of one fresh run, with the settings that it depends on."""
+    with tempfile.TemporaryDirectory() as folder:
+        changes = [f"--config.{k}={v}" for k, v in overrides.items()]
+        command = [sys.executable, "-m", "jaxssl", "train", config, "--workdir", folder, *changes]
+        subprocess.run(command, check=True, cwd=ROOT)
+        summary = json.loads((Path(folder) / "summary.json").read_text())
+        resolved = json.loads((Path(folder) / "config.json").read_text())
+        rows = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+    speeds = sorted(row["time/images_per_s"] for row in rows if "time/images_per_s" in row)
+    return {
+        **summary,
+        "seed": resolved["seed"],
+        "batch_size": resolved["batch_size"],
+        "overrides": overrides,
+        "images_per_s": round(speeds[len(speeds) // 2]),
+        "final": {k: v for k, v in rows[-1].items() if k.startswith("train/")},
+    }
+
+
+def main() -> int:
+    """Measures every config named on the command line."""
+    configs, overrides = split_overrides(sys.argv[1:])
+    if not configs:
+        print(__doc__, file=sys.stderr)
+        return 2
+    file = ROOT / "configs" / "results.json"
+    for config in configs:
+        found = measure(config, overrides)
+        measured = json.loads(file.read_text()) if file.is_file() else {}
+        measured[Path(config).name] = found
+        fresh = file.with_suffix(".tmp")
+        fresh.write_text(json.dumps(dict(sorted(measured.items())), indent=1) + "\n")
+        fresh.replace(file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
