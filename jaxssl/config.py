@@ -145,7 +145,7 @@ def imagenet() -> ConfigDict:
 
 
 def quick_imagenet(config: ConfigDict) -> ConfigDict:
-    """`quick` for the published recipes: the same parts, tiny, on the bundled grey images."""
+    """`quick` for the published recipes: tiny, on the bundled grey images; ResNets become a small ConvNet."""
     quick(config)
     config.optim.update(scale_batch=0, learning_rate=QUICK_RATES[config.optim.name])
     config.augment.update(mean=(0.286,), std=(0.353,))

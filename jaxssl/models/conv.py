@@ -26,7 +26,7 @@ def conv_taps(x, kernel, strides):
     """`conv` whose kernel gradient is one matrix product for each of the k * k taps.
 
     dL/dkernel[i, j] = sum over n, h, w of x[n, s*h + i - p, s*w + j - p] (outer) dL/dy[n, h, w].
-    On a CPU the compiler's own kernel gradient takes several times as long as its forward pass; these products take
+    On a CPU the compiler's own kernel gradient can take far longer than its forward pass; these products take
     about as long. Reverse mode only.
     """
     return conv(x, kernel, strides)
