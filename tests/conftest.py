@@ -8,8 +8,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 FLAGS = (
     "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
     # Eight device threads on two busy cores may meet late; the default gives up, and the process, after 40 s.
-    " --xla_cpu_collective_call_terminate_timeout_seconds=600"
+    " --xla_cpu_collective_call_terminate_timeout_seconds=300"
 )
+# A device's program runs in a pool of as many threads as there are devices, and its collectives hold a thread while they
+# wait; programs with several collectives at once can fill the pool and wait for ever. More threads, and they cannot.
+os.environ.setdefault("NPROC", "64")
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Worker processes and the child processes of tests compile the same programs.
