@@ -23,13 +23,28 @@ def conv(x, kernel, strides):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def conv_taps(x, kernel, strides):
-    """`conv` whose kernel gradient is one matrix product for each of the k * k taps.
+    """`conv` whose gradients are matrix products over the k * k taps.
 
-    dL/dkernel[i, j] = sum over n, h, w of x[n, s*h + i - p, s*w + j - p] (outer) dL/dy[n, h, w].
-    On a CPU the compiler's own kernel gradient can take far longer than its forward pass; these products take
-    about as long. Reverse mode only.
+        dL/dkernel[i, j] = sum over n, h, w of x[n, s*h + i - p, s*w + j - p] (outer) dL/dy[n, h, w]
+        dL/dx[n, s*h + i - p, s*w + j - p] += kernel[i, j] dL/dy[n, h, w]       (for strides s > 1)
+
+    On a CPU the compiler's own kernel gradient can take far longer than its forward pass, and so can its input
+    gradient of a strided convolution; these products take about as long. Reverse mode only.
     """
     return conv(x, kernel, strides)
+
+
+def _shifted(x, size, strides, out_h, out_w):
+    """The input under each of the size * size taps: list of [N, out_h, out_w, C]."""
+    n, h, w, channels = x.shape
+    pad, s = size // 2, strides
+    # Rows s * a + b as [a, b], so that a strided tap is a slice, and its transpose a pad without holes.
+    full_h, full_w = s * (out_h + (size - 1) // s), s * (out_w + (size - 1) // s)
+    x = jnp.pad(x, ((0, 0), (pad, max(full_h - h - pad, 0)), (pad, max(full_w - w - pad, 0)), (0, 0)))
+    x = x[:, :full_h, :full_w].reshape(n, full_h // s, s, full_w // s, s, channels)
+    return [
+        x[:, i // s : i // s + out_h, i % s, j // s : j // s + out_w, j % s] for i in range(size) for j in range(size)
+    ]
 
 
 def _conv_taps_forward(x, kernel, strides):
@@ -38,22 +53,20 @@ def _conv_taps_forward(x, kernel, strides):
 
 def _conv_taps_backward(strides, saved, grad):
     x, kernel = saved
-    (grad_x,) = jax.linear_transpose(lambda x: conv(x, kernel, strides), x)(grad)
     size, _, channels, features = kernel.shape
     _, out_h, out_w, _ = grad.shape
-    pad, grad = size // 2, grad.reshape(-1, features)
-    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    shifted = [
-        x[:, i : i + (out_h - 1) * strides + 1 : strides, j : j + (out_w - 1) * strides + 1 : strides]
-        for i in range(size)
-        for j in range(size)
-    ]
+    if strides > 1:
+        taps = lambda x: jnp.concatenate(_shifted(x, size, strides, out_h, out_w), axis=-1)
+        (grad_x,) = jax.linear_transpose(taps, x)(grad @ kernel.reshape(-1, features).T)
+    else:
+        (grad_x,) = jax.linear_transpose(lambda x: conv(x, kernel, strides), x)(grad)
+    shifted, grad = _shifted(x, size, strides, out_h, out_w), grad.reshape(-1, features)
     if channels < 8:
         # So thin a product is not worth a call; all taps together are.
-        taps = jnp.concatenate(shifted, axis=-1).reshape(-1, size * size * channels).T @ grad
+        grad_kernel = jnp.concatenate(shifted, axis=-1).reshape(-1, size * size * channels).T @ grad
     else:
-        taps = jnp.stack([tap.reshape(-1, channels).T @ grad for tap in shifted])
-    return grad_x, taps.reshape(kernel.shape)
+        grad_kernel = jnp.stack([tap.reshape(-1, channels).T @ grad for tap in shifted])
+    return grad_x, grad_kernel.reshape(kernel.shape)
 
 
 conv_taps.defvjp(_conv_taps_forward, _conv_taps_backward)
