@@ -13,7 +13,7 @@ def get_config(arg=None):
         hidden_dims=(512,),
         dim=128,
         predictor_dim=512,
-        momentum=0.98,
+        momentum=0.95,
         momentum_steps=config.get_ref("total_steps"),
     )
     if arg == "quick":
