@@ -122,7 +122,7 @@ def quick_convnet(config: ConfigDict) -> ConfigDict:
 
 
 # Of `quick_imagenet`: at these, 30 steps on batches of 32 show whether a method learns.
-QUICK_RATES = dict(adamw=1e-3, lars=0.5, sgd=0.03)
+QUICK_RATES = dict(adamw=1e-3, lars=0.5, sgd=0.01)
 
 
 def imagenet() -> ConfigDict:
