@@ -14,15 +14,15 @@ def get_config(arg=None):
         name="models.vit.vit",
         patch_size=4,
         image_size=28,
-        embed_dim=192,
-        depth=6,
+        embed_dim=96,
+        depth=4,
         num_heads=3,
         pool="mean",
         positions="fixed",
         dtype="float32",
         remat=False,
     )
-    config.method = dict(name="methods.mae", masking_ratio=0.75, decoder_dim=96, decoder_depth=2, decoder_heads=3)
+    config.method = dict(name="methods.mae", masking_ratio=0.75, decoder_dim=64, decoder_depth=1, decoder_heads=4)
     config.optim.update(learning_rate=1.5e-3, b2=0.95, weight_decay=0.05)
     if arg == "quick":
         quick(config).augment.size = 16
