@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", help="evaluate on other data of the same kind")
     sub.add_argument("--no-baselines", action="store_true", help="only the trained encoder")
 
-    sub = command("embed", _embed, "Write the features of images, with their file names, to .npz or .parquet.")
+    sub = command("embed", _embed, "Write the features of examples, with their names, to .npz or .parquet.")
     sub.add_argument("workdir", help="run folder")
     sub.add_argument(
         "--data", help="a folder of images, or the path that the run's data source takes; default: the run's data"
@@ -207,14 +207,16 @@ def _sources(data: str | None, experiment):
     from jaxssl.config import options
 
     if data is None:
-        yield from ((n, s) for n, s in experiment.splits._asdict().items() if s is not None)
+        yield from experiment.splits.sources().items()
         return
     section = {k: v for k, v in options(experiment.config.data).items() if k != "mode"}
     if "path" not in options_of(resolve(section["name"])):
-        size, channels = experiment.splits.train.fetch([0])["image"].shape[-2:]
+        example = experiment.splits.train.fetch([0])
+        if "image" not in example:
+            raise ValueError(f"--data: the run's data source {section['name']} takes no path.")
+        size, channels = example["image"].shape[-2:]
         section = dict(name="data.image_folder", image_size=int(size), channels=int(channels))
-    splits = build({**section, "path": data})
-    yield from ((n, s) for n, s in splits._asdict().items() if s is not None)
+    yield from build({**section, "path": data}).sources().items()
 
 
 def _export(args, overrides):
@@ -263,11 +265,12 @@ def _methods(args, overrides):
     import rich.console
     import rich.table
 
+    from jaxssl.evaluate import heading
     from jaxssl.results import table_rows
 
-    table = rich.table.Table("method", "paper", "config", "10 labels a class", "k-NN")
-    for row in table_rows():
-        table.add_row(*row)
+    table = rich.table.Table("method", "paper", "config", "measure", "trained")
+    for name, paper, config, headline, value in table_rows():
+        table.add_row(name, paper, config, heading(headline), value)
     console = rich.console.Console()
     (console if console.is_terminal else rich.console.Console(width=160)).print(table)
 

@@ -30,6 +30,8 @@ EVALUATORS = dict(
     rankme=dict(name="evaluators.rankme"),
 )
 
+FLOORS = {"raw pixels": dict(name="evaluators.floors.flat")}
+
 
 def base() -> ConfigDict:
     """All sections with the defaults that no method has a reason to change; a config file starts from this."""
@@ -67,7 +69,15 @@ def base() -> ConfigDict:
             mesh=dict(data=-1, model=1, rules=((".*", "replicate"),), fsdp_min_size=2**14),
             log=dict(every=20, tensorboard=True, monitor=True, stop_on_collapse=False),
             checkpoint=dict(every=500, keep=2),
-            evaluate=dict(every=0, batch_size=500, final=True, evaluators=EVALUATORS, during=("knn", "rankme")),
+            evaluate=dict(
+                every=0,
+                batch_size=500,
+                final=True,
+                evaluators=EVALUATORS,
+                during=("knn", "rankme"),
+                floors=FLOORS,  # rows of the final table: features without training
+                headline="few_labels/10_mean",  # the number that the README's table shows
+            ),
         )
     )
 

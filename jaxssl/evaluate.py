@@ -16,13 +16,13 @@ from jaxssl.config import options
 from jaxssl.core import State
 from jaxssl.data.pipeline import evaluation_batches
 from jaxssl.data.source import Source
-from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, raw_features
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
 from jaxssl.experiment import Experiment
 from jaxssl.sharding import put_batch
 
 log = logging.getLogger("jaxssl")
 
-ROWS = ("raw pixels", "untrained encoder", "trained encoder")
+UNTRAINED, TRAINED = "untrained encoder", "trained encoder"
 
 
 def device_batches(source: Source, experiment: Experiment, batch_size: int):
@@ -48,6 +48,7 @@ class Evaluation:
             test_batches=passes(test) if test is not None else None,
             num_classes=train.num_classes,
             class_names=train.class_names,
+            extra={**train.extra, **(test.extra if test is not None else {})},
         )
         self.evaluators, self.skipped = {}, {}
         for name in section.evaluators if names is None else names:
@@ -55,11 +56,11 @@ class Evaluation:
                 raise ValueError(f"no evaluator '{name}' in the config.{nearest(name, section.evaluators)}")
             try:
                 self.evaluators[name] = build(options(section.evaluators[name]), self.data)
-            except LabelsNeeded as reason:
+            except NotApplicable as reason:
                 self.skipped[name] = str(reason)
-        self.raw = jax.jit(
-            lambda params, memory, batch: raw_features(params, memory, experiment.preprocess(None, batch))
-        )
+        self.floors = {
+            name: build(options(spec), self.data, experiment.preprocess) for name, spec in section.floors.items()
+        }
 
     def run(self, state: State, *, predict=None, names=None) -> dict[str, float]:
         """{name: value} of all evaluators, or of those named, for one state; those short of labels are left out."""
@@ -71,17 +72,19 @@ class Evaluation:
                 if name not in self.skipped:
                     log.info("evaluator %s skipped: %s", name, reason)
                 self.skipped[name] = str(reason)
+            except NotApplicable as reason:  # of this row alone
+                log.debug("evaluator %s skipped for one row: %s", name, reason)
         return results
 
     def final(self, state: State, workdir: Path, *, baselines: bool = True) -> dict[str, dict[str, float]]:
-        """Evaluates the state and the two floors, prints the table, writes summary.json."""
+        """Evaluates the state, its floors and the untrained encoder, prints the table, writes summary.json."""
         for name, reason in self.skipped.items():
             log.info("evaluator %s skipped: %s", name, reason)
         summary = {}
         if baselines:
-            summary[ROWS[0]] = self.run(state, predict=self.raw)
-            summary[ROWS[1]] = self.run(self.experiment.initial())
-        summary[ROWS[2]] = self.run(state)
+            summary.update({name: self.run(state, predict=floor) for name, floor in self.floors.items()})
+            summary[UNTRAINED] = self.run(self.experiment.initial())
+        summary[TRAINED] = self.run(state)
         if jax.process_index() == 0:
             content = dict(
                 step=int(state.step),
@@ -110,19 +113,37 @@ def device_name() -> str:
     return f"{os.cpu_count()} CPU cores" if kind == "cpu" else f"{count} x {kind}"
 
 
+# In the order of the columns; all in units of 0.01 but the rank.
 HEADINGS = {
+    "zero_shot/top1": "zero-shot",
+    "retrieval/recall_at_1": "recall at 1",
+    "retrieval/mrr": "reciprocal rank",
+    "similarity/spearman": "similarity (Spearman)",
+    "anomaly/auroc": "anomalies (AUROC)",
+    "links/auroc": "links (AUROC)",
+    "clustering/accuracy": "clustering (ACC)",
+    "clustering/nmi": "clustering (NMI)",
     "knn/top1": "k-NN",
     "linear/top1": "linear, all labels",
     "few_labels/{n}_mean": "{n} label{s} a class",
     "linear/ridge_top1": "ridge, all labels",
+    "trees/top1": "boosted trees",
     "rankme/rank": "effective rank",
 }
 
 
+def heading(name: str) -> str:
+    """The heading of a flat result, or the result's own name."""
+    count = re.fullmatch(r"few_labels/(\d+)_mean", name)
+    if count is None:
+        return HEADINGS.get(name, name)
+    return HEADINGS["few_labels/{n}_mean"].format(n=count[1], s="s" if int(count[1]) > 1 else "")
+
+
 def columns(results: dict[str, float]) -> dict[str, str]:
-    """The table's cells by heading, from flat results; accuracies in per cent. What has no heading is left out."""
+    """The table's cells by heading, from flat results; all in per cent but the rank. What has no heading is left out."""
     cells = {}
-    for name, heading in HEADINGS.items():
+    for name, title in HEADINGS.items():
         if "{n}" in name:
             found = sorted(
                 (int(k.split("/")[1].split("_")[0]) for k in results if re.fullmatch(r"few_labels/\d+_mean", k)),
@@ -130,9 +151,9 @@ def columns(results: dict[str, float]) -> dict[str, str]:
             )
             for n in found:
                 mean, std = results[f"few_labels/{n}_mean"], results[f"few_labels/{n}_std"]
-                cells[heading.format(n=n, s="s" if n > 1 else "")] = f"{100 * mean:.1f} ± {100 * std:.1f}"
+                cells[heading(f"few_labels/{n}_mean")] = f"{100 * mean:.1f} ± {100 * std:.1f}"
         elif name in results:
-            cells[heading] = f"{100 * results[name]:.1f}" if name.endswith("top1") else f"{results[name]:.1f}"
+            cells[title] = f"{results[name]:.1f}" if name == "rankme/rank" else f"{100 * results[name]:.1f}"
     return cells
 
 
@@ -140,12 +161,13 @@ def print_table(summary: dict[str, dict[str, float]]) -> None:
     """Rows are what was evaluated, columns how; accuracies in per cent on the held-out set."""
     table = rich.table.Table(title="accuracy in per cent on held-out examples (mean ± spread over draws of labels)")
     table.add_column("", no_wrap=True)
-    headings = list(columns(next(iter(summary.values()))))
-    for heading in headings:
-        table.add_column(heading, justify="right", min_width=max(len(w) for w in heading.split()))
-    for row, results in summary.items():
-        cells = columns(results)
-        table.add_row(row, *[cells.get(h, "") for h in headings])
+    rows = {row: columns(results) for row, results in summary.items()}
+    # The last row, the trained encoder, has every column that any row has.
+    titles = list(rows[list(rows)[-1]])
+    for title in titles:
+        table.add_column(title, justify="right", min_width=max(len(w) for w in title.split()))
+    for row, cells in rows.items():
+        table.add_row(row, *[cells.get(title, "") for title in titles])
     # A fixed width where there is no terminal, so that nothing is cut off in a log.
     console = rich.console.Console()
     (console if console.is_terminal else rich.console.Console(width=120)).print(table)

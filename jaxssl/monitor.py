@@ -65,7 +65,7 @@ ALARMS = (
     Alarm(
         "feature_std",
         lambda v, size: v < 0.05 * size,
-        "standard deviation of the unit features {v:.2g} where {size:.2g} is healthy: all images get nearly the same "
+        "standard deviation of the unit features {v:.2g} where {size:.2g} is healthy: all examples get nearly the same "
         "features (complete collapse). Check the stop-gradient, the teacher's momentum and the learning rate.",
     ),
     Alarm(

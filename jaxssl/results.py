@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 NOT_MEASURED = "not measured"
+HEADLINE = "few_labels/10_mean"
 
 
 def configs_folder() -> Path | None:
@@ -25,11 +26,18 @@ def method_files() -> dict[str, Path]:
 
 
 def paper(name: str, file: Path) -> str:
-    """'arXiv:...' of a method, from its factory's docstring, without importing it."""
+    """'arXiv:...' (or 'doi:...') of a method, from its factory's docstring, without importing it."""
     tree = ast.parse(file.read_text())
     factory = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
-    found = re.findall(r"arXiv:(\d{4}\.\d{5})", ast.get_docstring(factory) or "")
-    return f"arXiv:{found[-1]}" if found else ""
+    doc = ast.get_docstring(factory) or ""
+    found = re.findall(r"arXiv:\d{4}\.\d{5}", doc) or re.findall(r"doi:10\.\d{4,9}/[\w.()/-]*\w", doc)
+    return found[-1] if found else ""
+
+
+def link(paper: str) -> str:
+    """The address of 'arXiv:...' or 'doi:...'."""
+    kind, _, number = paper.partition(":")
+    return {"arXiv": "https://arxiv.org/abs/", "doi": "https://doi.org/"}[kind] + number
 
 
 def results(folder: Path | None) -> dict[str, dict]:
@@ -44,27 +52,24 @@ def uses(config: Path, method: str) -> bool:
 
 
 def table_rows() -> list[tuple[str, str, str, str, str]]:
-    """(method, paper, config, accuracy at 10 labels a class, k-NN accuracy) of every method and config, by name."""
+    """(method, paper, config, its headline measure, the value) of every method and config, by name."""
     folder = configs_folder()
     measured, rows = results(folder), []
     files = sorted(folder.glob("*.py")) if folder is not None else []
     for name, file in method_files().items():
         own = [config for config in files if uses(config, name)]
         for config in own or [None]:
-            found = measured.get(config.name, {}).get("results", {}) if config is not None else {}
-            trained = found.get("trained encoder", {})
-            cells = (few_cell(trained), percent(trained, "knn/top1"))
-            rows.append((name, paper(name, file), f"configs/{config.name}" if config else "none", *cells))
+            found = measured.get(config.name, {}) if config is not None else {}
+            headline = found.get("headline", HEADLINE)
+            value = cell(found.get("results", {}).get("trained encoder", {}), headline)
+            rows.append((name, paper(name, file), f"configs/{config.name}" if config else "none", headline, value))
     return rows
 
 
-def few_cell(results: dict[str, float]) -> str:
-    """Mean and spread at ten labels a class, in per cent."""
-    if "few_labels/10_mean" not in results:
+def cell(results: dict[str, float], name: str) -> str:
+    """One result in units of 0.01; mean and spread where it is the mean of several draws."""
+    if name not in results:
         return NOT_MEASURED
-    return f"{100 * results['few_labels/10_mean']:.1f} ± {100 * results['few_labels/10_std']:.1f}"
-
-
-def percent(results: dict[str, float], name: str) -> str:
-    """One accuracy in per cent."""
-    return f"{100 * results[name]:.1f}" if name in results else NOT_MEASURED
+    spread = name.removesuffix("_mean") + "_std"
+    text = f"{100 * results[name]:.1f}"
+    return f"{text} ± {100 * results[spread]:.1f}" if name.endswith("_mean") and spread in results else text

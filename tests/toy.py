@@ -12,11 +12,11 @@ def toy(encoder, *, trouble: str = "", at: int = 0) -> Method:
     del encoder
 
     def features(params, batch):
-        image = batch["image"]
-        return image.reshape(image.shape[0], -1) @ params["kernel"]
+        x = batch["x"]
+        return x.reshape(x.shape[0], -1) @ params["kernel"]
 
     def init(key, batch):
-        return {"kernel": 0.1 * jax.random.normal(key, (batch["image"][0].size, 8))}, {}
+        return {"kernel": 0.1 * jax.random.normal(key, (batch["x"][0].size, 8))}, {}
 
     def loss(params, memory, batch, key, step):
         h = features(params, batch)

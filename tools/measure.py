@@ -28,6 +28,7 @@ def measure(config: str, overrides: dict[str, str]) -> dict:
     speeds = sorted(row["time/images_per_s"] for row in rows if "time/images_per_s" in row)
     return {
         **summary,
+        "headline": resolved["evaluate"]["headline"],
         "seed": resolved["seed"],
         "batch_size": resolved["batch_size"],
         "overrides": overrides,

@@ -1,4 +1,4 @@
-"""Writes the README's table of methods from configs/results.json; with --check says whether it is stale.
+"""Writes the README's tables of methods from configs/results.json; with --check says whether it is stale.
 
 .venv/bin/python tools/results_table.py [--check]
 """
@@ -7,10 +7,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from jaxssl.results import few_cell, percent, results, table_rows
+from jaxssl.evaluate import heading
+from jaxssl.results import HEADLINE, cell, link, results, table_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- methods: begin -->", "<!-- methods: end -->"
+IMAGES = "_fashion_mnist_12k.py"
 HEAD = (
     "method",
     "paper",
@@ -22,31 +24,65 @@ HEAD = (
 )
 
 
-def markdown() -> str:
-    """The table of methods, a row for every config that was measured, and the commands behind it."""
-    measured = results(ROOT / "configs")
-    lines = ["| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
-    for name, paper, config, few, knn in table_rows():
-        found = measured.get(Path(config).name, {}).get("results", {})
-        if not found and not config.endswith("_12k.py"):
+def row(cells) -> str:
+    """A line of a table in Markdown."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def reference(paper: str) -> str:
+    """The number of a paper, linked."""
+    return f"[{paper.partition(':')[2]}]({link(paper)})"
+
+
+def images(measured: dict) -> list[str]:
+    """Methods on the bundled images, at one budget."""
+    lines = [row(HEAD), row(["---"] * len(HEAD))]
+    for name, paper, config, headline, trained_cell in table_rows():
+        if not config.endswith(IMAGES):
             continue
+        found = measured.get(Path(config).name, {}).get("results", {})
         trained, untrained = found.get("trained encoder", {}), found.get("untrained encoder", {})
-        link = f"[{paper.removeprefix('arXiv:')}](https://arxiv.org/abs/{paper.removeprefix('arXiv:')})"
-        cells = (name, link, f"`{config}`", few_cell(untrained), few, knn, percent(trained, "linear/top1"))
-        lines.append("| " + " | ".join(cells) + " |")
-    one = next((m for m in measured.values() if m.get("data", "").endswith("12k")), None)
+        rest = (cell(trained, "knn/top1"), cell(trained, "linear/top1"))
+        lines.append(row([name, reference(paper), f"`{config}`", cell(untrained, headline), trained_cell, *rest]))
+    one = next((m for name, m in measured.items() if name.endswith(IMAGES)), None)
     if one is not None:
         raw = one["results"]["raw pixels"]
-        lines.append(
-            f"| raw pixels | | | | {few_cell(raw)} | {percent(raw, 'knn/top1')} | {percent(raw, 'linear/top1')} |"
-        )
+        names = (HEADLINE, "knn/top1", "linear/top1")
+        lines.append(row(["raw pixels", "", "", "", *(cell(raw, name) for name in names)]))
         lines += [
             "",
             f"Accuracy in per cent on the 2,000 held-out images of the bundled set, mean and spread over 5 draws of labels; "
             f"{one['step']:,} steps of batch {one['batch_size']}, seed {one['seed']}, on {one['device']}. "
             "Each row: `.venv/bin/python tools/measure.py CONFIG`.",
         ]
-    return "\n".join(lines)
+    return lines
+
+
+def others(measured: dict) -> list[str]:
+    """What was measured on other data: each by the measure that its config names, beside its own floors."""
+    lines = []
+    for name, paper, config, headline, trained in table_rows():
+        found = measured.get(Path(config).name)
+        if found is None or config.endswith(IMAGES):
+            continue
+        results = dict(found["results"])
+        del results["trained encoder"]
+        untrained = cell(results.pop("untrained encoder"), headline)
+        floors = ", ".join(f"{floor} {cell(r, headline)}" for floor, r in results.items() if headline in r)
+        budget = f"{found['step']:,} x {found['batch_size']}"
+        cells = (name, reference(paper), f"`{config}`", heading(headline), floors, untrained, trained, budget)
+        lines.append(row(cells))
+    if not lines:
+        return []
+    head = ("method", "paper", "config", "measure", "floors", "untrained", "trained", "steps x batch")
+    note = "In units of 0.01, on held-out data; seed 0. Each row: `.venv/bin/python tools/measure.py CONFIG`."
+    return ["", row(head), row(["---"] * len(head)), *lines, "", note]
+
+
+def markdown() -> str:
+    """The tables of methods and the commands behind them."""
+    measured = results(ROOT / "configs")
+    return "\n".join(images(measured) + others(measured))
 
 
 def render(readme: str) -> str:

@@ -189,7 +189,8 @@ def plain(*, mean, std, size=None, crop_fraction=1.0, interpolation="bilinear"):
     resize to 256 and centre crop to 224.
 
     Returns:
-      `preprocess(key, batch) -> batch` where `image` is float32 [N, h, w, C]; all other entries are kept.
+      `preprocess(key, batch) -> batch` with `x` float32 [N, h, w, C] in the place of `image`; all other entries are
+      kept.
     """
     mean, std = check_statistics(mean, std)
     if not 0 < crop_fraction <= 1:
@@ -202,7 +203,8 @@ def plain(*, mean, std, size=None, crop_fraction=1.0, interpolation="bilinear"):
         image = to_unit_float(batch)
         if size is not None:
             image = _centre_resize(image, size, crop_fraction, interpolation)
-        return batch | {"image": standardize(image, mean, std)}
+        rest = {name: value for name, value in batch.items() if name != "image"}
+        return rest | {"x": standardize(image, mean, std)}
 
     return preprocess
 

@@ -11,13 +11,15 @@ import numpy as np
 class Source:
     """Examples 0 .. size-1 that can be fetched in any order.
 
-    fetch(ids [N]) -> {'image': uint8 [N, H, W, C], 'label': int32 [N] (-1 = none), 'index': int32 [N]}.
+    fetch(ids [N]) -> {'image': uint8 [N, H, W, C], 'label': int32 [N] (-1 = none), 'index': int32 [N]}; another kind of
+        data has other arrays [N, ...] in the place of 'image', by the names that its augmentations know.
         A source that finds an example unreadable puts the next readable one in its place, with the label and
         the index of the example that is really there.
     fetch(ids, substitute=False) -> the same and '_mask' bool [N]; an unreadable example keeps its place,
         label and index, is black, and has _mask False.
     arrays: the whole data set as arrays when it lies in memory, which allows the resident path; else None.
     names: ids -> file names, for messages and reports; None when examples have no names.
+    extra: what only evaluators read and what is no example, by name: edges, pairs of sentences with scores, prompts.
     """
 
     size: int
@@ -26,6 +28,7 @@ class Source:
     class_names: tuple[str, ...] | None = None
     names: Callable[[np.ndarray], list[str]] | None = None
     num_classes: int = 0
+    extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def has_labels(self) -> bool:
@@ -37,6 +40,10 @@ class Splits(NamedTuple):
 
     train: Source
     test: Source | None = None
+
+    def sources(self) -> dict[str, Source]:
+        """{'train': ..., 'test': ...}, without the one that is missing."""
+        return {"train": self.train} if self.test is None else {"train": self.train, "test": self.test}
 
 
 def from_arrays(arrays: Mapping, *, class_names=None, where: str = "arrays") -> Source:

@@ -1,17 +1,20 @@
 """The features of a state, extracted once and shared by all evaluators."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
 
-class LabelsNeeded(ValueError):
-    """The data lacks the labels that an evaluator needs; the caller may skip that evaluator and say why."""
+class NotApplicable(ValueError):
+    """The data or the row lacks what an evaluator needs; the caller may skip that evaluator and say why."""
+
+
+class LabelsNeeded(NotApplicable):
+    """The data lacks the labels that an evaluator needs."""
 
 
 class Features(NamedTuple):
@@ -24,13 +27,6 @@ class Features(NamedTuple):
     train_index: np.ndarray  # int64 [N], example ids, increasing
 
 
-def raw_features(params, memory, batch) -> dict[str, jax.Array]:
-    """A `predict` that returns its input: 'features' = batch['image'] [N, ...] as float32 [N, D]."""
-    del params, memory
-    image = batch["image"]
-    return {"features": jnp.reshape(image, (image.shape[0], -1)).astype(jnp.float32)}
-
-
 @dataclasses.dataclass
 class EvaluationData:
     """Where evaluators get their features from.
@@ -38,13 +34,14 @@ class EvaluationData:
     `train_batches()` and `test_batches()` return finite iterators of batches: dicts with what `predict`
     reads, 'label' int32 [N] (-1 = no label), 'index' [N] (example id) and optionally '_mask' bool [N] (False
     = padding row, dropped). With several processes all of them must yield the same number of batches of the
-    same shape.
+    same shape. `extra`: that of both sources, see `data.source.Source`.
     """
 
     train_batches: Callable[[], Iterator[dict[str, Any]]]
     test_batches: Callable[[], Iterator[dict[str, Any]]] | None = None
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
+    extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     _key: tuple | None = dataclasses.field(default=None, init=False, repr=False)
     _features: Features | None = dataclasses.field(default=None, init=False, repr=False)
 
@@ -61,13 +58,27 @@ class EvaluationData:
         if self._key is None or not _same(self._key, key):
             # Both copies need not be alive at once.
             self._key = self._features = None
-            train_x, train_y, train_index = _extract(predict, state, self.train_batches(), "train")
-            test_x, test_y = None, None
+            train = _extract(predict, state, self.train_batches(), "train", ("features",))
+            test = {}
             if self.test_batches is not None:
-                test_x, test_y, _ = _extract(predict, state, self.test_batches(), "test")
-            self._features = Features(train_x, train_y, test_x, test_y, train_index)
+                test = _extract(predict, state, self.test_batches(), "test", ("features",))
+            self._features = Features(
+                train["features"], train["label"], test.get("features"), test.get("label"), train["index"]
+            )
             self._key = key
         return self._features
+
+    def outputs(self, predict, state, names: tuple[str, ...], *, split: str = "test") -> dict[str, np.ndarray]:
+        """Any outputs of `predict` [N, D] by name, with 'label' and 'index' [N], rows in the order of the ids.
+
+        Raises:
+          NotApplicable: no such split, or an output that `predict` does not give.
+          ValueError: as `features`.
+        """
+        batches = self.train_batches if split == "train" else self.test_batches
+        if batches is None:
+            raise NotApplicable(f"the data has no {split} set")
+        return _extract(predict, state, batches(), split, names)
 
     def need_labels(self, evaluator: str) -> None:
         """Raises LabelsNeeded, naming `evaluator`, unless there are two classes or more and a test set."""
@@ -108,33 +119,40 @@ def _same(old: tuple, new: tuple) -> bool:
     return all(a is b for a, b in zip(old[:-1], new[:-1], strict=True)) and old[-1] == new[-1]
 
 
-def _extract(predict, state, batches, split: str):
-    """Runs `predict` over the batches: (features [N, D], labels [N], example ids [N]), sorted by id."""
+def _extract(predict, state, batches, split: str, names) -> dict[str, np.ndarray]:
+    """Runs `predict` over the batches: its outputs `names` [N, D], 'label' [N], 'index' [N], sorted by example id."""
     parts, seen = [], 0
     for batch in batches:
-        x = predict(state.params, state.memory, batch)["features"]
-        if x.ndim != 2:
-            raise ValueError(f"predict gave 'features' of shape {x.shape} on the {split} set; expected [N, D]")
-        x = _on_host(x)
-        rows = len(x)
+        found = predict(state.params, state.memory, batch)
+        row = {}
+        for name in names:
+            if name not in found:
+                raise NotApplicable(f"predict gives no '{name}', only {sorted(found)}")
+            if found[name].ndim != 2:
+                raise ValueError(
+                    f"predict gave '{name}' of shape {found[name].shape} on the {split} set; expected [N, D]"
+                )
+            row[name] = _on_host(found[name]).astype(np.float32)
+        rows = len(row[names[0]])
         mask = _column(batch, "_mask", np.ones(rows, bool)).astype(bool)
-        label = _column(batch, "label", np.full(rows, -1, np.int32))
-        index = _column(batch, "index", seen + np.arange(rows))
+        row["label"] = _column(batch, "label", np.full(rows, -1, np.int32)).astype(np.int32)
+        row["index"] = _column(batch, "index", seen + np.arange(rows)).astype(np.int64)
         seen += rows
-        parts.append((x[mask].astype(np.float32), label[mask].astype(np.int32), index[mask].astype(np.int64)))
-    if not sum(len(x) for x, _, _ in parts):
+        parts.append({name: x[mask] for name, x in row.items()})
+    if not sum(len(part["index"]) for part in parts):
         raise ValueError(f"the {split} set of the evaluation data is empty")
-    x, y, index = (np.concatenate(column) for column in zip(*parts, strict=True))
-    bad = int((~np.isfinite(x).all(axis=1)).sum())
-    if bad:
-        raise ValueError(f"{bad} of {len(x)} rows of the {split} features are not finite")
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    for name in names:
+        bad = int((~np.isfinite(joined[name]).all(axis=1)).sum())
+        if bad:
+            raise ValueError(f"{bad} of {len(joined[name])} rows of the {split} {name} are not finite")
     # The order of the ids, so that nothing downstream depends on the pipeline or on the number of processes.
-    order = np.argsort(index, kind="stable")
-    x, y, index = x[order], y[order], index[order]
-    repeated = int((index[1:] == index[:-1]).sum())
+    order = np.argsort(joined["index"], kind="stable")
+    joined = {name: x[order] for name, x in joined.items()}
+    repeated = int((joined["index"][1:] == joined["index"][:-1]).sum())
     if repeated:
         raise ValueError(f"the {split} batches serve {repeated} examples more than once; mask padding by _mask")
-    return x, y, index
+    return joined
 
 
 def _column(batch, name, default):

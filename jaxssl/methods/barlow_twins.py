@@ -16,13 +16,13 @@ def barlow_twins(
     Nothing is stop-gradient.
 
     Args:
-      encoder: backbone f, [N, H, W, C] -> [N, D].
+      encoder: backbone f, [N, ...] -> [N, D].
       hidden_dims, dim: widths of the projector g; batch norm and ReLU after each hidden layer.
       redundancy_weight: lambda.
       loss_scale: s. Under LARS it only sets the pace of biases and norms, which have no trust ratio; the published
         recipe gives them 0.024 times the learning rate instead (optim.multipliers).
 
-    Batch: `views` [2, N, H, W, C]. Memory: `stats`.
+    Batch: `views` [2, N, ...]. Memory: `stats`.
 
     Source: Zbontar, Jing, Misra, LeCun, Deny, Barlow Twins: Self-Supervised Learning via Redundancy Reduction, 2021,
     arXiv:2103.03230, https://arxiv.org/abs/2103.03230

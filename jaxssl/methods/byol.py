@@ -25,13 +25,13 @@ def byol(
     uses the statistics of its own batches.
 
     Args:
-      encoder: backbone f, [N, H, W, C] -> [N, D].
+      encoder: backbone f, [N, ...] -> [N, D].
       hidden_dims, dim: widths of the projector g, without biases; batch norm and ReLU after each hidden layer.
       predictor_dim: width of the hidden layer of the predictor h.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
 
-    Batch: `views` [2, N, H, W, C]. Memory: `stats`, `teacher`, `teacher_stats`.
+    Batch: `views` [2, N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
 
     Source: Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, 2020, arXiv:2006.07733,
     https://arxiv.org/abs/2006.07733

@@ -47,7 +47,7 @@ def dino(
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
 
-    Batch: `views` [2, N, H, W, C] and, where there are, `local_views` [V, N, h, w, C].
+    Batch: `views` [2, N, ...] and, where there are, `local_views` [V, N, ...].
     Memory: `stats`, `teacher`, `teacher_stats`, `center` [K].
 
     Source: Caron, Touvron, Misra, Jegou, Mairal, Bojanowski, Joulin, Emerging Properties in Self-Supervised Vision

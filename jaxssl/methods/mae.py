@@ -95,7 +95,7 @@ def mae(
         return value, (memory, {"features": tokens["patches"].mean(1)[None]})
 
     def predict(params, memory, batch):
-        h, _ = forward(encoder, params["encoder"], {}, batch["image"])
+        h, _ = forward(encoder, params["encoder"], {}, batch["x"])
         return {"features": h}
 
     return Method(init, loss, predict)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxssl.core import Method
 from jaxssl.losses import info_nce
-from jaxssl.models.chain import forward_chain, make_predict, setup_chain
+from jaxssl.models.chain import batch_size, forward_chain, make_predict, setup_chain
 from jaxssl.models.heads import projector
 from jaxssl.ops import ema_update, l2_normalize, queue_push, tree_distance
 
@@ -27,7 +27,7 @@ def moco(
     with f', g' exponential moving averages of f, g. Keys and queue are stop-gradient.
 
     Args:
-      encoder: backbone f, [N, H, W, C] -> [N, D].
+      encoder: backbone f, [N, ...] -> [N, D].
       hidden_dims, dim: widths of the projector g; ReLU after each hidden layer, no batch norm.
       queue_size: number of keys remembered, at least the batch size.
       temperature: tau of InfoNCE.
@@ -36,7 +36,7 @@ def moco(
         of the batch (`encoder.batch_groups` > 1, where the published recipe splits the batch): query and key are
         then normalised in different company and cannot recognise each other by it.
 
-    Batch: `views` [2, N, H, W, C]. Memory: `stats`, `teacher`, `teacher_stats`, `queue` [K, dim], `cursor`.
+    Batch: `views` [2, N, ...]. Memory: `stats`, `teacher`, `teacher_stats`, `queue` [K, dim], `cursor`.
 
     Source: He, Fan, Wu, Xie, Girshick, Momentum Contrast for Unsupervised Visual Representation Learning, 2019,
     arXiv:1911.05722; Chen, Fan, Girshick, He, Improved Baselines with Momentum Contrastive Learning, 2020,
@@ -47,10 +47,9 @@ def moco(
     def init(key, batch):
         key_networks, key_queue = jax.random.split(key)
         params, stats = setup_chain(chain, key_networks, batch["views"][0])
-        if queue_size < batch["views"].shape[1]:
-            raise ValueError(
-                f"method.queue_size={queue_size}: must be at least the batch size {batch['views'].shape[1]}."
-            )
+        size = batch_size(batch["views"][0])
+        if queue_size < size:
+            raise ValueError(f"method.queue_size={queue_size}: must be at least the batch size {size}.")
         queue = l2_normalize(jax.random.normal(key_queue, (queue_size, dim)))
         memory = {
             "stats": stats,
@@ -65,9 +64,15 @@ def moco(
         key_student, key_teacher, key_shuffle = jax.random.split(key, 3)
         x1, x2 = batch["views"]
         out, stats = forward_chain(chain, params, memory["stats"], x1, train=True, key=key_student)
-        order = jax.random.permutation(key_shuffle, x2.shape[0]) if shuffle else jnp.arange(x2.shape[0])
+        size = batch_size(x2)
+        order = jax.random.permutation(key_shuffle, size) if shuffle else jnp.arange(size)
         seen, teacher_stats = forward_chain(
-            chain, memory["teacher"], memory["teacher_stats"], x2[order], train=True, key=key_teacher
+            chain,
+            memory["teacher"],
+            memory["teacher_stats"],
+            jax.tree.map(lambda x: x[order], x2),
+            train=True,
+            key=key_teacher,
         )
         query = out["projector"]
         keys = l2_normalize(seen["projector"][jnp.argsort(order)])

@@ -26,7 +26,7 @@ def moco_v3(
     stop-gradient. The published recipe for ViTs also freezes the patch embedding: optim.frozen='patch_embed'.
 
     Args:
-      encoder: backbone f, [N, H, W, C] -> [N, D].
+      encoder: backbone f, [N, ...] -> [N, D].
       hidden_dims, dim: widths of the projector g, without biases; batch norm after each layer, after the last without
         affine. Published: two layers for ResNets, three for ViTs.
       predictor_dim: width of the hidden layer of the predictor h.
@@ -34,7 +34,7 @@ def moco_v3(
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
 
-    Batch: `views` [2, N, H, W, C]. Memory: `stats`, `teacher`, `teacher_stats`.
+    Batch: `views` [2, N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
 
     Source: Chen, Xie, He, An Empirical Study of Training Self-Supervised Vision Transformers, 2021, arXiv:2104.02057,
     https://arxiv.org/abs/2104.02057

@@ -1,5 +1,8 @@
 """SimCLR: two views of an image attract, all other images of the batch repel."""
 
+import jax
+import jax.numpy as jnp
+
 from jaxssl.core import Method
 from jaxssl.losses import nt_xent
 from jaxssl.models.chain import forward_chain, make_predict, setup_chain
@@ -15,12 +18,12 @@ def simclr(encoder, *, hidden_dims=(2048,), dim: int = 128, temperature: float =
     Nothing is stop-gradient.
 
     Args:
-      encoder: backbone f, [N, H, W, C] -> [N, D].
+      encoder: backbone f, [N, ...] -> [N, D].
       hidden_dims: widths of the projector's hidden layers, each with batch norm and ReLU.
       dim: width of the embedding z.
       temperature: tau of NT-Xent, > 0.
 
-    Batch: `views` [2, N, H, W, C]. Memory: `stats`.
+    Batch: `views` [2, N, ...]. Memory: `stats`.
 
     Source: Chen, Kornblith, Norouzi, Hinton, A Simple Framework for Contrastive Learning of Visual
     Representations, 2020, arXiv:2002.05709, https://arxiv.org/abs/2002.05709
@@ -33,10 +36,9 @@ def simclr(encoder, *, hidden_dims=(2048,), dim: int = 128, temperature: float =
 
     def loss(params, memory, batch, key, step):
         # Example by example, so that what is sharded over examples stays where it is.
-        views = batch["views"].swapaxes(0, 1)
-        x = views.reshape(-1, *views.shape[2:])
+        x = jax.tree.map(lambda *v: jnp.stack(v, axis=1).reshape(-1, *v[0].shape[1:]), *batch["views"])
         out, stats = forward_chain(chain, params, memory["stats"], x, train=True, key=key)
-        h, z = (out[name].reshape(*views.shape[:2], -1).swapaxes(0, 1) for name in ("encoder", "projector"))
+        h, z = (out[name].reshape(-1, 2, out[name].shape[-1]).swapaxes(0, 1) for name in ("encoder", "projector"))
         value = nt_xent(z[0], z[1], temperature=temperature)
         return value, ({"stats": stats}, {"features": h, "projections": z})
 

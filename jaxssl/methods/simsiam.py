@@ -14,11 +14,11 @@ def simsiam(encoder, *, hidden_dims=(2048, 2048), dim: int = 2048, predictor_dim
     The embeddings z are stop-gradient where they are targets.
 
     Args:
-      encoder: backbone f, [N, H, W, C] -> [N, D].
+      encoder: backbone f, [N, ...] -> [N, D].
       hidden_dims, dim: widths of the projector g; batch norm after every layer, without affine after the last.
       predictor_dim: width of the bottleneck of the predictor h.
 
-    Batch: `views` [2, N, H, W, C]. Memory: `stats`.
+    Batch: `views` [2, N, ...]. Memory: `stats`.
 
     Source: Chen, He, Exploring Simple Siamese Representation Learning, 2020, arXiv:2011.10566,
     https://arxiv.org/abs/2011.10566

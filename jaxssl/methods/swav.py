@@ -36,7 +36,7 @@ def swav(
       epsilon, num_iters: of Sinkhorn's algorithm.
       freeze_steps: steps without gradient for the prototypes; one epoch in the published recipe.
 
-    Batch: `views` [V, N, H, W, C] and, where there are, `local_views` [V2, N, h, w, C]. Memory: `stats`.
+    Batch: `views` [V, N, ...] and, where there are, `local_views` [V2, N, ...]. Memory: `stats`.
 
     Source: Caron, Misra, Mairal, Goyal, Bojanowski, Joulin, Unsupervised Learning of Visual Features by Contrasting
     Cluster Assignments, 2020, arXiv:2006.09882, https://arxiv.org/abs/2006.09882
@@ -56,7 +56,7 @@ def swav(
             lambda c: jnp.where(step < freeze_steps, jax.lax.stop_gradient(c), c), params["prototypes"]
         )
         params = {**params, "prototypes": prototypes}
-        local, num_global = list(batch.get("local_views", ())), batch["views"].shape[0]
+        local, num_global = list(batch.get("local_views", ())), len(batch["views"])
         crops = [*batch["views"], *local]
         out, stats = forward_chain_views(chain, params, memory["stats"], crops, train=True, key=key)
         scores = out["prototypes"]

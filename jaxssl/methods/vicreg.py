@@ -23,11 +23,11 @@ def vicreg(
     Nothing is stop-gradient. The three terms are logged before weighting.
 
     Args:
-      encoder: backbone f, [N, H, W, C] -> [N, D].
+      encoder: backbone f, [N, ...] -> [N, D].
       hidden_dims, dim: widths of the expander g; batch norm and ReLU after each hidden layer.
       invariance_weight, variance_weight, covariance_weight: lambda, mu, nu.
 
-    Batch: `views` [2, N, H, W, C]. Memory: `stats`.
+    Batch: `views` [2, N, ...]. Memory: `stats`.
 
     Source: Bardes, Ponce, LeCun, VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning,
     2021, arXiv:2105.04906, https://arxiv.org/abs/2105.04906

@@ -11,7 +11,7 @@ from jaxssl.models.module import forward, setup
 
 
 def setup_chain(chain, key, x):
-    """(params, stats) by name, from one example input x [N, ...]."""
+    """(params, stats) by name, from one example input x: an array [N, ...] or a tree of them."""
     params, stats = {}, {}
     for name, key_network in zip(chain, jax.random.split(key, len(chain))):
         params[name], stats[name] = setup(chain[name], key_network, x)
@@ -40,7 +40,7 @@ def forward_chain_views(chain, params, stats, views, *, train=False, key=None):
     """As `forward_chain` for every view apart, so that batch statistics see one view at a time.
 
     Args:
-      views: [V, N, ...], or a list of views [N, ...] of different sizes.
+      views: [V, N, ...], or a sequence of views: arrays [N, ...] of different sizes, or trees of arrays [N, ...].
 
     Returns:
       (outputs stacked to [V, N, ...] by name, statistics after all views in turn).
@@ -54,14 +54,14 @@ def forward_chain_views(chain, params, stats, views, *, train=False, key=None):
 
 
 def make_predict(chain):
-    """`predict` of a method: the outputs of its chain on `image` [N, H, W, C] in inference mode.
+    """`predict` of a method: the outputs of its chain on `x` [N, ...] in inference mode.
 
     `features` [N, D] is the output of the first network, the encoder; the others have their own names.
     """
     first = next(iter(chain))
 
     def predict(params, memory, batch):
-        outputs, _ = forward_chain(chain, params, memory["stats"], batch["image"])
+        outputs, _ = forward_chain(chain, params, memory["stats"], batch["x"])
         return {"features": outputs.pop(first), **outputs}
 
     return predict
@@ -70,6 +70,11 @@ def make_predict(chain):
 def without_drop_path(module):
     """The same network, never dropping a path, for teachers that use statistics of the batch; parameters are the same."""
     return module.clone(drop_path=0.0) if getattr(module, "drop_path", 0.0) else module
+
+
+def batch_size(x) -> int:
+    """N of an input: an array [N, ...] or a tree of them."""
+    return jax.tree.leaves(x)[0].shape[0]
 
 
 def part(tree, names):

@@ -135,7 +135,7 @@ def test_zero_strength_is_exactly_plain(photos, channels):
 
     @jax.jit
     def both(key, batch):
-        return augment(key, batch)["views"], plain(key, batch)["image"]
+        return augment(key, batch)["views"], plain(key, batch)["x"]
 
     views, evaluated = both(jax.random.key(0), {"image": pixels})
     expected = (pixels.astype(np.float32) / 255 - options["mean"]) / options["std"]
@@ -185,9 +185,9 @@ def test_switching_operations_off_does_not_move_the_crops(recipe):
 def test_plain_takes_the_centre_and_keeps_the_batch(photos):
     batch = {"image": photos, "label": np.arange(6), "_mask": np.ones(6, bool)}
     out = jax.jit(image.plain(size=16, crop_fraction=0.8, **UNIT))(None, batch)
-    assert set(out) == set(batch) and out["image"].shape == (6, 16, 16, 3)
+    assert set(out) == {"x", "label", "_mask"} and out["x"].shape == (6, 16, 16, 3)
     expected = Image.fromarray(photos[1]).resize((16, 16), Image.Resampling.BILINEAR, box=(2, 4, 18, 20))
-    np.testing.assert_allclose(out["image"][1], np.asarray(expected) / 255, atol=2 / 255)
+    np.testing.assert_allclose(out["x"][1], np.asarray(expected) / 255, atol=2 / 255)
 
 
 @pytest.mark.parametrize(

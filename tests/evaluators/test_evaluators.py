@@ -12,12 +12,14 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from jaxssl.evaluators import few_labels as few_labels_file
 from jaxssl.evaluators import probes
-from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, raw_features
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
 from jaxssl.evaluators.few_labels import few_labels
+from jaxssl.evaluators.floors import flat
 from jaxssl.evaluators.knn import knn, knn_predict
 from jaxssl.evaluators.linear import linear, stratified_holdout
 from jaxssl.evaluators.rankme import rankme
 
+RAW = flat(None, lambda key, batch: batch)
 STATE = SimpleNamespace(params={}, memory={}, step=jnp.int32(7))
 
 
@@ -38,7 +40,7 @@ def batches(x, y, size=128, index=None):
             pad = size - rows
             yield {
                 # Padding is poison: it must never be read.
-                "image": jnp.pad(jnp.asarray(x[start : start + size]), ((0, pad), (0, 0)), constant_values=np.nan),
+                "x": jnp.pad(jnp.asarray(x[start : start + size]), ((0, pad), (0, 0)), constant_values=np.nan),
                 "label": jnp.pad(jnp.asarray(y[start : start + size]), (0, pad), constant_values=3),
                 "index": jnp.pad(jnp.asarray(index[start : start + size]), (0, pad)),
                 "_mask": jnp.arange(size) < rows,
@@ -60,7 +62,7 @@ def test_features_drop_padding_and_are_shared(digits):
 
     def predict(params, memory, batch):
         calls.append(1)
-        return raw_features(params, memory, batch)
+        return RAW(params, memory, batch)
 
     features = data.features(predict, STATE)
     np.testing.assert_array_equal(features.train_x, train_x)
@@ -80,7 +82,7 @@ def test_features_drop_padding_and_are_shared(digits):
 def test_features_are_in_the_order_of_the_ids(digits):
     x, y = digits[0][:50], digits[1][:50]
     order = np.random.default_rng(1).permutation(50)
-    features = EvaluationData(batches(x[order], y[order], 16, index=order)).features(raw_features, STATE)
+    features = EvaluationData(batches(x[order], y[order], 16, index=order)).features(RAW, STATE)
     np.testing.assert_array_equal(features.train_x, x)
     np.testing.assert_array_equal(features.train_index, np.arange(50))
     assert features.test_x is None
@@ -89,14 +91,14 @@ def test_features_are_in_the_order_of_the_ids(digits):
 def test_features_refuse_bad_input(digits):
     x, y = digits[0][:50].copy(), digits[1][:50]
     with pytest.raises(ValueError, match="more than once"):
-        EvaluationData(batches(x, y, index=np.zeros(50, int))).features(raw_features, STATE)
+        EvaluationData(batches(x, y, index=np.zeros(50, int))).features(RAW, STATE)
     with pytest.raises(ValueError, match="empty"):
-        EvaluationData(lambda: iter(())).features(raw_features, STATE)
+        EvaluationData(lambda: iter(())).features(RAW, STATE)
     with pytest.raises(ValueError, match=r"\[N, D\]"):
-        EvaluationData(batches(x, y)).features(lambda p, m, b: {"features": b["image"][:, None]}, STATE)
+        EvaluationData(batches(x, y)).features(lambda p, m, b: {"features": b["x"][:, None]}, STATE)
     x[[3, 40], 5] = np.inf
     with pytest.raises(ValueError, match="2 of 50"):
-        EvaluationData(batches(x, y)).features(raw_features, STATE)
+        EvaluationData(batches(x, y)).features(RAW, STATE)
 
 
 def test_labels_are_needed_at_build_time(digits):
@@ -113,12 +115,12 @@ def test_unlabelled_rows_are_left_out(digits):
     part = np.where(np.arange(900) < 300, train_y, -1).astype(np.int32)
     data = EvaluationData(batches(train_x, part), batches(test_x, test_y), num_classes=10)
     expected = knn_predict(train_x[:300], train_y[:300], test_x, k=20, temperature=0.07, num_classes=10)
-    assert knn(data)(raw_features, STATE) == {"knn/top1": np.mean(np.asarray(expected) == test_y)}
+    assert knn(data)(RAW, STATE) == {"knn/top1": np.mean(np.asarray(expected) == test_y)}
     none = EvaluationData(batches(train_x, np.full(900, -1)), batches(test_x, test_y), num_classes=10)
     with pytest.raises(ValueError, match="no example of the train set"):
-        knn(none)(raw_features, STATE)
+        knn(none)(RAW, STATE)
     with pytest.raises(ValueError, match="num_classes=5"):
-        knn(EvaluationData(batches(train_x, train_y), batches(test_x, test_y), num_classes=5))(raw_features, STATE)
+        knn(EvaluationData(batches(train_x, train_y), batches(test_x, test_y), num_classes=5))(RAW, STATE)
 
 
 @pytest.mark.parametrize(("k", "temperature"), [(1, 0.07), (20, 0.07), (50, 1.0)])
@@ -216,7 +218,7 @@ def test_logistic_regression_closed_form():
 
 
 def test_linear_takes_the_held_out_best(digits, data):
-    metrics = linear(data, penalties=(1e-4, 1e-1, 1e-2))(raw_features, STATE)
+    metrics = linear(data, penalties=(1e-4, 1e-1, 1e-2))(RAW, STATE)
     train_x, test_x = probes.standardise(digits[0], digits[2])
     train_y, test_y = digits[1], digits[3]
     held = stratified_holdout(train_y, 0.2, 0)
@@ -257,7 +259,7 @@ def test_few_labels_draws(digits):
 
 def test_few_labels_equals_scikit_learn(digits, data):
     train_x, train_y, test_x, test_y = (a.astype(np.float64) if a.ndim == 2 else a for a in digits)
-    metrics = few_labels(data, per_class=(10, 1), draws=2)(raw_features, STATE)
+    metrics = few_labels(data, per_class=(10, 1), draws=2)(RAW, STATE)
     train_x /= np.linalg.norm(train_x, axis=1, keepdims=True)
     test_x /= np.linalg.norm(test_x, axis=1, keepdims=True)
     mean = train_x.mean(axis=0)
@@ -278,12 +280,12 @@ def test_few_labels_names_the_class_that_is_short(digits):
     names = tuple("abcdefghij")
     data = EvaluationData(batches(x[keep], y[keep]), batches(x, y), num_classes=10, class_names=names)
     with pytest.raises(ValueError, match=r"class 3 \(d\) has 5"):
-        few_labels(data)(raw_features, STATE)
+        few_labels(data)(RAW, STATE)
 
 
 def test_collapsed_features_give_chance(data, digits):
     def collapsed(params, memory, batch):
-        return {"features": jnp.full((len(batch["image"]), 64), 0.3)}
+        return {"features": jnp.full((len(batch["x"]), 64), 0.3)}
 
     metrics = linear(data, penalties=(0.1, 0.01, 1e-3))(collapsed, STATE)
     metrics |= few_labels(data, per_class=(1,), draws=2)(collapsed, STATE) | knn(data)(collapsed, STATE)
@@ -293,18 +295,40 @@ def test_collapsed_features_give_chance(data, digits):
 
 def test_rankme_equals_numpy(digits):
     data = EvaluationData(batches(digits[0], digits[1]))
-    metrics = rankme(data)(raw_features, STATE)
+    metrics = rankme(data)(RAW, STATE)
     values = np.linalg.svd(digits[0].astype(np.float64), compute_uv=False)
     p = values / values.sum()
     expected = np.exp(-np.sum(p * np.log(np.maximum(p, 1e-30))))
     assert abs(metrics["rankme/rank"] - expected) < 0.02
     unit = digits[0] / np.linalg.norm(digits[0], axis=1, keepdims=True)
     assert abs(metrics["rankme/feature_std"] - unit.std(axis=0).mean()) < 1e-5
-    assert rankme(data, num_rows=20)(raw_features, STATE)["rankme/rank"] < 20
+    assert rankme(data, num_rows=20)(RAW, STATE)["rankme/rank"] < 20
 
     def collapsed(params, memory, batch):
-        return {"features": jnp.ones((len(batch["image"]), 64))}
+        return {"features": jnp.ones((len(batch["x"]), 64))}
 
     metrics = rankme(data)(collapsed, STATE)
     assert abs(metrics["rankme/rank"] - 1) < 1e-2
     assert metrics["rankme/feature_std"] < 1e-6
+
+
+def test_outputs_by_name_in_the_order_of_the_ids(digits):
+    train_x, train_y, test_x, test_y = digits
+    order = np.random.default_rng(0).permutation(len(test_x))
+    data = EvaluationData(batches(train_x, train_y), batches(test_x[order], test_y[order], 64, index=order))
+    predict = lambda params, memory, batch: {"features": batch["x"], "half": batch["x"][:, :32]}
+    found = data.outputs(predict, STATE, ("half",))
+    assert set(found) == {"half", "label", "index"}
+    np.testing.assert_array_equal(found["half"], test_x[:, :32])
+    np.testing.assert_array_equal(found["label"], test_y)
+    with pytest.raises(NotApplicable, match="no 'text', only .'features', 'half'."):
+        data.outputs(predict, STATE, ("features", "text"))
+    with pytest.raises(NotApplicable, match="no test set"):
+        EvaluationData(batches(train_x, train_y)).outputs(predict, STATE, ("half",))
+
+
+def test_the_flat_floor_lays_all_arrays_of_an_input_side_by_side():
+    preprocess = lambda key, batch: {"x": {"a": batch["a"], "b": batch["b"]}}
+    batch = {"a": np.arange(6).reshape(2, 3), "b": np.arange(8.0).reshape(2, 2, 2)}
+    rows = flat(None, preprocess)({}, {}, batch)["features"]
+    np.testing.assert_array_equal(rows, [[0, 1, 2, 0, 1, 2, 3], [3, 4, 5, 4, 5, 6, 7]])

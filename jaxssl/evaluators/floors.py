@@ -1,0 +1,23 @@
+"""Floors: features without training, that an encoder must beat under the same probes.
+
+A floor is built as `floor(data, preprocess, *, options) -> predict`: `data` the EvaluationData, to fit on its training
+batches where that is needed, `preprocess(key, batch)` what the encoder would see, `predict(params, memory, batch) ->
+{'features': [N, D]}` called with batches as the source gives them.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def flat(data, preprocess):
+    """The input itself: all arrays of `x` as float32 [N, D], side by side."""
+    del data
+
+    @jax.jit
+    def predict(params, memory, batch):
+        del params, memory
+        leaves = jax.tree.leaves(preprocess(None, batch)["x"])
+        rows = [jnp.reshape(leaf, (leaf.shape[0], -1)).astype(jnp.float32) for leaf in leaves]
+        return {"features": jnp.concatenate(rows, axis=1)}
+
+    return predict
