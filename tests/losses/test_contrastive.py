@@ -46,7 +46,7 @@ def test_one_example_has_no_negatives():
     z1, z2 = normal(0, 1, 3), normal(1, 1, 3)
     for loss in (nt_xent, info_nce):
         value, gradient = jax.jit(jax.value_and_grad(loss))(z1, z2)
-        assert value == 0.0
+        assert abs(value) < 1e-6  # zero, but for the rounding of one compiler or another
         np.testing.assert_array_equal(gradient, 0.0)
 
 
