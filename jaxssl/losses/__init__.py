@@ -1,5 +1,6 @@
 """Losses as pure functions of arrays, one file per mathematical family; imports only jax and numpy."""
 
+from jaxssl.losses.chunked import info_nce_chunked, nt_xent_chunked
 from jaxssl.losses.clustering import dino, dino_center, swav
 from jaxssl.losses.contrastive import info_nce, nt_xent
 from jaxssl.losses.reconstruction import masked_patch_mse
@@ -18,9 +19,11 @@ __all__ = [
     "dino",
     "dino_center",
     "info_nce",
+    "info_nce_chunked",
     "masked_patch_mse",
     "negative_cosine_similarity",
     "nt_xent",
+    "nt_xent_chunked",
     "swav",
     "vicreg",
     "vicreg_covariance",

@@ -11,7 +11,16 @@ from loss_reference import normal, x64
 
 from jaxssl import losses
 
-PAIRS = ["nt_xent", "info_nce", "negative_cosine_similarity", "byol", "barlow_twins", "vicreg"]
+PAIRS = [
+    "nt_xent",
+    "nt_xent_chunked",
+    "info_nce",
+    "info_nce_chunked",
+    "negative_cosine_similarity",
+    "byol",
+    "barlow_twins",
+    "vicreg",
+]
 
 CALLS = {name: (getattr(losses, name), [normal(0, 6, 4), normal(1, 6, 4)]) for name in PAIRS}
 CALLS["info_nce_queue"] = losses.info_nce, [normal(0, 6, 4), normal(1, 6, 4), normal(2, 9, 4)]

@@ -1,0 +1,236 @@
+"""Contrastive losses over very large batches: the matrix of all pairs is never stored.
+
+Each loss has a dense twin of the same value and gradient. Pairs are visited block by block; the backward pass computes
+the logits again from the embeddings and one number a row, so that memory is O(N D + block_size^2) instead of O(N^2).
+Over several devices the columns travel in a ring, every device keeping its rows.
+
+The idea of a tiled log-sum-exp with recomputation: Cheng et al., Breaking the Memory Barrier: Near Infinite Batch Size
+Scaling for Contrastive Loss (Inf-CL), 2024, arXiv:2410.17243, https://arxiv.org/abs/2410.17243; Dao et al.,
+FlashAttention, 2022, arXiv:2205.14135, https://arxiv.org/abs/2205.14135
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+
+from jaxssl.ops.checks import float_array, float_pair, positive_int, positive_scalar
+from jaxssl.ops.norm import l2_normalize
+
+# Instead of -inf, of which the difference of two is not a number.
+LOW = -1e30
+
+
+def nt_xent_chunked(z1, z2, *, temperature=0.1, block_size=1024, mesh=None, axis_name="data"):
+    """`nt_xent` in memory O(N D + block_size^2).
+
+    mean_i -log(exp(s_ij / T) / sum_{k != i} exp(s_ik / T)), s the cosine, j the other view of i,
+    k over all 2N rows.
+    `z1`, `z2`: [N, D], normalised inside. `temperature`: T, a number or a (traced) scalar.
+    `block_size`: rows and columns of the blocks of logits. `mesh`: a mesh over whose axis `axis_name` the rows are
+    sharded; with None that of the surrounding `jax.set_mesh`, and without one a single device. N must then be
+    divisible by the size of that axis.
+    Nothing is stop-gradient. Reverse mode only, once.
+    Raises: TypeError, ValueError for integers, wrong or different shapes, temperature <= 0, block_size < 1,
+    a mesh that lacks the axis, N that the axis does not divide.
+    Source: that of `nt_xent`, and this module's.
+    """
+    z1, z2 = float_pair("z1", z1, "z2", z2)
+    temperature = positive_scalar("temperature", temperature, z1.dtype)
+    z1, z2 = l2_normalize(z1), l2_normalize(z2)
+    sweep = _sweep(z1.shape[0], block_size, mesh, axis_name)._replace(exclude_self=True)
+    # Pair by pair, so that the rows of one device stay on it.
+    z = jnp.stack([z1, z2], axis=1).reshape(-1, z1.shape[1])
+    rows, _ = _logsumexp(sweep, z / temperature, z)
+    return jnp.mean(rows) - jnp.mean(jnp.sum(z1 * z2, axis=1)) / temperature
+
+
+def info_nce_chunked(query, key, negatives=None, *, temperature=0.2, block_size=1024, mesh=None, axis_name="data"):
+    """`info_nce` in memory O(N D + block_size^2).
+
+    mean_n -log(exp(q_n.k_n / T) / (exp(q_n.k_n / T) + sum_m exp(q_n.c_m / T))), c_m the `negatives`, or with None
+    the keys of the other examples in the batch.
+    `query`, `key`: [N, D]; `negatives`: [M, D]; all normalised inside; `key` and `negatives` are stop-gradient.
+    `temperature`, `block_size`, `mesh`, `axis_name` and errors: as in `nt_xent_chunked`; M must be divisible too.
+    Source: that of `info_nce`, and this module's.
+    """
+    query, key = float_pair("query", query, "key", key)
+    temperature = positive_scalar("temperature", temperature, query.dtype)
+    query, key = l2_normalize(query), jax.lax.stop_gradient(l2_normalize(key))
+    sweep = _sweep(query.shape[0], block_size, mesh, axis_name)
+    positive = jnp.sum(query * key, axis=1) / temperature
+    if negatives is None:
+        rows, _ = _logsumexp(sweep, query / temperature, key)
+        return jnp.mean(rows - positive)
+    negatives = float_array("negatives", negatives, rank=2).astype(query.dtype)
+    if negatives.shape[1] != query.shape[1]:
+        raise ValueError(f"negatives must be [M, D] with D = {query.shape[1]}, got shape {negatives.shape}")
+    negatives = jax.lax.stop_gradient(l2_normalize(negatives))
+    _check_divisible(negatives.shape[0], sweep, "negatives")
+    rows, _ = _logsumexp(sweep, query / temperature, negatives)
+    return jnp.mean(jnp.logaddexp(rows, positive) - positive)
+
+
+class _Sweep(NamedTuple):
+    """How the pairs are visited; static."""
+
+    block_size: int
+    mesh: Any
+    axis_name: str
+    exclude_self: bool = False  # the pair of a row with the column of the same number does not count
+    columns: bool = False  # reduce over rows too
+
+    @property
+    def devices(self) -> int:
+        return 1 if self.mesh is None else self.mesh.shape[self.axis_name]
+
+
+def _sweep(size, block_size, mesh, axis_name) -> _Sweep:
+    positive_int("block_size", block_size)
+    if mesh is None:
+        around = jax.sharding.get_abstract_mesh()
+        mesh = None if around.empty else around
+    if mesh is not None and axis_name not in mesh.shape:
+        raise ValueError(f"axis_name='{axis_name}': the mesh has the axes {tuple(mesh.shape)}")
+    sweep = _Sweep(int(block_size), mesh, axis_name)
+    _check_divisible(size, sweep, "rows")
+    return sweep
+
+
+def _check_divisible(size, sweep, name):
+    if size % sweep.devices:
+        raise ValueError(
+            f"{name}: {size} cannot be divided over the {sweep.devices} devices of mesh axis '{sweep.axis_name}'"
+        )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _logsumexp(sweep: _Sweep, rows, cols):
+    """log sum_j exp(rows_i . cols_j) [M] and, where asked for, log sum_i exp(rows_i . cols_j) [K] (else None)."""
+
+    def visit(row, total_row, col, total_col, logits):
+        total_row = _add(total_row, logits, axis=1)
+        return total_row, _add(total_col, logits.T, axis=1) if sweep.columns else total_col
+
+    start = lambda x: (jnp.full(x.shape[:1], LOW, x.dtype), jnp.zeros(x.shape[:1], x.dtype))
+    start_col = start if sweep.columns else lambda x: ()
+    row, col = _visit_all(sweep, visit, (rows,), (cols,), start, start_col)
+    finish = lambda state: state[0] + jnp.log(state[1])
+    return finish(row), finish(col) if sweep.columns else None
+
+
+def _logsumexp_forward(sweep, rows, cols):
+    out = _logsumexp(sweep, rows, cols)
+    return out, (rows, cols, *out)
+
+
+def _logsumexp_backward(sweep, saved, grads):
+    rows, cols, total_row, total_col = saved
+    grad_row, grad_col = grads
+
+    def visit(row, d_row, col, d_col, logits):
+        # d logits = share of the row's sum + share of the column's sum
+        weight = row[1][:, None] * jnp.exp(logits - row[2][:, None])
+        if sweep.columns:
+            weight += col[1][None] * jnp.exp(logits - col[2][None])
+        return d_row + _matmul(weight, col[0]), d_col + _matmul(weight.T, row[0])
+
+    row_in = (rows, grad_row, total_row)
+    col_in = (cols, grad_col, total_col) if sweep.columns else (cols,)
+    return _visit_all(sweep, visit, row_in, col_in, jnp.zeros_like, jnp.zeros_like)
+
+
+_logsumexp.defvjp(_logsumexp_forward, _logsumexp_backward)
+
+
+def _add(state, logits, axis):
+    """Adds exp(logits) to running sums kept as (largest so far, sum relative to it)."""
+    largest, total = state
+    new = jnp.maximum(largest, logits.max(axis))
+    return new, total * jnp.exp(largest - new) + jnp.exp(logits - new[:, None]).sum(axis)
+
+
+def _matmul(a, b):
+    # As in the dense losses: float32 in full, whatever the accelerator's default.
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def _visit_all(sweep: _Sweep, visit, row_in, col_in, row_start, col_start):
+    """Reduces over all pairs: the final (row state, column state).
+
+    row_in, col_in: tuples of arrays [M, ...] and [K, ...], the embeddings first.
+    row_start, col_start: embeddings -> initial state, a tree of arrays that lead with the same number of rows.
+    visit(row, row state, column, column state, logits [b, b]) -> (row state, column state), for one pair of blocks;
+    logits of pairs that do not count are LOW.
+    """
+    if sweep.mesh is None or sweep.devices == 1:
+        return _visit_ring(sweep, visit, row_in, col_in, row_start, col_start)
+    body = lambda row_in, col_in: _visit_ring(sweep, visit, row_in, col_in, row_start, col_start)
+    spec = P(sweep.axis_name)
+    return jax.shard_map(body, mesh=sweep.mesh, in_specs=(spec, spec), out_specs=spec, check_vma=False)(row_in, col_in)
+
+
+def _visit_ring(sweep, visit, row_in, col_in, row_start, col_start):
+    size, devices = sweep.block_size, sweep.devices
+    rows, cols = row_in[0], col_in[0]
+    num_rows, num_cols = rows.shape[0], cols.shape[0]
+    row_block, col_block = min(size, num_rows), min(size, num_cols)
+    row_in, row_state = _blocks((row_in, row_start(rows)), row_block)
+    col_in, col_state = _blocks((col_in, col_start(cols)), col_block)
+    padded = num_rows % row_block or num_cols % col_block
+    me = jax.lax.axis_index(sweep.axis_name) if devices > 1 else 0
+
+    def pair(i, row, row_state, j, col, col_state, origin):
+        logits = _matmul(row[0], col[0].T)
+        row_id, col_id = i * row_block + jnp.arange(row_block), j * col_block + jnp.arange(col_block)
+        counts = True
+        if padded:
+            counts = (row_id < num_rows)[:, None] & (col_id < num_cols)[None]
+        if sweep.exclude_self:
+            counts &= (me * num_rows + row_id)[:, None] != (origin * num_cols + col_id)[None]
+        if counts is not True:
+            logits = jnp.where(counts, logits, LOW)
+        return visit(row, row_state, col, col_state, logits)
+
+    def turn(carry, step):
+        row_state, col_in, col_state = carry
+        origin = (me - step) % devices
+
+        def over_rows(col_state, block):
+            i, row, row_state = block
+
+            def over_cols(row_state, block):
+                j, col, col_state = block
+                return pair(i, row, row_state, j, col, col_state, origin)
+
+            row_state, col_state = jax.lax.scan(over_cols, row_state, (_numbers(col_in), col_in, col_state))
+            return col_state, row_state
+
+        col_state, row_state = jax.lax.scan(over_rows, col_state, (_numbers(row_in), row_in, row_state))
+        if devices > 1:
+            ring = [(d, (d + 1) % devices) for d in range(devices)]
+            col_in, col_state = jax.lax.ppermute((col_in, col_state), sweep.axis_name, ring)
+        return (row_state, col_in, col_state), None
+
+    (row_state, _, col_state), _ = jax.lax.scan(turn, (row_state, col_in, col_state), jnp.arange(devices))
+    return _unblock(row_state, num_rows), _unblock(col_state, num_cols)
+
+
+def _blocks(tree, size):
+    """Leaves [M, ...] as [blocks, size, ...], padded with zeros."""
+
+    def split(x):
+        x = jnp.pad(x, [(0, -x.shape[0] % size)] + [(0, 0)] * (x.ndim - 1))
+        return x.reshape(-1, size, *x.shape[1:])
+
+    return jax.tree.map(split, tree)
+
+
+def _unblock(tree, size):
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:size], tree)
+
+
+def _numbers(tree):
+    return jnp.arange(jax.tree.leaves(tree)[0].shape[0])
