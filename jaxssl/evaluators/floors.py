@@ -9,14 +9,15 @@ import jax
 import jax.numpy as jnp
 
 
-def flat(data, preprocess):
-    """The input itself: all arrays of `x` as float32 [N, D], side by side."""
+def flat(data, preprocess, *, only: str = ""):
+    """The input itself: all arrays of `x` as float32 [N, D], side by side; of a dict `x` the array `only`, if named."""
     del data
 
     @jax.jit
     def predict(params, memory, batch):
         del params, memory
-        leaves = jax.tree.leaves(preprocess(None, batch)["x"])
+        x = preprocess(None, batch)["x"]
+        leaves = jax.tree.leaves(x[only] if only else x)
         rows = [jnp.reshape(leaf, (leaf.shape[0], -1)).astype(jnp.float32) for leaf in leaves]
         return {"features": jnp.concatenate(rows, axis=1)}
 

@@ -3,19 +3,15 @@
 from jaxssl.losses.chunked import info_nce_chunked, nt_xent_chunked
 from jaxssl.losses.clustering import dino, dino_center, swav
 from jaxssl.losses.contrastive import info_nce, nt_xent
+from jaxssl.losses.pairs import clip, sigmoid_pairs
 from jaxssl.losses.reconstruction import masked_patch_mse
-from jaxssl.losses.redundancy import (
-    barlow_twins,
-    vicreg,
-    vicreg_covariance,
-    vicreg_invariance,
-    vicreg_variance,
-)
+from jaxssl.losses.redundancy import barlow_twins, vicreg, vicreg_covariance, vicreg_invariance, vicreg_variance
 from jaxssl.losses.similarity import byol, negative_cosine_similarity
 
 __all__ = [
     "barlow_twins",
     "byol",
+    "clip",
     "dino",
     "dino_center",
     "info_nce",
@@ -24,6 +20,7 @@ __all__ = [
     "negative_cosine_similarity",
     "nt_xent",
     "nt_xent_chunked",
+    "sigmoid_pairs",
     "swav",
     "vicreg",
     "vicreg_covariance",

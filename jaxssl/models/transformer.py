@@ -34,14 +34,16 @@ class Attention(nn.Module):
     num_heads: int
     qkv_bias: bool
     dtype: Any
+    inits: Any = (linear_init, linear_init)
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, mask=None):
         n, length, dim = x.shape
-        qkv = nn.Dense(3 * dim, use_bias=self.qkv_bias, kernel_init=linear_init, dtype=self.dtype, name="qkv")(x)
+        first, last = self.inits
+        qkv = nn.Dense(3 * dim, use_bias=self.qkv_bias, kernel_init=first, dtype=self.dtype, name="qkv")(x)
         q, k, v = jnp.moveaxis(qkv.reshape(n, length, 3, self.num_heads, dim // self.num_heads), 2, 0)
-        x = jax.nn.dot_product_attention(q, k, v).reshape(n, length, dim)
-        return nn.Dense(dim, kernel_init=linear_init, dtype=self.dtype, name="proj")(x)
+        x = jax.nn.dot_product_attention(q, k, v, mask=mask).reshape(n, length, dim)
+        return nn.Dense(dim, kernel_init=last, dtype=self.dtype, name="proj")(x)
 
 
 class TransformerBlock(nn.Module):
@@ -53,6 +55,9 @@ class TransformerBlock(nn.Module):
       qkv_bias: bias in the q, k, v projections.
       layer_scale: None, or the initial value of the learned gamma [D].
       drop_path: rate at which the branch of an example is dropped.
+      inits: initialisers of the kernels qkv, proj, fc1, fc2; by default all truncated normal(0.02).
+
+    Call: (x, train, mask=None); mask is boolean, broadcastable to [N, heads, L, L], True = may attend.
     """
 
     num_heads: int
@@ -61,6 +66,7 @@ class TransformerBlock(nn.Module):
     layer_scale: float | None = None
     drop_path: float = 0.0
     dtype: Any = "float32"
+    inits: Any = (linear_init,) * 4
 
     def _add(self, x, branch, train, index):
         if self.layer_scale is not None:
@@ -69,14 +75,16 @@ class TransformerBlock(nn.Module):
         return x + DropPath(self.drop_path, name=f"drop{index}")(branch, train)
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x, train, mask=None):
         dim = x.shape[-1]
+        qkv, proj, fc1, fc2 = self.inits
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm1")(x)
-        x = self._add(x, Attention(self.num_heads, self.qkv_bias, self.dtype, name="attn")(h), train, 1)
+        attention = Attention(self.num_heads, self.qkv_bias, self.dtype, (qkv, proj), name="attn")
+        x = self._add(x, attention(h, mask), train, 1)
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm2")(x)
-        h = nn.Dense(round(dim * self.mlp_ratio), kernel_init=linear_init, dtype=self.dtype, name="fc1")(h)
+        h = nn.Dense(round(dim * self.mlp_ratio), kernel_init=fc1, dtype=self.dtype, name="fc1")(h)
         h = nn.gelu(h, approximate=False)
-        return self._add(x, nn.Dense(dim, kernel_init=linear_init, dtype=self.dtype, name="fc2")(h), train, 2)
+        return self._add(x, nn.Dense(dim, kernel_init=fc2, dtype=self.dtype, name="fc2")(h), train, 2)
 
 
 def check_transformer(name, embed_dim, depth, num_heads, drop_path=0.0):

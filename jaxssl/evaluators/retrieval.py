@@ -1,0 +1,82 @@
+"""Finding the partner of a test example among those of all others."""
+
+import numpy as np
+
+from jaxssl.evaluators.features import EvaluationData, NotApplicable, _column
+
+_CHUNK_ELEMENTS = 2**24
+
+
+def retrieval(
+    data: EvaluationData,
+    *,
+    query: str = "image_embedding",
+    target: str = "text_embedding",
+    groups: str = "",
+    ks: tuple[int, ...] = (1, 5),
+):
+    """How far up a query's own target stands among the targets of the whole test set, by cosine.
+
+    `retrieval/recall_at_<k>`: share of the queries with a hit among the k nearest targets; `retrieval/mrr`: mean of
+    1 / (place of the first hit). All in [0, 1]. See `first_hit`.
+
+    Args:
+      query, target: outputs of `predict`, [N, D]; row n of both belong together.
+      groups: an array of the batches, int [N]: targets of the same number as the query are hits too (one caption under
+        several images); '': only its own.
+      ks: the k to report.
+
+    Raises:
+      NotApplicable: no test set, no such output, no such array.
+      ValueError: bad options.
+    """
+    if data.test_batches is None:
+        raise NotApplicable("retrieval needs a test set; the data has none")
+    if not ks or not all(isinstance(k, int) and k > 0 for k in ks):
+        raise ValueError(f"retrieval: ks must be one or more positive integers; got {ks}")
+
+    def run(predict, state) -> dict[str, float]:
+        found = data.outputs(predict, state, (query, target))
+        numbers = _test_column(data, groups) if groups else None
+        place = first_hit(found[query], found[target], numbers)
+        recalls = {f"retrieval/recall_at_{k}": float(np.mean(place <= k)) for k in sorted(set(ks))}
+        return recalls | {"retrieval/mrr": float(np.mean(1 / place))}
+
+    return run
+
+
+def first_hit(query: np.ndarray, target: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Place (1 = first) of the nearest hit among all targets, int [N], for queries and targets [N, D] by cosine.
+
+    Target m is a hit of query n where m = n, or groups[m] = groups[n]. A target as near as the hit counts as nearer,
+    so that embeddings which are all equal find nothing.
+    """
+    query, target = _unit(query), _unit(target)
+    groups = np.arange(len(query)) if groups is None else np.asarray(groups)
+    rows = max(1, _CHUNK_ELEMENTS // len(target))
+    places = []
+    for start in range(0, len(query), rows):
+        scores = query[start : start + rows] @ target.T
+        hit = groups[start : start + rows, None] == groups
+        best = np.where(hit, scores, -np.inf).max(axis=1, keepdims=True)
+        places.append(1 + np.sum(~hit & (scores >= best), axis=1))
+    return np.concatenate(places)
+
+
+def _test_column(data, name):
+    """An array [N] of the test batches, in the order of the ids, without padding."""
+    values, ids, seen = [], [], 0
+    for batch in data.test_batches():
+        if name not in batch:
+            raise NotApplicable(f"retrieval: the batches have no '{name}', only {sorted(batch)}")
+        rows = len(batch[name])
+        mask = _column(batch, "_mask", np.ones(rows, bool)).astype(bool)
+        values.append(_column(batch, name, np.zeros(rows))[mask])
+        ids.append(_column(batch, "index", seen + np.arange(rows))[mask])
+        seen += rows
+    return np.concatenate(values)[np.argsort(np.concatenate(ids), kind="stable")]
+
+
+def _unit(x):
+    x = np.asarray(x, np.float32)
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,90 @@
+"""The causal text transformer of CLIP.
+
+Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021, arXiv:2103.00020,
+https://arxiv.org/abs/2103.00020
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer
+
+
+class CausalText(nn.Module):
+    """Causal transformer read at the end of each text; built by `causal_text`."""
+
+    vocab_size: int
+    max_length: int
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    dtype: Any
+    remat: bool
+
+    @nn.compact
+    def __call__(self, x, train):
+        """x = {'tokens': int [N, L], 'mask': bool [N, L], True = no padding} -> features [N, D] float32."""
+        tokens, present = x["tokens"], x["mask"]
+        length = tokens.shape[1]
+        if length > self.max_length:
+            raise ValueError(f"causal_text: {length} tokens, but positions for max_length={self.max_length} only")
+        normal = nn.initializers.normal
+        embed = nn.Embed(
+            self.vocab_size, self.embed_dim, embedding_init=normal(0.02), dtype=self.dtype, name="token_embed"
+        )
+        positions = self.param("pos_embed", normal(0.01), (self.max_length, self.embed_dim), jnp.float32)
+        h = embed(tokens) + positions[:length].astype(self.dtype)
+        # Padding follows the text, so that nothing before it can see it: no other mask is needed.
+        causal = jnp.tril(jnp.ones((length, length), bool))[None, None]
+        block = nn.remat(TransformerBlock, static_argnums=(2,)) if self.remat else TransformerBlock
+        width = self.embed_dim**-0.5
+        residual = normal(width * (2 * self.depth) ** -0.5)
+        inits = (normal(width), residual, normal((2 * self.embed_dim) ** -0.5), residual)
+        for i in range(self.depth):
+            layer = block(self.num_heads, self.mlp_ratio, dtype=self.dtype, inits=inits, name=f"block{i}")
+            h = layer(h, train, causal)
+        last = jnp.maximum(jnp.sum(present, axis=1) - 1, 0)
+        h = jnp.take_along_axis(h, last[:, None, None], axis=1)[:, 0]
+        # The norm is per token: after the reading it costs a length-th of what it would before.
+        return nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
+
+
+def causal_text(
+    *,
+    vocab_size=259,
+    max_length=48,
+    embed_dim=512,
+    depth=12,
+    num_heads=8,
+    mlp_ratio=4.0,
+    dtype="float32",
+    remat=False,
+):
+    """Causal text transformer: feature of the last token that is no padding, the end of the text, after a layer norm.
+
+    Pre-norm blocks with learned positions. Starts as published: token embedding normal(0.02), positions normal(0.01),
+    attention normal(D^-1/2), what is added to the residual stream normal(D^-1/2 (2 depth)^-1/2), first layer of the MLP
+    normal((2 D)^-1/2). GELU is exact, where the released weights have an approximation of it. The projection to the
+    common space is the method's.
+
+    Args:
+      vocab_size: number of token ids.
+      max_length: longest text in tokens, start and end included.
+      embed_dim, depth, num_heads, mlp_ratio: D, number of blocks, heads, MLP hidden width over D.
+      dtype: compute dtype; parameters and features are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      Flax module ({'tokens': int [N, L], 'mask': bool [N, L]}, train) -> features [N, D]. A text without a single
+      token is read at its first position.
+
+    Raises:
+      ValueError: sizes that no transformer can have, and texts longer than max_length.
+    """
+    check_transformer("causal_text", embed_dim, depth, num_heads)
+    if vocab_size < 1 or max_length < 1:
+        raise ValueError(f"causal_text: vocab_size={vocab_size} and max_length={max_length} must be at least 1")
+    return CausalText(vocab_size, max_length, embed_dim, depth, num_heads, mlp_ratio, dtype, remat)
