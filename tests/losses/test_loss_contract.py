@@ -26,6 +26,11 @@ CALLS = {name: (getattr(losses, name), [normal(0, 6, 4), normal(1, 6, 4)]) for n
 CALLS["info_nce_queue"] = losses.info_nce, [normal(0, 6, 4), normal(1, 6, 4), normal(2, 9, 4)]
 CALLS["swav"] = losses.swav, [np.tanh(normal(0, 2, 6, 4)), np.tanh(normal(1, 3, 6, 4))]
 CALLS["dino"] = losses.dino, [normal(0, 3, 6, 4), normal(1, 2, 6, 4), normal(2, 4)]
+CALLS["clip"] = lambda image, text: losses.clip(image, text, 2.0), [normal(0, 6, 4), normal(1, 6, 4)]
+CALLS["sigmoid_pairs"] = (
+    lambda image, text: losses.sigmoid_pairs(image, text, 1.0, -2.0),
+    [normal(0, 6, 4), normal(1, 6, 4)],
+)
 CALLS["masked_patch_mse"] = (
     lambda pred, images: losses.masked_patch_mse(pred, images, np.arange(4)[None] < 2, patch_size=2),
     [normal(0, 1, 4, 8), normal(1, 1, 4, 4, 2)],
