@@ -1,6 +1,6 @@
 """Losses as pure functions of arrays, one file per mathematical family; imports only jax and numpy."""
 
-from jaxssl.losses.chunked import info_nce_chunked, nt_xent_chunked
+from jaxssl.losses.chunked import clip_chunked, info_nce_chunked, nt_xent_chunked, sigmoid_pairs_chunked
 from jaxssl.losses.clustering import dino, dino_center, swav
 from jaxssl.losses.contrastive import info_nce, nt_xent
 from jaxssl.losses.pairs import clip, sigmoid_pairs
@@ -12,6 +12,7 @@ __all__ = [
     "barlow_twins",
     "byol",
     "clip",
+    "clip_chunked",
     "dino",
     "dino_center",
     "info_nce",
@@ -21,6 +22,7 @@ __all__ = [
     "nt_xent",
     "nt_xent_chunked",
     "sigmoid_pairs",
+    "sigmoid_pairs_chunked",
     "swav",
     "vicreg",
     "vicreg_covariance",

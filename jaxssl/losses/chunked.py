@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
+from jaxssl.losses.pairs import bounded_exp, scalar
 from jaxssl.ops.checks import float_array, float_pair, positive_int, positive_scalar
 from jaxssl.ops.norm import l2_normalize
 
@@ -71,6 +72,45 @@ def info_nce_chunked(query, key, negatives=None, *, temperature=0.2, block_size=
     _check_divisible(negatives.shape[0], sweep, "negatives")
     rows, _ = _logsumexp(sweep, query / temperature, negatives)
     return jnp.mean(jnp.logaddexp(rows, positive) - positive)
+
+
+def clip_chunked(image, text, log_scale, *, max_scale=100.0, block_size=1024, mesh=None, axis_name="data"):
+    """`clip` in memory O(N D + block_size^2); both directions in one pass over the pairs.
+
+    S = s U V^T, L = (mean_i CE(S_i, i) + mean_j CE(S^T_j, j)) / 2, s = min(exp(log_scale), max_scale), U and V the
+    L2-normalised rows.
+    `image`, `text`: [N, D]; `log_scale`: a scalar, with the gradient at `max_scale` of `clip`. Every row is its own
+    group. `block_size`, `mesh`, `axis_name` and errors: as in `nt_xent_chunked`.
+    Source: that of `clip`, and this module's.
+    """
+    image, text = float_pair("image", image, "text", text)
+    scale = bounded_exp(scalar("log_scale", log_scale, image.dtype), max_scale)
+    image, text = scale * l2_normalize(image), l2_normalize(text)
+    sweep = _sweep(image.shape[0], block_size, mesh, axis_name)._replace(columns=True)
+    rows, cols = _logsumexp(sweep, image, text)
+    return jnp.mean((rows + cols) / 2 - jnp.sum(image * text, axis=1))
+
+
+def sigmoid_pairs_chunked(
+    image, text, log_scale, bias, *, max_scale=None, block_size=1024, mesh=None, axis_name="data"
+):
+    """`sigmoid_pairs` in memory O(N D + block_size^2).
+
+    L = -1/N sum_ij log sigmoid(y_ij (s u_i.v_j + b)), y_ij = 1 for pairs and -1 for all others, s = exp(log_scale).
+    `image`, `text`: [N, D]; `log_scale`, `bias`: scalars. Every row is its own group. `block_size`, `mesh`,
+    `axis_name` and errors: as in `nt_xent_chunked`.
+    Source: that of `sigmoid_pairs`, and this module's.
+    """
+    image, text = float_pair("image", image, "text", text)
+    log_scale, bias = (scalar(name, x, image.dtype) for name, x in (("log_scale", log_scale), ("bias", bias)))
+    scale = jnp.exp(log_scale) if max_scale is None else bounded_exp(log_scale, max_scale)
+    image, text = scale * l2_normalize(image), l2_normalize(text)
+    sweep = _sweep(image.shape[0], block_size, mesh, axis_name)
+    # The bias is one more dimension, in which all texts are 1.
+    ones = jnp.ones_like(text[:, :1])
+    rows = _softplus_sum(sweep, jnp.append(image, bias * ones, axis=1), jnp.append(text, ones, axis=1))
+    # -log sigmoid(x) = softplus(x) - x, for the pairs.
+    return jnp.mean(rows - jnp.sum(image * text, axis=1) - bias)
 
 
 class _Sweep(NamedTuple):
@@ -143,6 +183,33 @@ def _logsumexp_backward(sweep, saved, grads):
 
 
 _logsumexp.defvjp(_logsumexp_forward, _logsumexp_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _softplus_sum(sweep: _Sweep, rows, cols):
+    """sum_j log(1 + exp(rows_i . cols_j)) [M]."""
+
+    def visit(row, total, col, nothing, logits):
+        return total + jax.nn.softplus(logits).sum(1), nothing
+
+    start = lambda x: jnp.zeros(x.shape[:1], x.dtype)
+    return _visit_all(sweep, visit, (rows,), (cols,), start, lambda x: ())[0]
+
+
+def _softplus_sum_forward(sweep, rows, cols):
+    return _softplus_sum(sweep, rows, cols), (rows, cols)
+
+
+def _softplus_sum_backward(sweep, saved, grad):
+    def visit(row, d_row, col, d_col, logits):
+        weight = row[1][:, None] * jax.nn.sigmoid(logits)
+        return d_row + _matmul(weight, col[0]), d_col + _matmul(weight.T, row[0])
+
+    rows, cols = saved
+    return _visit_all(sweep, visit, (rows, grad), (cols,), jnp.zeros_like, jnp.zeros_like)
+
+
+_softplus_sum.defvjp(_softplus_sum_forward, _softplus_sum_backward)
 
 
 def _add(state, logits, axis):

@@ -30,8 +30,8 @@ def clip(image, text, log_scale, *, groups=None, max_scale=100.0):
     Learning in Image-Text-Label Space", 2022, arXiv:2204.03610 (https://arxiv.org/abs/2204.03610).
     """
     image, text = float_pair("image", image, "text", text)
-    log_scale = _scalar("log_scale", log_scale, image.dtype)
-    scores = _cosines(image, text) * _bounded_exp(log_scale, max_scale)
+    log_scale = scalar("log_scale", log_scale, image.dtype)
+    scores = _cosines(image, text) * bounded_exp(log_scale, max_scale)
     log_image, log_text = (scores - logsumexp(scores, axis=axis, keepdims=True) for axis in (1, 0))
     if groups is None:
         return -jnp.mean(jnp.diagonal(log_image) + jnp.diagonal(log_text)) / 2
@@ -54,14 +54,15 @@ def sigmoid_pairs(image, text, log_scale, bias, *, groups=None, max_scale=None):
     (https://arxiv.org/abs/2303.15343).
     """
     image, text = float_pair("image", image, "text", text)
-    log_scale, bias = (_scalar(name, x, image.dtype) for name, x in (("log_scale", log_scale), ("bias", bias)))
-    scale = jnp.exp(log_scale) if max_scale is None else _bounded_exp(log_scale, max_scale)
+    log_scale, bias = (scalar(name, x, image.dtype) for name, x in (("log_scale", log_scale), ("bias", bias)))
+    scale = jnp.exp(log_scale) if max_scale is None else bounded_exp(log_scale, max_scale)
     same = jnp.eye(image.shape[0], dtype=bool) if groups is None else _same_group(groups, image.shape[0])
     logits = _cosines(image, text) * scale + bias
     return -jnp.sum(jax.nn.log_sigmoid(jnp.where(same, logits, -logits))) / image.shape[0]
 
 
-def _scalar(name, value, dtype):
+def scalar(name, value, dtype):
+    """`value` as a scalar of `dtype`. Raises ValueError for an array with axes."""
     if jnp.ndim(value) != 0:
         raise ValueError(f"{name} must be a scalar, got shape {jnp.shape(value)}")
     return jnp.asarray(value, dtype)
@@ -79,7 +80,8 @@ def _same_group(groups, size):
     return groups[:, None] == groups
 
 
-def _bounded_exp(log_scale, max_scale):
+def bounded_exp(log_scale, max_scale):
+    """min(exp(log_scale), max_scale), with the gradient that `clip` describes."""
     if not max_scale > 0:
         raise ValueError(f"max_scale must be above 0, got {max_scale}")
     return jnp.exp(_at_most(log_scale, float(np.log(max_scale))))

@@ -16,6 +16,31 @@ PAIRS = {
     "info_nce_queue": (losses.info_nce, losses.info_nce_chunked, 3),
 }
 
+SCALARS = {  # in the place of the temperature; every gradient is taken
+    "clip": (losses.clip, losses.clip_chunked, (2.5,)),
+    "clip_at_its_bound": (losses.clip, losses.clip_chunked, (5.0,)),
+    "sigmoid_pairs": (losses.sigmoid_pairs, losses.sigmoid_pairs_chunked, (2.3, -3.0)),
+}
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_two_towers_in_float64_and_on_eight_devices(name):
+    dense, chunked, scalars = SCALARS[name]
+    run = lambda loss, arrays, **options: jax.jit(
+        jax.value_and_grad(lambda *a: loss(*a, **options), argnums=tuple(range(2 + len(scalars))))
+    )(*arrays, *scalars)
+    with x64():
+        arrays = normal(0, 16, 3), normal(1, 16, 3)
+        expected = run(dense, arrays)
+        for block_size in (1, 5, 100):
+            found = run(chunked, arrays, block_size=block_size)
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13), found, expected)
+    mesh = make_mesh(8)
+    arrays = [jnp.float32(a) for a in arrays]
+    sharded = [jax.device_put(x, NamedSharding(mesh, PartitionSpec("data"))) for x in arrays]
+    found, expected = run(chunked, sharded, block_size=1, mesh=mesh), run(dense, arrays)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, expected)
+
 
 def value_and_gradients(loss, arrays, temperature, **options):
     """Value, gradients of all arrays, gradient of the temperature."""
