@@ -12,15 +12,16 @@ EXIF_MARKS = (b"Exif\0\0", b"eXIf")
 ORIENTATION = 0x0112
 
 
-def decoder(image_size: int, channels: int) -> Callable[[bytes], np.ndarray]:
+def decoder(image_size: int, channels: int, *, tensorflow: bool = True) -> Callable[[bytes], np.ndarray]:
     """A function: bytes of an image file -> uint8 [image_size, image_size, channels], or ValueError.
 
     The centre square is cut out and resized (bilinear, antialiased), which is a resize of the shorter side
     and a centre crop. Any channels are made to 3 (RGB) or 1 (luminance): 16 bits lose the lower 8;
     transparency is dropped. An orientation in EXIF is obeyed.
-    TensorFlow decodes JPEG and PNG when it is installed; Pillow the rest, and what TensorFlow refuses.
+    TensorFlow decodes JPEG and PNG when it is installed; Pillow the rest, and what TensorFlow refuses. With
+    `tensorflow` False Pillow decodes all, which is enough for what is read only once.
     """
-    fast = _tensorflow_decoders(image_size, channels)
+    fast = _tensorflow_decoders(image_size, channels) if tensorflow else {}
 
     def decode(data):
         kind = next((start for start in fast if data.startswith(start)), None)
