@@ -2,8 +2,8 @@
 
 jaxssl train configs/clip_fashion_captions.py --workdir runs/clip
 
-Zero-shot prompts are templates that no caption has. Captions of the bundled set repeat: equal ones are positives of each
-other (method.multi_positive). In retrieval a caption that says the same in other words is a hit.
+Zero-shot prompts are templates that no caption has. Captions of the bundled set repeat: equal ones are positives of
+each other (method.multi_positive). In retrieval a caption that says the same in other words is a hit.
 """
 
 from jaxssl.config import base

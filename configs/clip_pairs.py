@@ -2,9 +2,9 @@
 
 jaxssl train configs/clip_pairs.py --data PAIRS.jsonl --workdir runs/my_pairs
 
-PAIRS.jsonl has one object a line, {"image": "photos/1.jpg", "caption": "a red bicycle by a wall"}; image files are named
-relative to it. A third key, "label", names a class or is null: with it the probes run, and zero-shot classification with
-sentences around the names. Everything is held in memory: 100,000 images of 128 pixels are 5 GB.
+PAIRS.jsonl has one object a line, {"image": "photos/1.jpg", "caption": "a red bicycle by a wall"}; image files are
+named relative to it. A third key, "label", names a class or is null: with it the probes run, and zero-shot
+classification with sentences around the names. Everything is held in memory: 100,000 images of 128 pixels are 5 GB.
 
 What to set, as --config.NAME=VALUE:
   total_steps, batch_size   a larger batch has more negatives; with another one, change optim.learning_rate

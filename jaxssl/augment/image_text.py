@@ -1,8 +1,8 @@
 """Views of images with texts: only the image is varied.
 
-The batch has `image` [N, H, W, C], uint8 or float in [0, 1], and `tokens` int [N, L] with `length` int [N]. A view is a dict
-`image` float32 [N, h, w, C], standardised; `tokens` [N, L]; `mask` bool [N, L], True = no padding. All other entries
-of the batch are kept. Options of images are those of `augment.image`.
+The batch has `image` [N, H, W, C], uint8 or float in [0, 1], and `tokens` int [N, L] with `length` int [N]. A view is a
+dict: `image` float32 [N, h, w, C], standardised; `tokens` [N, L]; `mask` bool [N, L], True = no padding. All other
+entries of the batch are kept. Options of images are those of `augment.image`.
 """
 
 import jax.numpy as jnp

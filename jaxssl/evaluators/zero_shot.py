@@ -18,8 +18,8 @@ def zero_shot(
 ):
     """Test accuracy in [0, 1] of the nearest class weight (cosine).
 
-    `zero_shot/top1`: weights from all prompts of a class, see `zero_shot_weights`. `zero_shot/top1_single_template`: the
-    mean accuracy of one prompt a class, over the templates.
+    `zero_shot/top1`: weights from all prompts of a class, see `zero_shot_weights`. `zero_shot/top1_single_template`:
+    the mean accuracy of one prompt a class, over the templates.
 
     Args:
       image, text: outputs of `predict`, embeddings [N, D] in a common space.

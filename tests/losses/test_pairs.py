@@ -85,7 +85,7 @@ def test_own_groups_are_no_groups_and_the_order_of_rows_does_not_matter():
 
 
 def test_the_scale_is_bounded_and_can_come_back():
-    """Aligned pairs want it larger still: the gradient is zero. Crossed pairs want it smaller: the gradient is whole."""
+    """Aligned pairs want it larger still: the gradient is zero. Crossed pairs want it smaller: it is whole."""
     rows = np.eye(4, dtype=np.float32) + 0.05 * normal(0, 4, 4).astype(np.float32)
     crossed = rows[[1, 0, 3, 2]]
     value_and_slope = jax.jit(jax.value_and_grad(clip, argnums=2))
