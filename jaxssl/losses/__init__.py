@@ -4,7 +4,7 @@ from jaxssl.losses.chunked import clip_chunked, info_nce_chunked, nt_xent_chunke
 from jaxssl.losses.clustering import dino, dino_center, swav
 from jaxssl.losses.contrastive import info_nce, nt_xent
 from jaxssl.losses.pairs import clip, sigmoid_pairs
-from jaxssl.losses.reconstruction import masked_patch_mse
+from jaxssl.losses.reconstruction import masked_patch_mse, scaled_cosine_error
 from jaxssl.losses.redundancy import barlow_twins, vicreg, vicreg_covariance, vicreg_invariance, vicreg_variance
 from jaxssl.losses.similarity import byol, negative_cosine_similarity
 
@@ -21,6 +21,7 @@ __all__ = [
     "negative_cosine_similarity",
     "nt_xent",
     "nt_xent_chunked",
+    "scaled_cosine_error",
     "sigmoid_pairs",
     "sigmoid_pairs_chunked",
     "swav",

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.ops.checks import float_array
+from jaxssl.ops.norm import l2_normalize
 from jaxssl.ops.patches import patchify
 
 
@@ -37,3 +38,32 @@ def masked_patch_mse(pred, images, masked, *, patch_size, normalize_targets=True
     weights = masked.astype(errors.dtype)
     total = jnp.sum(weights)
     return jnp.sum(errors * weights) / jnp.where(total > 0, total, 1.0)
+
+
+def scaled_cosine_error(pred, target, *, masked=None, alpha=3.0):
+    """GraphMAE's loss: (1 - cos(pred, target))^alpha, averaged over the hidden rows; 0 when nothing is hidden.
+
+    sum masked * (1 - cos(p, x))^alpha / sum masked. An exponent above 1 gives easy rows less weight.
+    `pred`, `target`: [..., D]; a zero row counts as cosine 0 with zero gradient. `masked`: [...], True or 1 = counts;
+    None counts all rows. `alpha`: >= 1.
+    `target` is stop-gradient.
+    Raises: TypeError, ValueError for integers, wrong or different shapes, alpha < 1.
+    Source: Hou et al., "GraphMAE: Self-Supervised Masked Graph Autoencoders", 2022, arXiv 2205.10803
+    (https://arxiv.org/abs/2205.10803).
+    """
+    pred = float_array("pred", pred, rank=jnp.ndim(pred))
+    target = jax.lax.stop_gradient(float_array("target", target, rank=jnp.ndim(target)).astype(pred.dtype))
+    if pred.shape != target.shape or not pred.ndim:
+        raise ValueError(f"pred and target must both be [..., D], got {pred.shape} and {target.shape}")
+    if isinstance(alpha, (int, float)) and alpha < 1:
+        raise ValueError(f"alpha must be at least 1, got {alpha}")
+    masked = jnp.ones(pred.shape[:-1], bool) if masked is None else jnp.asarray(masked)
+    if masked.shape != pred.shape[:-1]:
+        raise ValueError(f"masked must be [...] = {pred.shape[:-1]}, got {masked.shape}")
+    # Rounding can put the cosine above 1, where a power of a negative number has no value.
+    error = jnp.maximum(1 - jnp.sum(l2_normalize(pred) * l2_normalize(target), axis=-1), 0.0)
+    # The slope of x^alpha at 0 is not finite for every alpha.
+    error = jnp.where(error > 0, jnp.where(error > 0, error, 1.0) ** alpha, 0.0)
+    weights = masked.astype(error.dtype)
+    total = jnp.sum(weights)
+    return jnp.sum(error * weights) / jnp.where(total > 0, total, 1.0)

@@ -1,0 +1,57 @@
+"""Augmentations of padded graphs; the first node of each is the one that the example is about."""
+
+import jax
+
+KEYS = ("features", "node_mask", "senders", "receivers", "edge_mask")
+
+
+def ego(*, drop_edge_rate: float = 0.0, num_views: int = 1):
+    """Views that are the graph itself, each without a random part of its edges.
+
+    drop_edge_rate: chance of every undirected edge to be left out of a view, in [0, 1).
+    num_views: number of views.
+
+    Returns: augment(key, batch) -> batch with `views`, a tuple of dicts of `features` [N, M, F], `node_mask` [N, M],
+    `senders`, `receivers`, `edge_mask` [N, E], in the place of these.
+    Raises: ValueError naming the option.
+    """
+    if not 0 <= drop_edge_rate < 1:
+        raise ValueError(f"drop_edge_rate must lie in [0, 1), got {drop_edge_rate}")
+    if num_views < 1:
+        raise ValueError(f"num_views must be at least 1, got {num_views}")
+
+    def view(key, x):
+        if not drop_edge_rate:
+            return x
+        return {**x, "edge_mask": jax.vmap(_drop)(jax.random.split(key, len(x["edge_mask"])), x)}
+
+    def _drop(key, x):
+        low = jax.numpy.minimum(x["senders"], x["receivers"])
+        high = jax.numpy.maximum(x["senders"], x["receivers"])
+        # Both directions of an edge share one number.
+        chance = jax.random.uniform(key, (x["node_mask"].shape[0],) * 2)[low, high]
+        return x["edge_mask"] & (chance >= drop_edge_rate)
+
+    def augment(key, batch):
+        x, rest = _split(batch)
+        return {**rest, "views": tuple(view(k, x) for k in jax.random.split(key, num_views))}
+
+    return augment
+
+
+def plain():
+    """Preprocessing for evaluation: the graph as it is, as `x`. The key is not used."""
+
+    def preprocess(key, batch):
+        del key
+        x, rest = _split(batch)
+        return {**rest, "x": x}
+
+    return preprocess
+
+
+def _split(batch):
+    missing = [name for name in KEYS if name not in batch]
+    if missing:
+        raise ValueError(f"the batch has no {missing}; it has {sorted(batch)}")
+    return {name: batch[name] for name in KEYS}, {name: v for name, v in batch.items() if name not in KEYS}

@@ -1,0 +1,261 @@
+"""Graphs whose nodes have features: every example is a node with its surroundings, padded to one size.
+
+The surroundings (ego graph) of a node are itself, some of its neighbours and some of theirs, with all edges between
+them. They do not change during a run, and hold no more nodes than asked for, so that hubs cost what leaves cost.
+"""
+
+import csv
+import dataclasses
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from jaxssl.data.source import Splits, from_arrays
+
+DEBIAN_FILE = Path(__file__).parent / "files" / "debian_graph.npz"
+# Above so many bytes of node features the examples are put together when they are fetched.
+RESIDENT_BYTES = 2**28
+
+
+def graph(
+    *,
+    path: str | None = None,
+    num_nodes: int = 24,
+    num_edges: int = 96,
+    test_share: float = 0.2,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Splits:
+    """The nodes of a graph of one's own, or, without `path`, of the bundled graph of Debian packages.
+
+    That one has 6,000 nodes: 128 features from the words of the synopsis, edges = dependencies, label = one of 12
+    sections (tools/make_debian_graph.py).
+
+    path: a .npz file with `features` float [n, F], `edges` int [E, 2] (undirected, numbers of nodes) and perhaps
+        `label` int [n] (-1 = none); or a folder with nodes.csv (columns `id`, features, perhaps `label`) and edges.csv
+        (columns `source`, `target`).
+    num_nodes, num_edges: of the surroundings of a node, itself and both directions counted; what is more is left out.
+    test_share: part of the nodes whose labels and features only the evaluation sees; their edges stay in the graph.
+        A twentieth of the edges is taken out of the graph, for the evaluator of links.
+    seed: of the split and of the surroundings.
+    limit: use so many training nodes only, and a quarter as many test nodes.
+
+    Raises: FileNotFoundError, ValueError naming file and row.
+    """
+    if path is None:
+        features, edges, label, class_names, names = _read_bundled()
+    elif Path(path).is_dir():
+        features, edges, label, class_names, names = _read_folder(Path(path))
+    elif Path(path).suffix == ".npz":
+        features, edges, label, class_names, names = _read_npz(path)
+    else:
+        raise FileNotFoundError(f"{path}: a .npz file or a folder with nodes.csv and edges.csv would be right")
+    return graph_splits(
+        features,
+        edges,
+        label,
+        class_names=class_names,
+        names=names,
+        num_nodes=num_nodes,
+        num_edges=num_edges,
+        test_share=test_share,
+        seed=seed,
+        limit=limit,
+        where=path or DEBIAN_FILE.name,
+    )
+
+
+def graph_splits(
+    features, edges, label, *, class_names, names, num_nodes, num_edges, test_share, seed, where, limit=None
+) -> Splits:
+    """Training and test nodes of a graph; the options are those of `graph`."""
+    if num_nodes < 1 or num_edges < 0:
+        raise ValueError(f"data.num_nodes={num_nodes}, data.num_edges={num_edges}: must be at least 1 and 0")
+    if not 0 <= test_share < 1:
+        raise ValueError(f"data.test_share={test_share}: must lie in [0, 1)")
+    total = len(features)
+    if not np.isfinite(features).all():
+        raise ValueError(
+            f"{where}: the features of node {int(np.flatnonzero(~np.isfinite(features).all(1))[0])} are not finite"
+        )
+    random = np.random.default_rng(seed)
+    edges = np.unique(np.sort(edges[edges[:, 0] != edges[:, 1]], axis=1), axis=0)
+    held_out = np.zeros(len(edges), bool)
+    held_out[random.permutation(len(edges))[: len(edges) // 20]] = True
+    neighbors = _neighbors(edges[~held_out], total)
+    order = random.permutation(total)
+    test_nodes = np.sort(order[: round(test_share * total)])
+    train_nodes = np.sort(order[len(test_nodes) :])
+    if limit is not None:
+        train_nodes, test_nodes = train_nodes[:: max(len(train_nodes) // limit, 1)][:limit], test_nodes[: limit // 4]
+    num_classes = 0 if label is None else int(label.max()) + 1
+    extra = dict(
+        edges=edges[~held_out], held_out_edges=edges[held_out], non_edges=_non_edges(edges, held_out, total, random)
+    )
+    make = lambda nodes, part: _source(
+        features,
+        neighbors,
+        label,
+        nodes,
+        num_nodes,
+        num_edges,
+        seed,
+        class_names,
+        num_classes,
+        names,
+        {f"{part}_nodes": nodes},
+        where,
+    )
+    train = make(train_nodes, "train")
+    train = dataclasses.replace(train, extra={**train.extra, **extra})
+    return Splits(train, make(test_nodes, "test") if len(test_nodes) else None)
+
+
+def surroundings(node: int, neighbors, num_nodes: int, num_edges: int, seed: int):
+    """Nodes (the first one is `node`), and senders and receivers as positions among them; hop by hop, at random."""
+    random = np.random.default_rng((seed, node))
+    nodes, position, frontier = [node], {node: 0}, [node]
+    for fan_out in (max(num_nodes // 2, 1), num_nodes):
+        found = [int(n) for f in frontier for n in random.permutation(neighbors[f])[:fan_out]]
+        frontier = [n for n in dict.fromkeys(found) if n not in position]
+        frontier = [frontier[i] for i in random.permutation(len(frontier))][: num_nodes - len(nodes)]
+        for n in frontier:
+            position[n] = len(nodes)
+            nodes.append(n)
+    # The edges of nodes near the root come first, should there be too many.
+    pairs = [(i, position[int(n)]) for i, m in enumerate(nodes) for n in neighbors[m] if position.get(int(n), -1) > i]
+    pairs = pairs[: num_edges // 2]
+    senders = [i for i, j in pairs] + [j for i, j in pairs]
+    receivers = [j for i, j in pairs] + [i for i, j in pairs]
+    return nodes, senders, receivers
+
+
+def _source(
+    features, neighbors, label, nodes, num_nodes, num_edges, seed, class_names, num_classes, names, extra, where
+):
+    size = len(nodes)
+    ids = np.full((size, num_nodes), -1, np.int32)
+    ends = np.zeros((2, size, num_edges), np.int32)
+    edge_mask = np.zeros((size, num_edges), bool)
+    for row, node in enumerate(nodes):
+        around, senders, receivers = surroundings(int(node), neighbors, num_nodes, num_edges, seed)
+        ids[row, : len(around)] = around
+        ends[0, row, : len(senders)], ends[1, row, : len(senders)] = senders, receivers
+        edge_mask[row, : len(senders)] = True
+    structure = dict(
+        node=nodes.astype(np.int32), node_mask=ids >= 0, senders=ends[0], receivers=ends[1], edge_mask=edge_mask
+    )
+    if label is not None:
+        structure["label"] = label[nodes].astype(np.int32)
+    around = lambda rows: features[ids[rows]] * structure["node_mask"][rows][..., None]
+    known = dict(class_names=class_names, where=where)
+    if features.itemsize * ids.size * features.shape[1] <= RESIDENT_BYTES:
+        source = from_arrays({**structure, "features": around(slice(None))}, **known)
+    else:
+        light = from_arrays(structure, **known)
+
+        def fetch(rows, substitute=True):
+            return {**light.fetch(rows, substitute), "features": around(np.asarray(rows, np.int64))}
+
+        source = dataclasses.replace(light, fetch=fetch, arrays=None)
+    named = None if names is None else lambda rows: [str(names[nodes[i]]) for i in np.asarray(rows, np.int64)]
+    return dataclasses.replace(source, names=named, num_classes=num_classes, extra=extra)
+
+
+def _neighbors(edges, total):
+    """Neighbours of every node, as a list of arrays."""
+    both = np.concatenate([edges, edges[:, ::-1]]) if len(edges) else np.zeros((0, 2), np.int64)
+    both = both[np.argsort(both[:, 0], kind="stable")]
+    return np.split(both[:, 1], np.searchsorted(both[:, 0], np.arange(1, total)))
+
+
+def _non_edges(edges, held_out, total, random):
+    """As many pairs of nodes without an edge as there are edges held out."""
+    wanted, known = int(held_out.sum()), {tuple(e) for e in edges.tolist()}
+    pairs = []
+    while len(pairs) < wanted and total > 2:
+        pair = tuple(sorted(random.choice(total, 2, replace=False).tolist()))
+        if pair not in known:
+            pairs.append(pair)
+        known.add(pair)
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _read_bundled():
+    with np.load(DEBIAN_FILE) as file:
+        data = {name: file[name] for name in file.files}
+    features = data["features"].astype(np.float32)
+    features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    label, class_names = data["label"].astype(np.int32), tuple(data["class_names"].tolist())
+    return features, data["edges"].astype(np.int64), label, class_names, data["names"]
+
+
+def _read_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            data = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist; option `path` must name a .npz file or a folder") from None
+    except (OSError, ValueError, BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read as a .npz file of plain arrays: {error}") from error
+    if not {"features", "edges"} <= data.keys():
+        raise ValueError(f"{path} holds the arrays {sorted(data)}; `features` and `edges` must be among them")
+    features, edges, label = data["features"], data["edges"], data.get("label")
+    if features.ndim != 2 or not np.issubdtype(features.dtype, np.number):
+        raise ValueError(f"{path}: `features` is {features.dtype} {features.shape}; it must be numbers [n, F]")
+    if edges.ndim != 2 or edges.shape[1:] != (2,) or not np.issubdtype(edges.dtype, np.integer):
+        raise ValueError(f"{path}: `edges` is {edges.dtype} {edges.shape}; it must be whole numbers [E, 2]")
+    unknown = np.flatnonzero(((edges < 0) | (edges >= len(features))).any(axis=1))
+    if unknown.size:
+        row = int(unknown[0])
+        raise ValueError(
+            f"{path}: row {row} of `edges` is {edges[row].tolist()}, but nodes are 0 .. {len(features) - 1}"
+        )
+    if label is not None and label.shape != (len(features),):
+        raise ValueError(f"{path}: `label` has shape {label.shape}; one for each of the {len(features)} nodes is right")
+    return features.astype(np.float32), edges.astype(np.int64), label, None, None
+
+
+def _read_folder(folder):
+    nodes = _read_csv(folder / "nodes.csv", ("id",))
+    known = nodes[0]
+    columns = [name for name in known if name not in ("id", "label")]
+    if not columns:
+        raise ValueError(f"{folder / 'nodes.csv'} has no column of features beside `id` and `label`")
+    features, number = np.zeros((len(nodes), len(columns)), np.float32), {}
+    for row, node in enumerate(nodes):
+        if node["id"] in number:
+            raise ValueError(f"{folder / 'nodes.csv'}, row {row + 2}: the id '{node['id']}' is there twice")
+        number[node["id"]] = row
+        for i, name in enumerate(columns):
+            try:
+                features[row, i] = float(node[name])
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"{folder / 'nodes.csv'}, row {row + 2}: column '{name}' is {node[name]!r}, not a number"
+                ) from None
+    links = _read_csv(folder / "edges.csv", ("source", "target"))
+    for row, link in enumerate(links):
+        for end in ("source", "target"):
+            if link[end] not in number:
+                raise ValueError(f"{folder / 'edges.csv'}, row {row + 2}: {end} '{link[end]}' is no id of nodes.csv")
+    edges = np.array([(number[link["source"]], number[link["target"]]) for link in links], np.int64)
+    label, class_names = None, None
+    if "label" in known:
+        class_names = tuple(sorted({node["label"] for node in nodes if node["label"]}))
+        label = np.array([class_names.index(node["label"]) if node["label"] else -1 for node in nodes])
+    return features, edges, label, class_names, np.array([node["id"] for node in nodes])
+
+
+def _read_csv(file, needed):
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} does not exist; the folder must hold nodes.csv and edges.csv")
+    with open(file, newline="", encoding="utf-8") as text:
+        rows = list(csv.DictReader(text))
+    if not rows:
+        raise ValueError(f"{file} holds no rows below its header")
+    for name in needed:
+        if name not in rows[0]:
+            raise ValueError(f"{file} has the columns {list(rows[0])}; `{name}` must be among them")
+    return rows

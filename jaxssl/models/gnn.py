@@ -1,0 +1,81 @@
+"""Message-passing networks on padded graphs."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxssl.ops.graph import propagate
+
+propagate_all = jax.vmap(propagate)
+
+
+class GCNLayer(nn.Module):
+    """propagate(h W) + b: [N, M, D] -> [N, M, features]; see `ops.graph.propagate`."""
+
+    features: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, h, x):
+        h = nn.Dense(self.features, use_bias=False, dtype=self.dtype, name="linear")(h)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        return propagate_all(h, x["senders"], x["receivers"], x["edge_mask"]) + bias.astype(self.dtype)
+
+
+class PReLU(nn.Module):
+    """max(x, 0) + a min(x, 0), one learned a, 0.25 at first."""
+
+    @nn.compact
+    def __call__(self, x):
+        slope = self.param("slope", nn.initializers.constant(0.25), (1,), jnp.float32).astype(x.dtype)
+        return jnp.where(x > 0, x, slope * x)
+
+
+class GCN(nn.Module):
+    """Graph convolutions with PReLU; built by `gcn`."""
+
+    widths: tuple
+    dtype: Any
+    remat: bool
+
+    @nn.compact
+    def nodes(self, x, features=None):
+        """Features of all nodes [N, M, D] float32; `features` [N, M, F] in the place of those in x."""
+        h = (x["features"] if features is None else features).astype(self.dtype)
+        layer = nn.remat(GCNLayer) if self.remat else GCNLayer
+        for i, width in enumerate(self.widths):
+            h = PReLU(name=f"act{i}")(layer(width, self.dtype, name=f"layer{i}")(h, x))
+        return h.astype(jnp.float32)
+
+    def __call__(self, x):
+        """Features of the first node of every graph, [N, D] float32."""
+        return self.nodes(x)[:, 0]
+
+
+def gcn(*, widths=(256, 256), dtype="float32", remat=False):
+    """Graph convolutional network.
+
+        h' = PReLU(D^-1/2 (A + I) D^-1/2 h W + b), a layer for every width
+
+    Args:
+      widths: of the layers; the last one is D.
+      dtype: compute dtype; parameters and features are float32.
+      remat: compute each layer again in the backward pass.
+
+    Returns:
+      Flax module: x, a dict of `features` [N, M, F], `senders`, `receivers` int [N, E] and `edge_mask` bool [N, E],
+      -> features [N, D] of the first node of every graph; method 'nodes' gives those of all nodes.
+
+    Source: Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, 2016, arXiv:1609.02907,
+    https://arxiv.org/abs/1609.02907
+    """
+    if not widths or min(widths) < 1:
+        raise ValueError(f"gcn: widths {tuple(widths)} must be one or more positive numbers")
+    return GCN(tuple(widths), dtype, remat)
+
+
+def gcn_decoder(features, dtype="float32"):
+    """One layer of graph convolution from [N, M, D] to [N, M, features]: module (h, x)."""
+    return GCNLayer(features, dtype)
