@@ -3,7 +3,9 @@
 from jaxssl.losses.chunked import clip_chunked, info_nce_chunked, nt_xent_chunked, sigmoid_pairs_chunked
 from jaxssl.losses.clustering import dino, dino_center, swav
 from jaxssl.losses.contrastive import info_nce, nt_xent
+from jaxssl.losses.multiview import multiview_contrastive
 from jaxssl.losses.pairs import clip, sigmoid_pairs
+from jaxssl.losses.predictive import jepa
 from jaxssl.losses.reconstruction import masked_patch_mse, scaled_cosine_error
 from jaxssl.losses.redundancy import barlow_twins, vicreg, vicreg_covariance, vicreg_invariance, vicreg_variance
 from jaxssl.losses.similarity import byol, negative_cosine_similarity
@@ -17,7 +19,9 @@ __all__ = [
     "dino_center",
     "info_nce",
     "info_nce_chunked",
+    "jepa",
     "masked_patch_mse",
+    "multiview_contrastive",
     "negative_cosine_similarity",
     "nt_xent",
     "nt_xent_chunked",

@@ -35,6 +35,7 @@ class Attention(nn.Module):
     qkv_bias: bool
     dtype: Any
     inits: Any = (linear_init, linear_init)
+    bias: bool = True
 
     @nn.compact
     def __call__(self, x, mask=None):
@@ -43,7 +44,7 @@ class Attention(nn.Module):
         qkv = nn.Dense(3 * dim, use_bias=self.qkv_bias, kernel_init=first, dtype=self.dtype, name="qkv")(x)
         q, k, v = jnp.moveaxis(qkv.reshape(n, length, 3, self.num_heads, dim // self.num_heads), 2, 0)
         x = jax.nn.dot_product_attention(q, k, v, mask=mask).reshape(n, length, dim)
-        return nn.Dense(dim, kernel_init=last, dtype=self.dtype, name="proj")(x)
+        return nn.Dense(dim, use_bias=self.bias, kernel_init=last, dtype=self.dtype, name="proj")(x)
 
 
 class TransformerBlock(nn.Module):
@@ -56,6 +57,7 @@ class TransformerBlock(nn.Module):
       layer_scale: None, or the initial value of the learned gamma [D].
       drop_path: rate at which the branch of an example is dropped.
       inits: initialisers of the kernels qkv, proj, fc1, fc2; by default all truncated normal(0.02).
+      bias: biases in the linear maps other than qkv, and in the norms.
 
     Call: (x, train, mask=None); mask is boolean, broadcastable to [N, heads, L, L], True = may attend.
     """
@@ -67,6 +69,7 @@ class TransformerBlock(nn.Module):
     drop_path: float = 0.0
     dtype: Any = "float32"
     inits: Any = (linear_init,) * 4
+    bias: bool = True
 
     def _add(self, x, branch, train, index):
         if self.layer_scale is not None:
@@ -78,13 +81,14 @@ class TransformerBlock(nn.Module):
     def __call__(self, x, train, mask=None):
         dim = x.shape[-1]
         qkv, proj, fc1, fc2 = self.inits
-        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm1")(x)
-        attention = Attention(self.num_heads, self.qkv_bias, self.dtype, (qkv, proj), name="attn")
+        options = dict(use_bias=self.bias, dtype=self.dtype)
+        h = nn.LayerNorm(LAYER_NORM_EPS, name="norm1", **options)(x)
+        attention = Attention(self.num_heads, self.qkv_bias, self.dtype, (qkv, proj), self.bias, name="attn")
         x = self._add(x, attention(h, mask), train, 1)
-        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm2")(x)
-        h = nn.Dense(round(dim * self.mlp_ratio), kernel_init=fc1, dtype=self.dtype, name="fc1")(h)
+        h = nn.LayerNorm(LAYER_NORM_EPS, name="norm2", **options)(x)
+        h = nn.Dense(round(dim * self.mlp_ratio), kernel_init=fc1, name="fc1", **options)(h)
         h = nn.gelu(h, approximate=False)
-        return self._add(x, nn.Dense(dim, kernel_init=fc2, dtype=self.dtype, name="fc2")(h), train, 2)
+        return self._add(x, nn.Dense(dim, kernel_init=fc2, name="fc2", **options)(h), train, 2)
 
 
 def check_transformer(name, embed_dim, depth, num_heads, drop_path=0.0):

@@ -1,7 +1,8 @@
 """Parameter-free mathematics; imports only jax and numpy."""
 
-from jaxssl.ops.ema import cosine_momentum, ema_update, momentum_schedule, tree_distance
-from jaxssl.ops.masks import RandomMask, random_masked
+from jaxssl.ops.ema import cosine_momentum, ema_update, linear_momentum, momentum_schedule, tree_distance
+from jaxssl.ops.masks import BlockMask, RandomMask, multi_block_mask_1d, random_masked
+from jaxssl.ops.mmd import mmd, pairwise_mmd, select_sensors
 from jaxssl.ops.norm import l2_normalize
 from jaxssl.ops.patches import patchify, unpatchify
 from jaxssl.ops.queue import queue_push
@@ -9,6 +10,7 @@ from jaxssl.ops.sinkhorn import sinkhorn
 from jaxssl.ops.spectral import alignment, effective_rank, entropy, feature_std, uniformity
 
 __all__ = [
+    "BlockMask",
     "RandomMask",
     "alignment",
     "cosine_momentum",
@@ -17,10 +19,15 @@ __all__ = [
     "entropy",
     "feature_std",
     "l2_normalize",
+    "linear_momentum",
+    "mmd",
     "momentum_schedule",
+    "multi_block_mask_1d",
+    "pairwise_mmd",
     "patchify",
     "queue_push",
     "random_masked",
+    "select_sensors",
     "sinkhorn",
     "tree_distance",
     "uniformity",

@@ -48,6 +48,21 @@ def cosine_momentum(start, end, total_steps):
     return momentum
 
 
+def linear_momentum(start, end, total_steps):
+    """Schedule step -> momentum that goes from `start` to `end` along a line and then stays; 0 steps keep `start`.
+
+    Raises: ValueError when start or end lie outside [0, 1] or total_steps < 0.
+    """
+    unit_interval("start", start)
+    unit_interval("end", end)
+    positive_int("total_steps", total_steps, least=0)
+
+    def momentum(step):
+        return start + (end - start) * jnp.clip(jnp.asarray(step, jnp.float32) / total_steps, 0.0, 1.0)
+
+    return momentum if total_steps else lambda step: start
+
+
 def momentum_schedule(start, end, steps):
     """Schedule step -> momentum: `cosine_momentum` over `steps`, or constantly `start` where steps is 0."""
     unit_interval("start", start)

@@ -1,5 +1,6 @@
 """Random masks over patches."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -38,3 +39,63 @@ def random_masked(key, num_rows, num_patches, ratio):
     order = jnp.argsort(jax.random.uniform(key, (num_rows, num_patches)), axis=1).astype(jnp.int32)
     restore_ids = jnp.argsort(order, axis=1).astype(jnp.int32)
     return RandomMask(restore_ids >= num_visible, order[:, :num_visible], restore_ids)
+
+
+class BlockMask(NamedTuple):
+    """`masked` bool [N, L], True = hidden; `visible_ids` int32 [N, K], `hidden_ids` int32 [N, L - K], both rising."""
+
+    masked: jax.Array
+    visible_ids: jax.Array
+    hidden_ids: jax.Array
+
+
+def multi_block_mask_1d(key, num_rows, num_patches, keep_ratio, *, min_block=10):
+    """Hides consecutive blocks of a sequence until exactly ceil(keep_ratio * num_patches) patches are left.
+
+    Each row by itself, until enough is hidden: choose a visible interval with a chance in proportion to its length; a
+    block of a size uniform in [min_block, what is still to hide] goes to a uniform place in it, or takes all of it if
+    it is not longer than the block. When less than min_block is still to hide, the block starts at an end of the
+    interval that touches a hidden one (either, where both do).
+    `keep_ratio`: a Python number in (0, 1), since it fixes shapes; `min_block`: int. Returns a `BlockMask`.
+    Raises: TypeError, ValueError for a ratio that keeps nothing or all, or sizes below 1.
+    Source: Weimann and Conrad, "Self-Supervised Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG
+    Classification Performance", 2024, arXiv 2410.13867 (https://arxiv.org/abs/2410.13867).
+    """
+    positive_int("num_rows", num_rows)
+    positive_int("num_patches", num_patches)
+    positive_int("min_block", min_block)
+    if isinstance(keep_ratio, jax.Array):
+        raise TypeError("keep_ratio must be a Python number, because the number of visible patches is a shape")
+    # A product such as 0.15 * 20 may lie a rounding above the whole number that is meant.
+    num_visible = math.ceil(round(keep_ratio * num_patches, 6))
+    if not 0 < num_visible < num_patches:
+        raise ValueError(f"keep_ratio={keep_ratio} must leave 1 ... {num_patches - 1} of {num_patches} patches visible")
+    num_hidden = num_patches - num_visible
+    positions = jnp.arange(num_patches)
+
+    def block(step, carry):
+        masked, key = carry
+        left = num_hidden - jnp.sum(masked)
+        key_interval, key_size, key_place = jax.random.split(jax.random.fold_in(key, step), 3)
+        # A uniform visible patch lies in an interval with a chance in proportion to its length.
+        inside = jnp.argmax(jnp.where(masked, -1.0, jax.random.uniform(key_interval, (num_patches,))))
+        start = jnp.max(jnp.where(masked & (positions < inside), positions + 1, 0))
+        end = jnp.min(jnp.where(masked & (positions > inside), positions, num_patches))
+        whole = left >= min_block
+        size = jnp.where(whole, jax.random.randint(key_size, (), min_block, jnp.maximum(left, min_block) + 1), left)
+        size = jnp.minimum(size, end - start)
+        anywhere = jax.random.randint(key_place, (), start, end - size + 1)
+        at_start = jnp.where((start > 0) & (end < num_patches), jax.random.bernoulli(key_place), start > 0)
+        first = jnp.where(
+            whole | ((start == 0) & (end == num_patches)), anywhere, jnp.where(at_start, start, end - size)
+        )
+        return masked | ((positions >= first) & (positions < first + size)), key
+
+    # A block either hides min_block patches or closes an interval, and there is one interval more than blocks;
+    # the remainder, less than min_block, hides one patch a turn at least. Turns with nothing left to hide do nothing.
+    turns = 2 * (num_hidden // min_block) + 1 + min_block
+    none = jnp.zeros((num_patches,), bool)
+    row = lambda key: jax.lax.fori_loop(0, turns, block, (none, key))[0]
+    masked = jax.vmap(row)(jax.random.split(key, num_rows))
+    order = jnp.argsort(masked, axis=1, stable=True).astype(jnp.int32)
+    return BlockMask(masked, order[:, :num_visible], order[:, num_visible:])

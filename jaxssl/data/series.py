@@ -1,0 +1,334 @@
+"""Series of measurements over time: generated heart rhythms, the bundled motions of a watch, and files of one's own.
+
+A source has `series` float32 [N, T, C], time before channels, and `length` int32 [N] where the series are of unequal
+lengths: they are then filled up with zeros behind their end, and the augmentations stretch them to one length.
+"""
+
+import dataclasses
+import zlib
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from jaxssl.data.source import Splits, from_arrays
+
+MOTIONS_FILE = Path(__file__).parent / "files" / "basic_motions.npz"
+RHYTHMS = ("normal", "tachycardia", "irregular RR", "absent P wave")
+RATE, SECONDS = 100, 10  # samples a second, and the length of a recording
+
+# The waves P, Q, R, S, T of one beat: seconds from R at a distance of 1 s between beats, width in seconds.
+CENTRES = np.array([-0.18, -0.035, 0.0, 0.035, 0.28])
+WIDTHS = np.array([0.025, 0.010, 0.012, 0.010, 0.045])
+# Height of each wave in each of four leads.
+HEIGHTS = np.array(
+    [
+        [0.12, -0.08, 1.00, -0.20, 0.25],
+        [0.16, -0.06, 0.70, -0.10, 0.30],
+        [0.08, -0.02, 0.25, -0.80, 0.20],
+        [-0.10, 0.05, -0.60, 0.15, -0.22],
+    ]
+)
+WINDOW = np.arange(-40, 60)  # samples around R in which a beat differs from zero
+
+
+def ecg_rhythms(*, train: int = 2000, test: int = 400, seed: int = 0) -> Splits:
+    """Generated electrocardiograms of four rhythms: `series` [N, 1000, 4], 10 s of 4 leads at 100 Hz.
+
+    A beat is a sum of five Gaussian waves (P, Q, R, S, T). Classes: normal (50 ... 95 beats a minute), tachycardia
+    (105 ... 160), irregular distances between beats, and beats without a P wave. Heights, widths, noise, and the
+    wandering of the baseline differ from series to series. The same options give the same arrays.
+
+    Source of the beat: McSharry, Clifford, Tarassenko, Smith, A dynamical model for generating synthetic
+    electrocardiogram signals, 2003, doi:10.1109/TBME.2003.808805
+    """
+    for name, count in (("train", train), ("test", test)):
+        if count < len(RHYTHMS):
+            raise ValueError(f"data.{name}={count}: must be at least {len(RHYTHMS)}, one series of each rhythm.")
+    parts = (_rhythms(np.random.default_rng([seed, i]), count) for i, count in enumerate((train, test)))
+    return Splits(*(from_arrays(part, class_names=RHYTHMS, where="ecg_rhythms") for part in parts))
+
+
+def _rhythms(random, count):
+    """`series` and `label` of so many recordings."""
+    label = random.permutation(np.arange(count) % len(RHYTHMS))
+    rate = np.where(label == 1, random.uniform(105, 160, count), random.uniform(50, 95, count))
+    spread = np.where(label == 2, random.uniform(0.15, 0.3, count), 0.03)
+    beats = int(SECONDS * 160 / 60) + 8
+    distance = (60 / rate)[:, None] * np.exp(spread[:, None] * random.normal(size=(count, beats)))
+    distance = np.maximum(distance, 0.33)
+    time = np.cumsum(distance, axis=1) - random.uniform(0.3, 1.3, (count, 1))
+    heights = HEIGHTS * np.exp(0.2 * random.normal(size=(count, *HEIGHTS.shape)))
+    heights[label == 3, :, 0] = 0
+    # Waves move together when the heart beats faster.
+    centres = CENTRES * np.sqrt(60 / rate)[:, None] * np.exp(0.05 * random.normal(size=(count, len(CENTRES))))
+    widths = WIDTHS * np.exp(0.1 * random.normal(size=(count, len(WIDTHS))))
+    length, edge = RATE * SECONDS, len(WINDOW)
+    signal = np.zeros((count, length + 2 * edge, len(HEIGHTS)), np.float32)
+    rows = np.arange(count)[:, None]
+    for b in range(beats):
+        first = np.round(time[:, b] * RATE).astype(int)
+        seen = np.flatnonzero((first > -60) & (first < length + 40))
+        at = first[seen, None] + WINDOW
+        seconds = at / RATE - time[seen, b, None]
+        shape = (seconds[:, None] - centres[seen, :, None]) / widths[seen, :, None]
+        signal[rows[seen], at + edge] += np.einsum("nlw,nwt->ntl", heights[seen], np.exp(-0.5 * shape**2))
+    signal = signal[:, edge:-edge]
+    # What no electrode is spared: a baseline that wanders with the breath, and noise.
+    clock = np.arange(length)[None, :, None] / RATE
+    phase, hertz = random.uniform(0, 2 * np.pi, (count, 1, 4)), random.uniform(0.1, 0.4, (count, 1, 1))
+    signal += random.uniform(0, 0.2, (count, 1, 4)) * np.sin(2 * np.pi * hertz * clock + phase)
+    signal += random.uniform(0.02, 0.08, (count, 1, 1)) * random.standard_normal(signal.shape, np.float32)
+    signal *= np.exp(0.2 * random.normal(size=(count, 1, 1)))
+    return {"series": signal.astype(np.float32), "label": label}
+
+
+def basic_motions() -> Splits:
+    """40 training and 40 test series [100, 6] of four motions: 10 s of a watch's accelerometer and gyroscope at 10 Hz.
+
+    Channels 0 ... 2 are the accelerometer, 3 ... 5 the gyroscope. Ten series of each class in each part; the split is
+    that of the archive.
+
+    Source: Clements (University of East Anglia); Bagnall et al., The UEA multivariate time series classification
+    archive, 2018, arXiv:1811.00075, https://arxiv.org/abs/1811.00075
+    """
+    with np.load(MOTIONS_FILE) as file:
+        data = dict(file)
+    names = [str(name) for name in data["class_names"]]
+    parts = (
+        from_arrays(
+            {"series": data[f"{part}_x"], "label": data[f"{part}_label"]},
+            class_names=names,
+            where=f"BasicMotions {part}",
+        )
+        for part in ("train", "test")
+    )
+    return Splits(*parts)
+
+
+def series(*, path: str, test_fraction: float = 0.2) -> Splits:
+    """Series of one's own from a file.
+
+    FILE.npz: `x` [N, T, C] or [N, T], numbers, and where they are there `length` int [N] (series n ends after
+      length[n] samples; what follows is not read) and `label` int [N] (-1 = none). Or `train_x`, `train_length`,
+      `train_label` and `test_x`, ...; `class_names` (strings) may name the classes.
+    FILE.ts: the text format of the time series archive; beside NAME_TRAIN.ts the file NAME_TEST.ts is the test set.
+
+    Missing values (NaN, or ? in a .ts file) are filled in along a straight line between their neighbours in time.
+
+    Args:
+      path: the file.
+      test_fraction: share of the labelled series of each class that are held out where the file has no test set; 0 for
+        none. The draw is fixed. Without labels nothing is held out.
+
+    Raises: FileNotFoundError; ValueError or TypeError naming the file, the row and what would be right.
+    """
+    if not 0 <= test_fraction < 1:
+        raise ValueError(f"data.test_fraction={test_fraction}: must lie in [0, 1)")
+    file = Path(path)
+    if not path or not file.is_file():
+        raise FileNotFoundError(f"'{path}' is no file; option `path` must name a .npz or .ts file")
+    if file.suffix not in (".npz", ".ts"):
+        raise ValueError(f"{file}: the name must end in .npz or .ts")
+    parts, class_names = _read_npz(file) if file.suffix == ".npz" else _read_ts_pair(file)
+    made = [_source(part, class_names) for part in parts if part is not None]
+    if len(made) == 1 and test_fraction and made[0].has_labels:
+        held_out = _held_out(made[0].arrays["label"], test_fraction)
+        part = parts[0]
+        made = [_source(_rows(part, ids), class_names) for ids in (np.flatnonzero(~held_out), np.flatnonzero(held_out))]
+    shapes = {source.arrays["series"].shape[2] for source in made}
+    if len(shapes) > 1:
+        raise ValueError(f"{file}: training and test series have different numbers of channels, {sorted(shapes)}")
+    count = max(source.num_classes for source in made)  # a class may be absent from one of them
+    made = [dataclasses.replace(s, num_classes=count) if s.has_labels else s for s in made]
+    return Splits(*_same_time(made))
+
+
+def pad(rows, *, where: str = "series") -> tuple[np.ndarray, np.ndarray]:
+    """A list of arrays [T_n, C] of unequal lengths as (series [N, max T_n, C], length int32 [N]).
+
+    Raises: ValueError naming the row whose shape does not fit.
+    """
+    rows = [np.asarray(row, np.float32) for row in rows]
+    for i, row in enumerate(rows):
+        if row.ndim != 2 or row.shape[1] != rows[0].shape[1] or not row.size:
+            raise ValueError(
+                f"{where}, row {i}: shape {row.shape}; [T, {rows[0].shape[-1]}] with T >= 1 would be right"
+            )
+    if not rows:
+        raise ValueError(f"{where}: there are no series")
+    length = np.array([len(row) for row in rows], np.int32)
+    padded = np.zeros((len(rows), length.max(), rows[0].shape[1]), np.float32)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = row
+    return padded, length
+
+
+@dataclasses.dataclass
+class _Part:
+    """Series as a file has them, and what each row is called."""
+
+    x: np.ndarray
+    length: np.ndarray
+    label: np.ndarray
+    names: list
+
+
+def _rows(part, ids):
+    return _Part(part.x[ids], part.length[ids], part.label[ids], [part.names[i] for i in ids])
+
+
+def _source(part, class_names):
+    arrays = {"series": _filled(part), "label": part.label}
+    if (part.length != part.x.shape[1]).any():
+        arrays["length"] = part.length
+    source = from_arrays(arrays, class_names=class_names, where=part.names[0].rsplit(",", 1)[0])
+    return dataclasses.replace(source, names=lambda ids: [part.names[i] for i in np.asarray(ids)])
+
+
+def _same_time(sources):
+    """The sources with equal T, all with `length` where one has it or they differ."""
+    times = [source.arrays["series"].shape[1] for source in sources]
+    if len(set(times)) == 1 and len({"length" in source.arrays for source in sources}) == 1:
+        return sources
+    made = []
+    for source in sources:
+        arrays = {k: v for k, v in source.arrays.items() if k != "index"}
+        arrays.setdefault("length", np.full(source.size, arrays["series"].shape[1], np.int32))
+        arrays["series"] = np.pad(arrays["series"], ((0, 0), (0, max(times) - arrays["series"].shape[1]), (0, 0)))
+        fresh = from_arrays(arrays, class_names=source.class_names)
+        made.append(dataclasses.replace(fresh, names=source.names, num_classes=source.num_classes))
+    return made
+
+
+def _held_out(label, fraction):
+    """bool [N]: a fixed draw of the labelled rows of each class; at least one of each class that has two."""
+    random, chosen = np.random.default_rng(0), np.zeros(len(label), bool)
+    for c in np.unique(label[label >= 0]):
+        rows = random.permutation(np.flatnonzero(label == c))
+        chosen[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
+    return chosen
+
+
+def _filled(part):
+    """The series as float32, missing values filled in, zero behind the end of each."""
+    x = np.array(part.x, np.float32)
+    x[np.arange(x.shape[1]) >= part.length[:, None]] = 0
+    bad = np.argwhere(np.isinf(x))
+    if len(bad):
+        n, t, c = bad[0]
+        raise ValueError(f"{part.names[n]}: infinite value at time {t}, channel {c}")
+    for n, c in np.unique(np.argwhere(np.isnan(x))[:, [0, 2]], axis=0):
+        column = x[n, : part.length[n], c]
+        known = np.flatnonzero(~np.isnan(column))
+        if not len(known):
+            raise ValueError(f"{part.names[n]}: all values of channel {c} are missing")
+        column[:] = np.interp(np.arange(len(column)), known, column[known])
+    return x
+
+
+def _read_npz(file):
+    """([training part, test part or None], class names or None)."""
+    try:
+        with np.load(file, allow_pickle=False) as opened:
+            data = {key: opened[key] for key in opened.files}
+    except (OSError, EOFError, ValueError, AttributeError, TypeError, BadZipFile, zlib.error) as error:
+        raise ValueError(f"{file} cannot be read as a .npz file of plain arrays: {error}") from error
+    known = {f"{p}{k}" for p in ("", "train_", "test_") for k in ("x", "length", "label")} | {"class_names"}
+    if data.keys() - known:
+        raise ValueError(f"{file} holds unknown arrays {sorted(data.keys() - known)}; known are {sorted(known)}")
+    if ("x" in data) == ("train_x" in data):
+        raise ValueError(f"{file} holds the arrays {sorted(data)}; either `x` or `train_x` must be among them")
+    if "x" in data and "test_x" in data:
+        raise ValueError(f"{file} holds `x` and `test_x`; call the first one `train_x`")
+    names = [str(name) for name in data["class_names"]] if "class_names" in data else None
+    train = _npz_part(data, "" if "x" in data else "train_", file)
+    return [train, _npz_part(data, "test_", file) if "test_x" in data else None], names
+
+
+def _npz_part(data, prefix, file):
+    x = data[prefix + "x"]
+    if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer)):
+        raise TypeError(f"{file}: `{prefix}x` is {x.dtype}; it must be numbers")
+    x = x[..., None] if x.ndim == 2 else x
+    if x.ndim != 3 or not x.size:
+        raise ValueError(f"{file}: `{prefix}x` has shape {x.shape}; it must be [N, T, C] or [N, T]")
+    count, time = x.shape[:2]
+    length = data.get(prefix + "length", np.full(count, time))
+    label = data.get(prefix + "label", np.full(count, -1))
+    for name, value in (("length", length), ("label", label)):
+        if value.shape != (count,) or not np.issubdtype(value.dtype, np.integer):
+            raise ValueError(f"{file}: `{prefix}{name}` is {value.dtype} {value.shape}; whole numbers [{count}] fit")
+    wrong = np.flatnonzero((length < 1) | (length > time))
+    if len(wrong):
+        raise ValueError(f"{file}, row {wrong[0]}: `{prefix}length` is {length[wrong[0]]}; it must be in 1 ... {time}")
+    names = [f"{file}, {prefix}x row {i}" for i in range(count)]
+    return _Part(x, length.astype(np.int32), label, names)
+
+
+def _read_ts_pair(file):
+    """A .ts file, and the test file beside it where the name says that there may be one."""
+    train, names = _read_ts(file)
+    other = file.with_name(file.name.replace("_TRAIN.ts", "_TEST.ts"))
+    if other == file or not other.is_file():
+        return [train, None], names
+    test, test_names = _read_ts(other)
+    if test_names != names:
+        raise ValueError(f"{other}: its classes are {test_names}, those of {file.name} are {names}")
+    return [train, test], names
+
+
+def _read_ts(file):
+    """(part, class names or None) of one .ts file."""
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} cannot be read as text: {error}") from error
+    classes, begun, rows, labels, names = None, False, [], [], []
+    for number, line in enumerate(lines, 1):
+        line = line.strip()
+        where = f"{file}, line {number}"
+        if not line or line.startswith("#"):
+            continue
+        if not begun:
+            word, *values = line.split()
+            if not word.startswith("@"):
+                raise ValueError(f"{where}: neither a comment (#) nor a header (@...) ahead of @data")
+            word = word.lower()
+            if word == "@timestamps" and values[:1] == ["true"]:
+                raise ValueError(
+                    f"{where}: series with time stamps are not read; values at even distances would be right"
+                )
+            if word == "@classlabel" and values[:1] == ["true"]:
+                classes = values[1:]
+            begun = word == "@data"
+            continue
+        fields = line.split(":")
+        if classes is not None:
+            name = fields.pop().strip()
+            if name not in classes:
+                raise ValueError(f"{where}: class '{name}' is not one of those that @classLabel names, {classes}")
+            labels.append(classes.index(name))
+        rows.append(_ts_row(fields, where, rows))
+        names.append(where)
+    if not begun or not rows:
+        raise ValueError(f"{file}: {'no series follow @data' if begun else 'there is no line @data'}")
+    x, length = pad(rows, where=str(file))
+    label = np.array(labels if classes is not None else [-1] * len(rows))
+    return _Part(x, length, label, names), classes
+
+
+def _ts_row(fields, where, rows):
+    """One series [T, C] from the text of its channels."""
+    if rows and len(fields) != rows[0].shape[1]:
+        raise ValueError(f"{where}: {len(fields)} channels, but {rows[0].shape[1]} in the first series")
+    channels = []
+    for c, field in enumerate(fields):
+        try:
+            channels.append([np.nan if v.strip() in ("?", "") else float(v) for v in field.split(",")])
+        except ValueError as error:
+            raise ValueError(f"{where}, channel {c}: {error}") from None
+    lengths = {len(channel) for channel in channels}
+    if len(lengths) > 1:
+        raise ValueError(f"{where}: its channels have different lengths, {sorted(lengths)}")
+    return np.array(channels, np.float32).T

@@ -1,0 +1,98 @@
+"""ColloSSL: sensors worn at the same time are views of each other; which ones to trust is measured."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.core import Method
+from jaxssl.losses import multiview_contrastive
+from jaxssl.models.chain import forward_chain, setup_chain
+from jaxssl.models.heads import projector
+from jaxssl.ops import mmd, select_sensors
+
+
+def collossl(
+    encoder,
+    *,
+    anchor: int | None = 0,
+    policy: str = "closest_pos_all_neg",
+    weighted: bool = True,
+    hidden_dims=(256, 128),
+    dim: int = 50,
+    temperature: float = 0.1,
+) -> Method:
+    """ColloSSL.
+
+        z^v = g(f(x^v)) for every sensor v;  d_v = MMD^2 between the traces |x^v_t| and those of the anchor a
+        L = multiview_contrastive(z^a, positives z^v, negatives z^v of other examples)
+
+    In every batch the sensors closest to the anchor are chosen by d and the policy; positives keep the time of the
+    anchor's window, negatives are shuffled over the batch, each sensor by itself, without a fixed point. Weights: 1 for
+    positives, 1 / d_v for negatives, all divided by the largest. d and the weights are stop-gradient, nothing else is.
+    The features of an example are those of all its sensors side by side.
+
+    Args:
+      encoder: backbone f, [N, T, C] -> [N, D], the same for all sensors.
+      anchor: number of the anchor; None: each sensor in turn, and the mean of their losses (not in the publication).
+      policy: 'closest_pos_all_neg', 'closest_pos_next_two_neg', 'closest_only' or 'random' (see ops.select_sensors).
+      weighted: weigh negatives by 1 / d; else all weights are 1, as always under 'random'.
+      hidden_dims, dim: widths of the projector, ReLU between, no norm.
+      temperature: tau, > 0.
+
+    Batch: `views` [V, N, T, C], one a sensor; for predict `x` [N, V, T, C]. Memory: `stats`.
+
+    Source: Jain, Tang, Min, Kawsar, Mathur, ColloSSL: Collaborative Self-Supervised Learning for Human Activity
+    Recognition, 2022, arXiv:2202.00758, https://arxiv.org/abs/2202.00758
+    """
+    head = projector(hidden_dims, dim, norm=False, dtype=encoder.dtype)
+    chain = {"encoder": encoder, "projector": head}
+
+    def init(key, batch):
+        params, stats = setup_chain(chain, key, batch["views"][0])
+        return params, {"stats": stats}
+
+    def contrast(z, traces, a, key):
+        """(loss, distances) with sensor a as the anchor; z [V, N, D], traces [V, N, T]."""
+        count, n = z.shape[:2]
+        key_select, *keys = jax.random.split(key, count + 1)
+        distance = jnp.stack([jnp.zeros(()) if v == a else mmd(traces[a], traces[v]) for v in range(count)])
+        positive, negative = select_sensors(distance, a, policy=policy, key=key_select)
+        if weighted and policy != "random":
+            # Equal sensors have distance 0; beyond this one negative outweighs all positives anyway.
+            inverse = negative / jnp.maximum(distance, 1e-6)
+            largest = jnp.maximum(jnp.max(inverse), 1.0)
+            positive, negative = positive / largest, inverse / largest
+        shuffled = jnp.stack([z[v][other_rows(keys[v], n)] for v in range(count)])
+        options = dict(positive_weights=positive, negative_weights=negative, temperature=temperature)
+        return multiview_contrastive(z[a], z, shuffled, **options), distance
+
+    def loss(params, memory, batch, key, step):
+        views, (key_networks, key_contrast) = jnp.asarray(batch["views"]), jax.random.split(key)
+        count, n = views.shape[:2]
+        if count < 2 or n < 2:
+            raise ValueError(f"methods.collossl needs two sensors and two examples or more, got {count} and {n}")
+        anchors = range(count) if anchor is None else [anchor]
+        # Example by example, so that what is sharded over examples stays where it is.
+        x = views.swapaxes(0, 1).reshape(-1, *views.shape[2:])
+        out, stats = forward_chain(chain, params, memory["stats"], x, train=True, key=key_networks)
+        h, z = (out[name].reshape(n, count, -1).swapaxes(0, 1) for name in ("encoder", "projector"))
+        traces = jax.lax.stop_gradient(jnp.sqrt(jnp.sum(jnp.square(views), axis=-1)))
+        found = [contrast(z, traces, a, jax.random.fold_in(key_contrast, a)) for a in anchors]
+        value = sum(part for part, _ in found) / len(found)
+        metrics = {"features": h, "projections": z, "sensor_distance": sum(d.sum() for _, d in found) / len(found)}
+        return value, ({"stats": stats}, metrics)
+
+    def predict(params, memory, batch):
+        x = batch["x"]
+        out, _ = forward_chain(chain, params, memory["stats"], x.reshape(-1, *x.shape[2:]))
+        return {
+            name: out[key].reshape(len(x), -1) for name, key in (("features", "encoder"), ("projector", "projector"))
+        }
+
+    return Method(init, loss, predict)
+
+
+def other_rows(key, n):
+    """A random order of n >= 2 rows in which none keeps its place: [n]."""
+    order = jax.random.permutation(key, n)
+    # Each row takes the one that follows it in a random circle through all rows.
+    return jnp.zeros(n, order.dtype).at[order].set(jnp.roll(order, 1))
