@@ -141,7 +141,7 @@ def open_run(workdir: str, overrides=None, *, data=None, step=None):
     import jax
 
     from jaxssl.checkpoint import Checkpoints
-    from jaxssl.config import load_config
+    from jaxssl.config import load_config, options
     from jaxssl.experiment import setup
 
     folder = Path(workdir)
@@ -150,6 +150,10 @@ def open_run(workdir: str, overrides=None, *, data=None, step=None):
             f"{folder} is no run folder: it has no config.json; `jaxssl train --workdir {folder}` makes one."
         )
     config = load_config(str(folder / "config.json"), overrides, data=data)
+    if data is not None:
+        trained_on = load_config(str(folder / "config.json")).data
+        with config.unlocked():
+            config.data.update(scaled_as(options(trained_on)))
     if "mesh.data" not in (overrides or {}):
         # The run may have been trained on another number of devices.
         with config.unlocked():
@@ -216,7 +220,15 @@ def _sources(data: str | None, experiment):
             raise ValueError(f"--data: the run's data source {section['name']} takes no path.")
         size, channels = example["image"].shape[-2:]
         section = dict(name="data.image_folder", image_size=int(size), channels=int(channels))
-    yield from build({**section, "path": data}).sources().items()
+    yield from build({**section, **scaled_as(section), "path": data}).sources().items()
+
+
+def scaled_as(section: dict) -> dict:
+    """Where a data source says by an option `like` how new rows are scaled: by those that the run was trained on."""
+    from jaxssl.build import options_of, resolve
+
+    takes = "like" in options_of(resolve(section["name"])) and not section.get("like")
+    return {"like": section["path"]} if takes else {}
 
 
 def _export(args, overrides):

@@ -131,6 +131,16 @@ def quick_convnet(config: ConfigDict) -> ConfigDict:
     return config
 
 
+def quick_table(config: ConfigDict) -> ConfigDict:
+    """Shrinks the sections that all configs for tables share; the config file shrinks its encoder and method."""
+    config.total_steps, config.batch_size = 30, 32
+    config.optim.warmup_steps = min(config.optim.warmup_steps, 3)
+    config.data.limit = 200
+    config.log.every, config.checkpoint.every, config.evaluate.every = 5, 10, 0
+    config.evaluate.batch_size = 100
+    return config
+
+
 # Of `quick_imagenet`: at these, 30 steps on batches of 32 show whether a method learns.
 QUICK_RATES = dict(adamw=1e-3, lars=0.5, sgd=0.01)
 

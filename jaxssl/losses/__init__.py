@@ -3,6 +3,7 @@
 from jaxssl.losses.chunked import clip_chunked, info_nce_chunked, nt_xent_chunked, sigmoid_pairs_chunked
 from jaxssl.losses.clustering import dino, dino_center, swav
 from jaxssl.losses.contrastive import info_nce, nt_xent
+from jaxssl.losses.margin import clan, clan_active_fraction
 from jaxssl.losses.multiview import multiview_contrastive
 from jaxssl.losses.pairs import clip, sigmoid_pairs
 from jaxssl.losses.predictive import jepa
@@ -13,6 +14,8 @@ from jaxssl.losses.similarity import byol, negative_cosine_similarity
 __all__ = [
     "barlow_twins",
     "byol",
+    "clan",
+    "clan_active_fraction",
     "clip",
     "clip_chunked",
     "dino",

@@ -9,9 +9,9 @@ from jaxssl.ops.checks import float_pair
 def jepa(pred, target, *, kind="l2"):
     """Joint-embedding prediction: the error of predicted representations, averaged over all entries.
 
-    kind 'l1': mean_nmd |p_nmd - h_nmd|; kind 'l2': mean_nmd (p_nmd - h_nmd)^2. Nothing is normalised.
-    `pred`: predictions [N, M, D] of M hidden tokens; `target`: the teacher's representations of them [N, M, D],
-    stop-gradient. Where they are equal the gradient is 0 for both kinds.
+    kind 'l1': mean |p - h|; kind 'l2': mean (p - h)^2. Nothing is normalised.
+    `pred`: predictions [..., D] of hidden tokens; `target`: the teacher's representations of them [..., D],
+    stop-gradient; two axes or more. Where they are equal the gradient is 0 for both kinds.
     Raises: TypeError, ValueError for integers, wrong or different shapes, an unknown kind.
     Source: Assran et al., "Self-Supervised Learning from Images with a Joint-Embedding Predictive Architecture",
     2023, arXiv 2301.08243 (https://arxiv.org/abs/2301.08243); 'l1' as in Weimann and Conrad, "Self-Supervised
@@ -20,7 +20,7 @@ def jepa(pred, target, *, kind="l2"):
     """
     if kind not in ("l1", "l2"):
         raise ValueError(f"kind must be 'l1' or 'l2', got {kind!r}")
-    pred, target = float_pair("pred", pred, "target", target, rank=3)
+    pred, target = float_pair("pred", pred, "target", target, rank=max(jnp.ndim(pred), 2))
     error = pred - jax.lax.stop_gradient(target)
     # Not jnp.abs, whose slope at 0 is 1.
     return jnp.mean(error * jnp.sign(error) if kind == "l1" else jnp.square(error))

@@ -8,12 +8,15 @@ from jaxssl.ops.patches import patchify, unpatchify
 from jaxssl.ops.queue import queue_push
 from jaxssl.ops.sinkhorn import sinkhorn
 from jaxssl.ops.spectral import alignment, effective_rank, entropy, feature_std, uniformity
+from jaxssl.ops.subsets import ColumnSubsets, disjoint_subsets
 
 __all__ = [
     "BlockMask",
+    "ColumnSubsets",
     "RandomMask",
     "alignment",
     "cosine_momentum",
+    "disjoint_subsets",
     "effective_rank",
     "ema_update",
     "entropy",

@@ -184,3 +184,19 @@ def masked_patch_mse(pred, images, masked, patch_size, normalize_targets):
             target = (target - target.mean()) / np.sqrt(target.var(ddof=1) + 1e-6)
         total += masked[n, patch] * np.mean((pred[n, patch] - target) ** 2)
     return total / masked.sum()
+
+
+def clan(z, z_aug, margin, alpha, squared, eps=1e-6):
+    power = 2 if squared else 1
+    similar = [((1 - cosine(a, b)) / 2) ** power for i, a in enumerate(z) for j, b in enumerate(z) if i != j]
+    hinge = [max(0.0, margin - (1 - cosine(a, b)) / 2) ** power for a in z for b in z_aug]
+    means = []
+    for values in (similar, hinge):
+        active = [v for v in values if v > eps]
+        means.append(sum(active) / len(active) if active else 0.0)
+    return alpha * means[0] + (1 - alpha) * means[1]
+
+
+def jepa(pred, target, kind):
+    errors = (pred - target).reshape(-1)
+    return sum(e * e if kind == "l2" else abs(e) for e in errors) / len(errors)

@@ -1,0 +1,48 @@
+"""CLAN: all normal rows attract each other, and rows with some cells drawn anew are the negatives."""
+
+import jax.numpy as jnp
+
+from jaxssl.core import Method
+from jaxssl.losses import clan as clan_loss
+from jaxssl.losses import clan_active_fraction
+from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain
+
+
+def clan(encoder, *, margin: float = 0.5, alpha: float = 0.5, squared: bool = False) -> Method:
+    """CLAN, for the detection of anomalies by training on normal rows only.
+
+        z = f(x),  z' = f(augmented x),  d = (1 - cos) / 2
+        L = alpha * mean d(z_i, z_j) + (1 - alpha) * mean relu(margin - d(z_i, z'_j))
+
+    over the pairs that are not at zero already. A row is the stranger the smaller the cosine of its features and the
+    mean of the training features is (`evaluators.anomaly`). Nothing is stop-gradient. Equal features of all rows are
+    a stationary point of value (1 - alpha) * margin: there `active_fraction` stays at 1.
+
+    Args:
+      encoder: f, [N, ...] -> [N, D].
+      margin: distance, of at most 1, beyond which a negative is left alone.
+      alpha: weight of the positives.
+      squared: square both distances.
+
+    Batch: `views` [2, N, ...] or a pair of trees: the rows, the augmented rows. Memory: `stats`.
+
+    The monitor watches rows and augmented rows together, since the rows alone are meant to fall into one place.
+
+    Source: Wilkie, Hindy, Tachtatzis, Atkinson, Contrastive Self-Supervised Network Intrusion Detection using
+    Augmented Negative Pairs, 2025, arXiv:2509.06550, https://arxiv.org/abs/2509.06550
+    """
+    chain = {"encoder": encoder}
+
+    def init(key, batch):
+        params, stats = setup_chain(chain, key, batch["views"][0])
+        return params, {"stats": stats}
+
+    def loss(params, memory, batch, key, step):
+        out, stats = forward_chain_views(chain, params, memory["stats"], batch["views"], train=True, key=key)
+        z, z_aug = out["encoder"]
+        value = clan_loss(z, z_aug, margin=margin, alpha=alpha, squared=squared)
+        active = clan_active_fraction(z, z_aug, margin=margin, squared=squared)
+        both = jnp.stack([z, z_aug], axis=1).reshape(1, -1, z.shape[-1])
+        return value, ({"stats": stats}, {"features": both, "active_fraction": active})
+
+    return Method(init, loss, make_predict(chain))

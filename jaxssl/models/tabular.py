@@ -1,0 +1,265 @@
+"""Networks for table rows x = {'numbers' float32 [N, Dn], 'categories' int32 [N, Dc]}; Dn or Dc may be 0."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl.models.positions import take_tokens
+from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
+
+POOLS = ("flatten", "mean", "register")
+
+
+class ResidualLayer(nn.Module):
+    """relu(W x + b) + x, with a linear map of x where the widths differ."""
+
+    width: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x):
+        branch = nn.relu(nn.Dense(self.width, dtype=self.dtype, name="linear")(x))
+        if x.shape[-1] != self.width:
+            x = nn.Dense(self.width, dtype=self.dtype, name="resize")(x)
+        return x + branch
+
+
+class ResidualMLP(nn.Module):
+    """Residual layers one after the other; built by `residual_mlp`."""
+
+    widths: tuple
+    dim: int
+    max_categories: int
+    dtype: Any
+    remat: bool
+
+    @nn.compact
+    def __call__(self, x, train):
+        """x -> features [N, dim] float32."""
+        check_table(x, "residual_mlp")
+        codes = one_hot(x["categories"], self.max_categories)
+        h = jnp.concatenate([x["numbers"], codes], axis=1).astype(self.dtype)
+        layer = nn.remat(ResidualLayer) if self.remat else ResidualLayer
+        for i, width in enumerate((*self.widths, self.dim)):
+            h = layer(width, self.dtype, name=f"layer{i}")(h)
+        return h.astype(jnp.float32)
+
+
+def residual_mlp(*, widths=(1024,) * 4, dim=64, max_categories=32, dtype="float32", remat=False):
+    """Residual MLP: h <- relu(W h + b) + h; a linear map takes the place of h where the width changes. No norm.
+
+    Categories enter as one-hot codes. The default widths are those of CLAN.
+
+    Args:
+      widths: of the hidden layers.
+      dim: of the features; the last layer has a ReLU and a residual too.
+      max_categories: number of codes of a column of categories.
+      dtype: compute dtype; parameters and features are float32.
+      remat: recompute each layer in the backward pass.
+
+    Returns:
+      Flax module (x, train) -> [N, dim] float32.
+    """
+    if not widths or min(*widths, dim) < 1:
+        raise ValueError(f"residual_mlp: widths and dim must be at least 1, got {tuple(widths)} and {dim}")
+    return ResidualMLP(tuple(widths), dim, max_categories, dtype, remat)
+
+
+class TableTransformer(nn.Module):
+    """Transformer over the columns of a row; built by `table_transformer`."""
+
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    registers: int
+    pool: str
+    max_categories: int
+    dtype: Any
+    remat: bool
+
+    def _columns(self, x):
+        """One token a column, numbers first, [N, Dn + Dc, D]."""
+        numbers, categories, dim = x["numbers"], x["categories"], self.embed_dim
+        # As large as the positions: else all rows start nearly equal, and the teacher soon says nothing else.
+        scale = nn.initializers.normal(1.0)
+        tokens = []
+        if numbers.shape[1]:
+            weight = self.param("number_weight", scale, (numbers.shape[1], dim), jnp.float32)
+            bias = self.param("number_bias", scale, (numbers.shape[1], dim), jnp.float32)
+            tokens.append(numbers[:, :, None] * weight + bias)
+        if categories.shape[1]:
+            shape = (categories.shape[1], self.max_categories, dim)
+            embeddings = self.param("categories", scale, shape, jnp.float32)
+            columns = jnp.arange(categories.shape[1])
+            # A code that has no embedding gives NaN, which stops the run, and not the last embedding instead.
+            tokens.append(embeddings.at[columns, categories].get(mode="fill", fill_value=jnp.nan))
+        return jnp.concatenate(tokens, axis=1)
+
+    @nn.compact
+    def tokens(self, x, train, columns=None):
+        """Encodes rows to tokens.
+
+        Args:
+          x: {'numbers' [N, Dn], 'categories' [N, Dc]}.
+          train: has no effect; there is no dropout.
+          columns: int [N, M], the columns to encode (the others are left out), numbers first; None: all.
+
+        Returns:
+          float32 [N, registers + M, D]: the registers, then the columns in the order given.
+        """
+        check_table(x, "table_transformer")
+        h = self._columns(x)
+        positions = sincos(self.registers + h.shape[1], self.embed_dim)
+        h = h + positions[self.registers :]
+        if columns is not None:
+            h = take_tokens(h, columns)
+        if self.registers:
+            init = nn.initializers.normal(self.embed_dim**-0.5)
+            register = self.param("reg_token", init, (self.registers, self.embed_dim), jnp.float32)
+            register = register + positions[: self.registers]
+            h = jnp.concatenate([jnp.broadcast_to(register, (h.shape[0], *register.shape)), h], axis=1)
+        h = run_blocks(self, h.astype(self.dtype), train, self.depth, self.num_heads, self.mlp_ratio)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
+        h = nn.Dense(self.embed_dim, dtype=self.dtype, name="linear")(h)
+        return nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="last_norm")(h).astype(jnp.float32)
+
+    def pooled(self, tokens):
+        """Features [N, D'] of the tokens of all columns [N, registers + d, D], as `pool` says."""
+        if self.pool == "register":
+            return tokens[:, 0]
+        return tokens.mean(1) if self.pool == "mean" else tokens.reshape(tokens.shape[0], -1)
+
+    def __call__(self, x, train, columns=None):
+        """x -> features float32 [N, (registers + d) * D] ('flatten') or [N, D]; arguments as in `tokens`."""
+        return self.pooled(self.tokens(x, train, columns))
+
+
+def table_transformer(
+    *,
+    embed_dim=64,
+    depth=4,
+    num_heads=4,
+    mlp_ratio=2.0,
+    registers=1,
+    pool="flatten",
+    max_categories=32,
+    dtype="float32",
+    remat=False,
+):
+    """Transformer over columns: a token a column, fixed sine-cosine positions, pre-norm blocks, LN - linear - LN.
+
+    A number v of column c is v * weight_c + bias_c, a category is its own embedding.
+
+    Args:
+      embed_dim, depth, num_heads, mlp_ratio: D, number of blocks, heads, MLP hidden width over D.
+      registers: number of learned tokens ahead of the columns.
+      pool: 'flatten', all tokens side by side; 'mean' of all tokens; 'register', the first token.
+      max_categories: number of codes of a column of categories; at least that of the data.
+      dtype: compute dtype; parameters and features are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      Flax module (x, train, columns=None) -> [N, D']; method 'tokens' gives all tokens.
+
+    Raises:
+      ValueError: on sizes that do not fit, an unknown pool, pool='register' without a register.
+    """
+    check_transformer("table_transformer", embed_dim, depth, num_heads)
+    if embed_dim % 2:
+        raise ValueError(f"table_transformer: embed_dim must be even, got {embed_dim}")
+    if pool not in POOLS or (pool == "register" and not registers):
+        raise ValueError(f"table_transformer: pool must be one of {POOLS} ('register' with registers), got {pool!r}")
+    return TableTransformer(embed_dim, depth, num_heads, mlp_ratio, registers, pool, max_categories, dtype, remat)
+
+
+class ColumnPredictor(nn.Module):
+    """Predicts the tokens of hidden columns from those of the others, by their positions.
+
+    A narrow transformer over [W z + pos_C ; mask token + pos_T], read at the mask tokens and mapped back to D.
+
+    Attributes:
+      width, depth, num_heads, mlp_ratio: of the transformer.
+      dim: D of the predicted tokens.
+      num_columns: d.
+      registers: number of tokens ahead of the columns in z.
+    """
+
+    width: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    dim: int
+    num_columns: int
+    registers: int
+    dtype: Any
+    remat: bool
+
+    @nn.compact
+    def __call__(self, z, context, targets, train):
+        """z [N, registers + C, D], context int [N, C], targets int [N, T, M] -> [N, T, M, D] float32."""
+        n, num_targets, size = targets.shape
+        positions = jnp.asarray(sincos(self.registers + self.num_columns, self.width))
+        z = nn.Dense(self.width, kernel_init=linear_init, dtype=self.dtype, name="embed")(z)
+        registers = jnp.broadcast_to(positions[: self.registers], (n, self.registers, self.width))
+        z = z + jnp.concatenate([registers, positions[self.registers + context]], axis=1).astype(self.dtype)
+        token = self.param("mask_token", nn.initializers.normal(self.width**-0.5), (self.width,), jnp.float32)
+        asked = (token + positions[self.registers + targets]).astype(self.dtype)
+        z = jnp.broadcast_to(z[:, None], (n, num_targets, *z.shape[1:]))
+        h = jnp.concatenate([z, asked], axis=2).reshape(n * num_targets, -1, self.width)
+        h = run_blocks(self, h, train, self.depth, self.num_heads, self.mlp_ratio)[:, -size:]
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
+        h = nn.Dense(self.dim, kernel_init=linear_init, dtype=self.dtype, name="head")(h)
+        return h.reshape(n, num_targets, size, self.dim).astype(jnp.float32)
+
+
+def column_predictor(encoder, num_columns, *, width=32, depth=2, num_heads=2, mlp_ratio=2.0):
+    """The `ColumnPredictor` of a `table_transformer` and a number of columns."""
+    check_transformer("column_predictor", width, depth, num_heads)
+    if width % 2:
+        raise ValueError(f"column_predictor: width must be even, got {width}")
+    return ColumnPredictor(
+        width,
+        depth,
+        num_heads,
+        mlp_ratio,
+        encoder.embed_dim,
+        num_columns,
+        encoder.registers,
+        encoder.dtype,
+        encoder.remat,
+    )
+
+
+def run_blocks(module, h, train, depth, num_heads, mlp_ratio):
+    """Transformer blocks block0, block1, ... of a module with `dtype` and `remat`; call it inside a compact method."""
+    block = nn.remat(TransformerBlock, static_argnums=(2,)) if module.remat else TransformerBlock
+    for i in range(depth):
+        h = block(num_heads, mlp_ratio, dtype=module.dtype, name=f"block{i}")(h, train)
+    return h
+
+
+def sincos(length, dim):
+    """Fixed codes [sin(t w), cos(t w)] of positions 0 .. length - 1, w_i = 10000^(-2 i / dim): float32 [length, dim]."""
+    angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(dim // 2) / (dim / 2))
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+
+
+def one_hot(categories, max_categories):
+    """Codes [N, Dc] -> [N, Dc * max_categories]; a code that is out of range is NaN, which stops the run."""
+    codes = jax.nn.one_hot(categories, max_categories)
+    fits = (categories >= 0) & (categories < max_categories)
+    return jnp.where(fits[:, :, None], codes, jnp.nan).reshape(categories.shape[0], -1)
+
+
+def check_table(x, name):
+    """Raises ValueError unless x is a dict of columns of numbers and of categories."""
+    if not isinstance(x, dict) or {"numbers", "categories"} - set(x):
+        raise ValueError(
+            f"{name} takes rows of a table, {{'numbers' [N, Dn], 'categories' [N, Dc]}}; got {type(x).__name__}"
+        )
+    if not x["numbers"].shape[1] + x["categories"].shape[1]:
+        raise ValueError(f"{name}: the table has no columns")

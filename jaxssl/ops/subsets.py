@@ -1,0 +1,42 @@
+"""Random subsets of columns."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.ops.checks import positive_int
+
+
+class ColumnSubsets(NamedTuple):
+    """`context` int32 [N, C] and `targets` int32 [N, T, M]; no target is in the context of its row."""
+
+    context: jax.Array
+    targets: jax.Array
+
+
+def disjoint_subsets(key, num_rows, num_columns, *, num_context, num_target, num_sets):
+    """For every row a context of C columns, and T sets of M target columns outside it.
+
+    All sets are uniform, and independent between rows; target sets of a row are drawn apart, each without
+    repetition, and may overlap each other.
+    Raises: TypeError, ValueError for sizes below 1, or num_context + num_target above num_columns.
+    Source: Thimonier et al., "T-JEPA: Augmentation-Free Self-Supervised Learning for Tabular Data", 2024,
+    arXiv 2410.05016 (https://arxiv.org/abs/2410.05016).
+    """
+    sizes = dict(num_rows=num_rows, num_context=num_context, num_target=num_target, num_sets=num_sets)
+    for name, value in sizes.items():
+        positive_int(name, value)
+    if num_context + num_target > num_columns:
+        raise ValueError(
+            f"num_context={num_context} and num_target={num_target} do not fit side by side into {num_columns} columns"
+        )
+
+    def row(key):
+        key_context, key_targets = jax.random.split(key)
+        order = jax.random.permutation(key_context, num_columns)
+        context, outside = order[:num_context], order[num_context:]
+        sets = jax.vmap(lambda k: jax.random.permutation(k, outside)[:num_target])
+        return ColumnSubsets(context.astype(jnp.int32), sets(jax.random.split(key_targets, num_sets)).astype(jnp.int32))
+
+    return jax.vmap(row)(jax.random.split(key, num_rows))
