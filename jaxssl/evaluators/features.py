@@ -134,9 +134,9 @@ def _extract(predict, state, batches, split: str, names) -> dict[str, np.ndarray
                 )
             row[name] = _on_host(found[name]).astype(np.float32)
         rows = len(row[names[0]])
-        mask = _column(batch, "_mask", np.ones(rows, bool)).astype(bool)
-        row["label"] = _column(batch, "label", np.full(rows, -1, np.int32)).astype(np.int32)
-        row["index"] = _column(batch, "index", seen + np.arange(rows)).astype(np.int64)
+        mask = column(batch, "_mask", np.ones(rows, bool)).astype(bool)
+        row["label"] = column(batch, "label", np.full(rows, -1, np.int32)).astype(np.int32)
+        row["index"] = column(batch, "index", seen + np.arange(rows)).astype(np.int64)
         seen += rows
         parts.append({name: x[mask] for name, x in row.items()})
     if not sum(len(part["index"]) for part in parts):
@@ -155,13 +155,14 @@ def _extract(predict, state, batches, split: str, names) -> dict[str, np.ndarray
     return joined
 
 
-def _column(batch, name, default):
+def column(batch, name, default):
+    """The array `name` [N] of a batch on the host, or `default`, which also says what shape is right."""
     if name not in batch:
         return default
-    column = _on_host(batch[name])
-    if column.shape != default.shape:
-        raise ValueError(f"batch['{name}'] has shape {column.shape}; expected {default.shape}, one per row")
-    return column
+    found = _on_host(batch[name])
+    if found.shape != default.shape:
+        raise ValueError(f"batch['{name}'] has shape {found.shape}; expected {default.shape}, one per row")
+    return found
 
 
 def _on_host(x) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxssl.evaluators.features import EvaluationData, NotApplicable, _column
+from jaxssl.evaluators.features import EvaluationData, NotApplicable, column
 
 _CHUNK_ELEMENTS = 2**24
 
@@ -70,9 +70,9 @@ def _test_column(data, name):
         if name not in batch:
             raise NotApplicable(f"retrieval: the batches have no '{name}', only {sorted(batch)}")
         rows = len(batch[name])
-        mask = _column(batch, "_mask", np.ones(rows, bool)).astype(bool)
-        values.append(_column(batch, name, np.zeros(rows))[mask])
-        ids.append(_column(batch, "index", seen + np.arange(rows))[mask])
+        mask = column(batch, "_mask", np.ones(rows, bool)).astype(bool)
+        values.append(column(batch, name, np.zeros(rows))[mask])
+        ids.append(column(batch, "index", seen + np.arange(rows))[mask])
         seen += rows
     return np.concatenate(values)[np.argsort(np.concatenate(ids), kind="stable")]
 
