@@ -206,17 +206,28 @@ def test_tree_shardings_take_arrays_and_shapes(mesh):
 
 # Every public loss on a batch of 16: its arrays and the axis of each that counts examples (None: no such axis).
 N, D = 16, 6
-PAIR = ((N, D), 0), ((N, D), 0)
+PAIR, SCALAR = (((N, D), 0), ((N, D), 0)), ((), None)
 LOSSES = {
     "barlow_twins": PAIR,
     "byol": PAIR,
+    "clan": PAIR,
+    "clan_active_fraction": PAIR,
+    "clip": (*PAIR, SCALAR),
+    "clip_chunked": (*PAIR, SCALAR),
     "dino": (((3, N, D), 1), ((2, N, D), 1), ((D,), None)),
     "dino_center": (((D,), None), ((2, N, D), 1)),
     "info_nce": PAIR,
+    "info_nce_chunked": PAIR,
     "info_nce with a queue": (*PAIR, ((24, D), 0)),
+    "jepa": PAIR,
     "masked_patch_mse": (((N, 4, 12), 0), ((N, 4, 4, 3), 0)),
+    "multiview_contrastive": (((N, D), 0), ((2, N, D), 1), ((3, N, D), 1)),
     "negative_cosine_similarity": PAIR,
     "nt_xent": PAIR,
+    "nt_xent_chunked": PAIR,
+    "scaled_cosine_error": PAIR,
+    "sigmoid_pairs": (*PAIR, SCALAR, SCALAR),
+    "sigmoid_pairs_chunked": (*PAIR, SCALAR, SCALAR),
     "swav": (((2, N, D), 1), ((3, N, D), 1)),
     "vicreg": PAIR,
     "vicreg_covariance": (((N, D), 0),),
@@ -224,7 +235,12 @@ LOSSES = {
     "vicreg_variance": (((N, D), 0),),
 }
 MASKED = np.random.default_rng(9).random((N, 4)) < 0.6
-EXTRA = {"masked_patch_mse": dict(masked=MASKED, patch_size=2)}
+EXTRA = {
+    "masked_patch_mse": dict(masked=MASKED, patch_size=2),
+    "multiview_contrastive": dict(positive_weights=(1.0, 0.5), negative_weights=(1.0, 0.3, 0.6)),
+}
+# Without being told of the mesh, too, the blocks give the value of the whole.
+EXTRA |= {name: dict(block_size=5) for name in LOSSES if name.endswith("_chunked")}
 
 
 def test_every_public_loss_is_checked():
@@ -235,7 +251,7 @@ def test_every_public_loss_is_checked():
 def test_a_loss_of_a_sharded_batch_is_the_loss_of_the_batch(name, mesh):
     """Value and gradients, over the global batch, without a word about devices in the loss."""
     random = np.random.default_rng(0)
-    inputs = [random.normal(size=shape).astype(np.float32) for shape, _ in LOSSES[name]]
+    inputs = [np.float32(random.normal(size=shape)) for shape, _ in LOSSES[name]]
     if name.startswith(("swav", "dino")):
         inputs = [np.tanh(x) for x in inputs]
     whole = [P() if axis is None else P(*(None,) * axis, "data") for _, axis in LOSSES[name]]
