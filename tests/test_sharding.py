@@ -221,6 +221,7 @@ LOSSES = {
     "info_nce with a queue": (*PAIR, ((24, D), 0)),
     "jepa": PAIR,
     "masked_patch_mse": (((N, 4, 12), 0), ((N, 4, 4, 3), 0)),
+    "masked_token_cross_entropy": (((N, D), 0),),
     "multiview_contrastive": (((N, D), 0), ((2, N, D), 1), ((3, N, D), 1)),
     "negative_cosine_similarity": PAIR,
     "nt_xent": PAIR,
@@ -237,6 +238,7 @@ LOSSES = {
 MASKED = np.random.default_rng(9).random((N, 4)) < 0.6
 EXTRA = {
     "masked_patch_mse": dict(masked=MASKED, patch_size=2),
+    "masked_token_cross_entropy": dict(targets=np.arange(N) % D, predicted=MASKED[:, 0]),
     "multiview_contrastive": dict(positive_weights=(1.0, 0.5), negative_weights=(1.0, 0.3, 0.6)),
 }
 # Without being told of the mesh, too, the blocks give the value of the whole.

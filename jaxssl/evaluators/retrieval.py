@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxssl.evaluators.features import EvaluationData, NotApplicable, column
+from jaxssl.evaluators.pairs import features_of
 
 _CHUNK_ELEMENTS = 2**24
 
@@ -13,6 +14,7 @@ def retrieval(
     query: str = "image_embedding",
     target: str = "text_embedding",
     groups: str = "",
+    pairs: str = "",
     ks: tuple[int, ...] = (1, 5),
 ):
     """How far up a query's own target stands among the targets of the whole test set, by cosine.
@@ -24,21 +26,29 @@ def retrieval(
       query, target: outputs of `predict`, [N, D]; row n of both belong together.
       groups: an array of the batches, int [N]: targets of the same number as the query are hits too (one caption under
         several images); '': only its own.
+      pairs: an entry of `data.extra` in the place of the test set and its outputs: a dict of `query` and `target`, each a
+        dict of arrays [P, ...] as those of an example, whose `features` are compared; row n of both belong together.
       ks: the k to report.
 
     Raises:
-      NotApplicable: no test set, no such output, no such array.
+      NotApplicable: no test set, no such output, no such array, no such pairs.
       ValueError: bad options.
     """
-    if data.test_batches is None:
+    if pairs and pairs not in data.extra:
+        raise NotApplicable(f"retrieval needs pairs; the data has no extra '{pairs}'")
+    if not pairs and data.test_batches is None:
         raise NotApplicable("retrieval needs a test set; the data has none")
     if not ks or not all(isinstance(k, int) and k > 0 for k in ks):
         raise ValueError(f"retrieval: ks must be one or more positive integers; got {ks}")
 
     def run(predict, state) -> dict[str, float]:
-        found = data.outputs(predict, state, (query, target))
-        numbers = _test_column(data, groups) if groups else None
-        place = first_hit(found[query], found[target], numbers)
+        if pairs:
+            x, y = (features_of(predict, state, data.extra[pairs][side]) for side in ("query", "target"))
+        else:
+            found = data.outputs(predict, state, (query, target))
+            x, y = found[query], found[target]
+        numbers = _test_column(data, groups) if groups and not pairs else None
+        place = first_hit(x, y, numbers)
         recalls = {f"retrieval/recall_at_{k}": float(np.mean(place <= k)) for k in sorted(set(ks))}
         return recalls | {"retrieval/mrr": float(np.mean(1 / place))}
 

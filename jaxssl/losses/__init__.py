@@ -3,6 +3,7 @@
 from jaxssl.losses.chunked import clip_chunked, info_nce_chunked, nt_xent_chunked, sigmoid_pairs_chunked
 from jaxssl.losses.clustering import dino, dino_center, swav
 from jaxssl.losses.contrastive import info_nce, nt_xent
+from jaxssl.losses.language import masked_token_cross_entropy
 from jaxssl.losses.margin import clan, clan_active_fraction
 from jaxssl.losses.multiview import multiview_contrastive
 from jaxssl.losses.pairs import clip, sigmoid_pairs
@@ -24,6 +25,7 @@ __all__ = [
     "info_nce_chunked",
     "jepa",
     "masked_patch_mse",
+    "masked_token_cross_entropy",
     "multiview_contrastive",
     "negative_cosine_similarity",
     "nt_xent",

@@ -28,22 +28,48 @@ class DropPath(nn.Module):
         return jnp.where(kept, x / keep, 0)
 
 
+def drophead(key, x, rate):
+    """Drops whole attention heads of examples: y_h = x_h b_h H / sum_h b_h, b_h ~ Bernoulli(1 - rate); E[y] = x.
+
+    Args:
+      key: random key.
+      x: outputs of the heads, [N, L, H, d].
+      rate: probability with which a head is dropped, in [0, 1).
+
+    Returns:
+      Like x. An example whose heads would all be dropped keeps them all.
+
+    Source: Zhou et al., Scheduled DropHead, 2020, arXiv:2004.13342, https://arxiv.org/abs/2004.13342
+    """
+    kept = jax.random.bernoulli(key, 1 - rate, (x.shape[0], x.shape[2]))
+    kept = kept | ~kept.any(axis=1, keepdims=True)
+    scale = kept * (x.shape[2] / kept.sum(axis=1, keepdims=True))
+    return x * scale[:, None, :, None].astype(x.dtype)
+
+
 class Attention(nn.Module):
-    """Multi-head self-attention, softmax(q k^T / sqrt(D / heads)) v and a linear map, on [N, L, D]."""
+    """Multi-head self-attention, softmax(q k^T / sqrt(D / heads)) v and a linear map, on [N, L, D].
+
+    `mask`: bool, broadcast to [N, heads, L, L], True = the query (third axis) sees the key (fourth); None = all seen.
+    """
 
     num_heads: int
     qkv_bias: bool
     dtype: Any
     inits: Any = (linear_init, linear_init)
     bias: bool = True
+    drophead: float = 0.0
 
     @nn.compact
-    def __call__(self, x, mask=None):
+    def __call__(self, x, mask=None, train=False):
         n, length, dim = x.shape
         first, last = self.inits
         qkv = nn.Dense(3 * dim, use_bias=self.qkv_bias, kernel_init=first, dtype=self.dtype, name="qkv")(x)
         q, k, v = jnp.moveaxis(qkv.reshape(n, length, 3, self.num_heads, dim // self.num_heads), 2, 0)
-        x = jax.nn.dot_product_attention(q, k, v, mask=mask).reshape(n, length, dim)
+        x = jax.nn.dot_product_attention(q, k, v, mask=mask)
+        if train and self.drophead:
+            x = drophead(self.make_rng("dropout"), x, self.drophead)
+        x = x.reshape(n, length, dim)
         return nn.Dense(dim, use_bias=self.bias, kernel_init=last, dtype=self.dtype, name="proj")(x)
 
 
@@ -58,6 +84,8 @@ class TransformerBlock(nn.Module):
       drop_path: rate at which the branch of an example is dropped.
       inits: initialisers of the kernels qkv, proj, fc1, fc2; by default all truncated normal(0.02).
       bias: biases in the linear maps other than qkv, and in the norms.
+      dropout: rate at which single entries of a branch are dropped.
+      drophead: rate at which attention heads of an example are dropped.
 
     Call: (x, train, mask=None); mask is boolean, broadcastable to [N, heads, L, L], True = may attend.
     """
@@ -70,8 +98,11 @@ class TransformerBlock(nn.Module):
     dtype: Any = "float32"
     inits: Any = (linear_init,) * 4
     bias: bool = True
+    dropout: float = 0.0
+    drophead: float = 0.0
 
     def _add(self, x, branch, train, index):
+        branch = nn.Dropout(self.dropout, name=f"dropout{index}")(branch, deterministic=not train)
         if self.layer_scale is not None:
             init = nn.initializers.constant(self.layer_scale)
             branch = branch * self.param(f"ls{index}", init, (x.shape[-1],), jnp.float32).astype(self.dtype)
@@ -83,8 +114,10 @@ class TransformerBlock(nn.Module):
         qkv, proj, fc1, fc2 = self.inits
         options = dict(use_bias=self.bias, dtype=self.dtype)
         h = nn.LayerNorm(LAYER_NORM_EPS, name="norm1", **options)(x)
-        attention = Attention(self.num_heads, self.qkv_bias, self.dtype, (qkv, proj), self.bias, name="attn")
-        x = self._add(x, attention(h, mask), train, 1)
+        attention = Attention(
+            self.num_heads, self.qkv_bias, self.dtype, (qkv, proj), self.bias, self.drophead, name="attn"
+        )
+        x = self._add(x, attention(h, mask, train), train, 1)
         h = nn.LayerNorm(LAYER_NORM_EPS, name="norm2", **options)(x)
         h = nn.Dense(round(dim * self.mlp_ratio), kernel_init=fc1, name="fc1", **options)(h)
         h = nn.gelu(h, approximate=False)

@@ -36,6 +36,10 @@ CALLS["masked_patch_mse"] = (
     lambda pred, images: losses.masked_patch_mse(pred, images, np.arange(4)[None] < 2, patch_size=2),
     [normal(0, 1, 4, 8), normal(1, 1, 4, 4, 2)],
 )
+CALLS["masked_token_cross_entropy"] = (
+    lambda logits: losses.masked_token_cross_entropy(logits, np.arange(len(logits)) % 4, np.arange(len(logits)) != 1),
+    [normal(0, 6, 4)],
+)
 
 
 @pytest.mark.parametrize("name", CALLS)

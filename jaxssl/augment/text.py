@@ -1,0 +1,86 @@
+"""Views of texts, and the preprocessing for evaluation.
+
+The batch has `tokens` int32 [N, L] and `length` int32 [N] as `jaxssl.data.text` gives them. A view, and the `x` of
+evaluation, is a dict of `tokens` int32 [N, L] and `mask` bool [N, L], True = a token, False = padding. Other entries of
+the batch are kept.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.augment.view import check_count
+
+# The id of the mask token, as in jaxssl.ops.tokens.
+MASK = 3
+
+
+def mirror(*, span=2, min_length=10, mask_id=MASK):
+    """Two views of a text: as it is, and with a random span of tokens hidden.
+
+    The rest of the difference comes from the dropout of the network. The paper hides 5 characters of texts of 30 or
+    more; here a token is a part of a word, about 4 characters long.
+
+    Args:
+      span: tokens hidden, 0 = none.
+      min_length: texts with fewer tokens, the first and the last included, are left whole.
+      mask_id: id of the mask token.
+
+    Source: Liu, Vulic, Korhonen, Collier, Fast, Effective, and Self-Supervised: Transforming Masked Language Models
+      into Universal Lexical and Sentence Encoders, 2021, arXiv:2104.08027, https://arxiv.org/abs/2104.08027
+    """
+    check_count("span", span, least=0)
+    check_count("min_length", min_length, least=span + 2)
+
+    def augment(key, batch):
+        tokens, length, rest = _take(batch)
+        hide = lambda k, t, n: span_masked(k, t, n, span=span, min_length=min_length, mask_id=mask_id)
+        hidden = jax.vmap(hide)(jax.random.split(key, tokens.shape[0]), tokens, length) if span else tokens
+        return {**rest, "views": tuple(_input(t, length) for t in (tokens, hidden))}
+
+    return augment
+
+
+def plain():
+    """The text as it is: `x`, a dict of `tokens` and `mask`."""
+
+    def preprocess(key, batch):
+        del key
+        tokens, length, rest = _take(batch)
+        return {**rest, "x": _input(tokens, length)}
+
+    return preprocess
+
+
+def span_masked(key, tokens, length, *, span, min_length, mask_id):
+    """Replaces `span` neighbouring tokens of one text by the mask token, if it has `min_length` tokens or more.
+
+    The span lies between the first and the last token (class token and separator), which are kept. Other texts
+    are returned as they are.
+
+    Args:
+      key: random key; tokens: int [L]; length: int [], the tokens that are not padding.
+      span: 0 = no span.
+      min_length: at least span + 2.
+      mask_id: id of the mask token.
+
+    Returns:
+      int [L].
+    """
+    check_count("span", span, least=0)
+    check_count("min_length", min_length, least=span + 2)
+    start = jax.random.randint(key, (), 1, jnp.maximum(length - span, 2))
+    place = jnp.arange(tokens.shape[0])
+    inside = (place >= start) & (place < start + span) & (length >= min_length)
+    return jnp.where(inside, mask_id, tokens).astype(tokens.dtype)
+
+
+def _take(batch):
+    missing = [name for name in ("tokens", "length") if name not in batch]
+    if missing:
+        raise ValueError(f"the batch has no '{missing[0]}'; it has {sorted(batch)}")
+    rest = {name: value for name, value in batch.items() if name not in ("tokens", "length")}
+    return jnp.asarray(batch["tokens"]), jnp.asarray(batch["length"]), rest
+
+
+def _input(tokens, length):
+    return {"tokens": tokens, "mask": jnp.arange(tokens.shape[1]) < length[:, None]}

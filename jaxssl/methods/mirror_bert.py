@@ -1,0 +1,78 @@
+"""Mirror-BERT: a text and its slightly damaged self attract under dropout, all other texts of the batch repel."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.core import Method
+from jaxssl.losses import masked_token_cross_entropy, nt_xent
+from jaxssl.models.module import forward, setup
+from jaxssl.models.text import take_positions, token_head
+from jaxssl.ops.tokens import MASK, SPECIAL, masked_tokens
+
+
+def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, masking_ratio: float = 0.15) -> Method:
+    """Mirror-BERT, after a masked language model where `mlm_steps` asks for one.
+
+        step <  mlm_steps:  L = masked_token_cross_entropy of hidden tokens of both views
+        step >= mlm_steps:  L = nt_xent(f(x1), f(x2)),   f with dropout, no projector
+
+    Both views go through the encoder as one batch of 2N, so that every row draws its own dropout. The paper starts
+    from a published masked language model, and its contrastive stage is short; here both stages may be one run. Nothing
+    is stop-gradient. The head of the language model rests in the second stage.
+
+    Args:
+      encoder: a text encoder of models.text; without dropout or drophead the views of a short text would be equal.
+      temperature: tau of NT-Xent; the paper takes 0.04 for sentences and 0.2 for words and phrases.
+      mlm_steps: steps of the masked language model ahead of the contrastive steps; 0 = none.
+      masking_ratio: share of hidden tokens of the masked language model.
+
+    Batch: `views`, two dicts of `tokens` int [N, L], `mask` bool [N, L]. Memory: empty but for `stats`.
+
+    Source: Liu, Vulic, Korhonen, Collier, Fast, Effective, and Self-Supervised: Transforming Masked Language Models
+    into Universal Lexical and Sentence Encoders, 2021, arXiv:2104.08027, https://arxiv.org/abs/2104.08027
+    """
+    if not hasattr(encoder, "vocab_size"):
+        raise TypeError("methods.mirror_bert needs an encoder of texts: encoder.name='models.text.text_encoder'.")
+    if mlm_steps < 0:
+        raise ValueError(f"method.mlm_steps={mlm_steps}: must be at least 0.")
+    head = token_head(dtype=encoder.dtype)
+
+    def init(key, batch):
+        key_encoder, key_head = jax.random.split(key)
+        params = {"encoder": setup(encoder, key_encoder, batch["views"][0])[0]}
+        if mlm_steps:
+            table = params["encoder"]["embed"]["embedding"]
+            params["mlm_head"], _ = setup(head, key_head, table[:1], table)
+        return params, {"stats": {"encoder": {}}}
+
+    def loss(params, memory, batch, key, step):
+        key_mask, key_encoder = jax.random.split(key)
+        # Example by example, so that what is sharded over examples stays where it is.
+        x = jax.tree.map(lambda *v: jnp.stack(v, axis=1).reshape(-1, *v[0].shape[1:]), *batch["views"])
+        first = step < mlm_steps
+        if mlm_steps:
+            allowed = x["mask"] & (x["tokens"] >= len(SPECIAL))
+            options = dict(mask_id=MASK, first_id=len(SPECIAL), vocab_size=encoder.vocab_size)
+            hidden = masked_tokens(key_mask, x["tokens"], allowed, rate=masking_ratio, **options)
+            x = {**x, "tokens": jnp.where(first, hidden.tokens, x["tokens"])}
+        h, _ = forward(encoder, params["encoder"], {}, x, train=True, key=key_encoder, method="tokens")
+        z, _ = forward(encoder, params["encoder"], {}, h, x, method="pooled")
+        z = z.reshape(-1, 2, z.shape[-1]).swapaxes(0, 1)
+
+        def language(params):
+            table = params["encoder"]["embed"]["embedding"]
+            logits, _ = forward(head, params["mlm_head"], {}, take_positions(h, hidden.positions), table)
+            return masked_token_cross_entropy(logits, hidden.targets.reshape(-1), hidden.predicted.reshape(-1))
+
+        def contrast(params):
+            del params
+            return nt_xent(z[0], z[1], temperature=temperature)
+
+        value = jax.lax.cond(first, language, contrast, params) if mlm_steps else contrast(params)
+        return value, (memory, {"features": z})
+
+    def predict(params, memory, batch):
+        h, _ = forward(encoder, params["encoder"], {}, batch["x"])
+        return {"features": h}
+
+    return Method(init, loss, predict)

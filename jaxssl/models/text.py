@@ -1,0 +1,155 @@
+"""Transformer encoders of texts, and the head of a masked language model."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
+
+
+class TextEncoder(nn.Module):
+    """Bidirectional transformer over tokens; built by `text_encoder`."""
+
+    vocab_size: int
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    max_length: int
+    pool: str
+    dropout: float
+    drophead: float
+    embed_std: float
+    dtype: Any
+    remat: bool
+
+    @nn.compact
+    def tokens(self, x, train):
+        """Encodes texts to tokens after the final norm.
+
+        Args:
+          x: dict of `tokens` int [N, L] and `mask` bool [N, L], True = a token, False = padding; L <= max_length.
+          train: apply dropout and drophead.
+
+        Returns:
+          float32 [N, L, D]; what stands at padding means nothing, and nothing else depends on it.
+        """
+        ids, mask = x["tokens"], x["mask"]
+        length = ids.shape[1]
+        if length > self.max_length:
+            raise ValueError(
+                f"text_encoder: texts of {length} tokens, but max_length={self.max_length}; set encoder.max_length"
+            )
+        init = nn.initializers.truncated_normal(self.embed_std)
+        h = nn.Embed(self.vocab_size, self.embed_dim, embedding_init=init, dtype=self.dtype, name="embed")(ids)
+        positions = self.param("pos_embed", linear_init, (self.max_length, self.embed_dim), jnp.float32)
+        h = nn.Dropout(self.dropout)(h + positions[:length].astype(self.dtype), deterministic=not train)
+        block = nn.remat(TransformerBlock, static_argnums=(2,)) if self.remat else TransformerBlock
+        for i in range(self.depth):
+            h = block(
+                self.num_heads,
+                self.mlp_ratio,
+                dtype=self.dtype,
+                dropout=self.dropout,
+                drophead=self.drophead,
+                name=f"block{i}",
+            )(h, train, mask[:, None, None, :])
+        return nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
+
+    def __call__(self, x, train):
+        """Texts x, as in `tokens`, -> features [N, D] float32."""
+        return self.pooled(self.tokens(x, train), x)
+
+    def pooled(self, h, x):
+        """Token outputs h [N, L, D] of the texts x -> features [N, D]."""
+        if self.pool == "cls":
+            return h[:, 0]
+        weight = x["mask"].astype(h.dtype)[:, :, None]
+        return jnp.sum(h * weight, axis=1) / jnp.maximum(jnp.sum(weight, axis=1), 1)
+
+
+def text_encoder(
+    *,
+    vocab_size=4096,
+    embed_dim=128,
+    depth=2,
+    num_heads=4,
+    mlp_ratio=4.0,
+    max_length=32,
+    pool="mean",
+    dropout=0.1,
+    drophead=0.0,
+    embed_std=0.02,
+    dtype="float32",
+    remat=False,
+):
+    """Bidirectional text transformer: pre-norm blocks, learned positions, padding is seen by no token.
+
+    Args:
+      vocab_size: ids of the tokenizer.
+      embed_dim, depth, num_heads, mlp_ratio: D, number of blocks, heads, MLP hidden width over D.
+      max_length: the longest L of a text, in tokens; shorter ones may come.
+      pool: 'cls', the first token, or 'mean' over all tokens that are not padding; both after the final norm.
+      dropout: rate after the embedding and at the end of every branch, while training.
+      drophead: rate at which whole attention heads are dropped, while training.
+      embed_std: deviation of the initial token embeddings; positions start with 0.02. A larger one gave an untrained
+        encoder that finds related texts much better; why was not studied.
+      dtype: compute dtype; parameters and features are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      Flax module (x, train) -> [N, D]; x is a dict of `tokens` int [N, L] and `mask` bool [N, L]. Method 'tokens'
+      gives [N, L, D].
+
+    Raises:
+      ValueError: options out of range; when called, texts longer than max_length.
+    """
+    check_transformer("text_encoder", embed_dim, depth, num_heads)
+    if pool not in ("cls", "mean"):
+        raise ValueError(f"text_encoder: pool must be 'cls' or 'mean', got {pool!r}")
+    for name, rate in (("dropout", dropout), ("drophead", drophead)):
+        if not 0 <= rate < 1:
+            raise ValueError(f"text_encoder: {name} must be in [0, 1), got {rate}")
+    for name, count in (("vocab_size", vocab_size), ("max_length", max_length)):
+        if count < 1:
+            raise ValueError(f"text_encoder: {name} must be at least 1, got {count}")
+    if not embed_std > 0:
+        raise ValueError(f"text_encoder: embed_std must be above 0, got {embed_std}")
+    return TextEncoder(
+        vocab_size=vocab_size,
+        embed_dim=embed_dim,
+        depth=depth,
+        num_heads=num_heads,
+        mlp_ratio=mlp_ratio,
+        max_length=max_length,
+        pool=pool,
+        dropout=dropout,
+        drophead=drophead,
+        embed_std=embed_std,
+        dtype=dtype,
+        remat=remat,
+    )
+
+
+class TokenHead(nn.Module):
+    """Token outputs h [M, D] -> logits [M, K]: a hidden layer, then products with the embedding `table` [K, D]."""
+
+    dtype: Any = "float32"
+
+    @nn.compact
+    def __call__(self, h, table):
+        h = nn.Dense(h.shape[-1], kernel_init=linear_init, dtype=self.dtype, name="hidden")(h)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(nn.gelu(h, approximate=False))
+        bias = self.param("bias", nn.initializers.zeros, (table.shape[0],), jnp.float32)
+        return (h @ table.T.astype(self.dtype)).astype(jnp.float32) + bias
+
+
+def token_head(*, dtype="float32"):
+    """Head of a masked language model, tied to the encoder's embedding; see `TokenHead`."""
+    return TokenHead(dtype=dtype)
+
+
+def take_positions(h, positions):
+    """Tokens h [N, L, D] at `positions` int [N, M] -> [N * M, D]."""
+    return jnp.take_along_axis(h, positions[:, :, None], axis=1).reshape(-1, h.shape[-1])
