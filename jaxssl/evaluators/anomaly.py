@@ -67,9 +67,7 @@ def strangeness(train_x, test_x) -> np.ndarray:
 
 def auroc(positive, negative) -> float:
     """P(score of a positive > score of a negative), ties counting half; scores [P] and [Q]."""
-    both = np.concatenate([positive, negative])
-    values, index, counts = np.unique(both, return_inverse=True, return_counts=True)
-    # Equal scores share the mean of their ranks.
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[index.reshape(-1)]
-    p, q = len(positive), len(negative)
-    return float((ranks[:p].sum() - p * (p + 1) / 2) / (p * q))
+    from sklearn.metrics import roc_auc_score
+
+    truth = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
+    return float(roc_auc_score(truth, np.concatenate([positive, negative])))

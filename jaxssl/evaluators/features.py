@@ -132,7 +132,7 @@ def _extract(predict, state, batches, split: str, names) -> dict[str, np.ndarray
                 raise ValueError(
                     f"predict gave '{name}' of shape {found[name].shape} on the {split} set; expected [N, D]"
                 )
-            row[name] = _on_host(found[name]).astype(np.float32)
+            row[name] = on_host(found[name]).astype(np.float32)
         rows = len(row[names[0]])
         mask = column(batch, "_mask", np.ones(rows, bool)).astype(bool)
         row["label"] = column(batch, "label", np.full(rows, -1, np.int32)).astype(np.int32)
@@ -159,13 +159,14 @@ def column(batch, name, default):
     """The array `name` [N] of a batch on the host, or `default`, which also says what shape is right."""
     if name not in batch:
         return default
-    found = _on_host(batch[name])
+    found = on_host(batch[name])
     if found.shape != default.shape:
         raise ValueError(f"batch['{name}'] has shape {found.shape}; expected {default.shape}, one per row")
     return found
 
 
-def _on_host(x) -> np.ndarray:
+def on_host(x) -> np.ndarray:
+    """A global array [N, ...] as NumPy, whole on every process."""
     if jax.process_count() == 1:
         return np.asarray(x)
     return np.asarray(multihost_utils.process_allgather(x, tiled=True))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxssl.evaluators.anomaly import auroc
 from jaxssl.evaluators.features import EvaluationData, NotApplicable
 
 
@@ -19,8 +20,6 @@ def links(data: EvaluationData):
         raise NotApplicable(f"links needs a graph; the data has no {', '.join(missing)}")
 
     def run(predict, state) -> dict[str, float]:
-        from sklearn.metrics import roc_auc_score
-
         f = data.features(predict, state)
         parts = [(data.extra["train_nodes"], f.train_x)]
         if f.test_x is not None:
@@ -37,7 +36,6 @@ def links(data: EvaluationData):
             scores.append((x[ends[:, 0]] * x[ends[:, 1]]).sum(1))
         if not all(len(s) for s in scores):
             raise NotApplicable("links: no pair has features of both its nodes")
-        truth = np.concatenate([np.ones(len(scores[0])), np.zeros(len(scores[1]))])
-        return {"links/auroc": float(roc_auc_score(truth, np.concatenate(scores)))}
+        return {"links/auroc": auroc(*scores)}
 
     return run

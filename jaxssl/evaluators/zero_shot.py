@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from jaxssl.evaluators.features import EvaluationData, NotApplicable
+from jaxssl.evaluators.features import EvaluationData, NotApplicable, on_host
 
 _EPS = 1e-12
 
@@ -87,7 +87,7 @@ def embed_texts(data, predict, state, tokens, length, *, text: str) -> np.ndarra
         found = predict(state.params, state.memory, {**batch, **replaced})
         if text not in found:
             raise NotApplicable(f"predict gives no '{text}', only {sorted(found)}")
-        parts.append(_on_host(found[text])[: len(tokens) - start])
+        parts.append(on_host(found[text])[: len(tokens) - start])
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -95,12 +95,6 @@ def _like(value, old):
     """`value` in the type and on the devices of `old`."""
     value = np.asarray(value, old.dtype)
     return jax.device_put(value, old.sharding) if isinstance(old, jax.Array) else value
-
-
-def _on_host(x):
-    from jax.experimental import multihost_utils
-
-    return np.asarray(x) if jax.process_count() == 1 else np.asarray(multihost_utils.process_allgather(x, tiled=True))
 
 
 def _unit(x):

@@ -62,7 +62,7 @@ def sigmoid_pairs(image, text, log_scale, bias, *, groups=None, max_scale=None):
 
 
 def scalar(name, value, dtype):
-    """`value` as a scalar of `dtype`. Raises ValueError for an array with axes."""
+    """`value`, a number or an array [], as an array [] of `dtype`. Raises ValueError for an array with axes."""
     if jnp.ndim(value) != 0:
         raise ValueError(f"{name} must be a scalar, got shape {jnp.shape(value)}")
     return jnp.asarray(value, dtype)
@@ -81,7 +81,10 @@ def _same_group(groups, size):
 
 
 def bounded_exp(log_scale, max_scale):
-    """min(exp(log_scale), max_scale), with the gradient that `clip` describes."""
+    """min(exp(log_scale), max_scale) [] of `log_scale` [], with the gradient that `clip` describes.
+
+    Raises: ValueError for max_scale <= 0.
+    """
     if not max_scale > 0:
         raise ValueError(f"max_scale must be above 0, got {max_scale}")
     return jnp.exp(_at_most(log_scale, float(np.log(max_scale))))

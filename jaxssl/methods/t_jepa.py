@@ -7,7 +7,7 @@ from jaxssl.core import Method
 from jaxssl.losses import jepa
 from jaxssl.models.module import forward, setup
 from jaxssl.models.tabular import column_predictor
-from jaxssl.ops import disjoint_subsets, ema_update, tree_distance
+from jaxssl.ops import disjoint_subsets, ema_update, linear_momentum, tree_distance
 
 
 def t_jepa(
@@ -56,6 +56,8 @@ def t_jepa(
     if not (0 < context_share < 1 and 0 < target_share < 1):
         raise ValueError(f"context_share={context_share} and target_share={target_share} must lie between 0 and 1.")
 
+    schedule = linear_momentum(momentum, momentum_end, momentum_steps)
+
     def parts(x):
         """(predictor, sizes of the subsets) for rows x."""
         columns = x["numbers"].shape[1] + x["categories"].shape[1]
@@ -95,9 +97,8 @@ def t_jepa(
         return jepa(pred, target, kind=kind), (memory, metrics)
 
     def after(params, memory, step):
-        progress = jnp.minimum(step / momentum_steps, 1.0) if momentum_steps else 0.0
-        m = momentum + (momentum_end - momentum) * progress
-        return {**memory, "teacher": ema_update(memory["teacher"], {"encoder": params["encoder"]}, m)}
+        teacher = ema_update(memory["teacher"], {"encoder": params["encoder"]}, schedule(step))
+        return {**memory, "teacher": teacher}
 
     def predict(params, memory, batch):
         h, _ = forward(encoder, memory["teacher"]["encoder"], {}, batch["x"])
