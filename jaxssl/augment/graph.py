@@ -1,4 +1,4 @@
-"""Augmentations of padded graphs; the first node of each is the one that the example is about."""
+"""Augmentations of padded graphs, the first node of each being the one that the example is about, and of lone nodes."""
 
 import jax
 
@@ -48,6 +48,23 @@ def plain():
         return {**rest, "x": x}
 
     return preprocess
+
+
+def nodes():
+    """The features of the nodes [N, F] as they are, as the one view: `views` = (features,)."""
+    return lambda key, batch: _renamed(batch, lambda x: {"views": (x,)})
+
+
+def plain_nodes():
+    """Preprocessing for evaluation: the features of the nodes [N, F] as they are, as `x`. The key is not used."""
+    return lambda key, batch: _renamed(batch, lambda x: {"x": x})
+
+
+def _renamed(batch, new):
+    if "features" not in batch:
+        raise ValueError(f"the batch has no features; it has {sorted(batch)}")
+    rest = dict(batch)
+    return {**new(rest.pop("features")), **rest}
 
 
 def _split(batch):

@@ -7,6 +7,7 @@ them. They do not change during a run, and hold no more nodes than asked for, so
 import csv
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -43,14 +44,7 @@ def graph(
 
     Raises: FileNotFoundError, ValueError naming file and row.
     """
-    if path is None:
-        features, edges, label, class_names, names = _read_bundled()
-    elif Path(path).is_dir():
-        features, edges, label, class_names, names = _read_folder(Path(path))
-    elif Path(path).suffix == ".npz":
-        features, edges, label, class_names, names = _read_npz(path)
-    else:
-        raise FileNotFoundError(f"{path}: a .npz file or a folder with nodes.csv and edges.csv would be right")
+    features, edges, label, class_names, names = read_graph(path)
     return graph_splits(
         features,
         edges,
@@ -66,33 +60,36 @@ def graph(
     )
 
 
+def read_graph(path: str | None):
+    """(features [n, F], edges [E, 2], label [n] or None, class names, names of nodes) of `path`, as `graph` takes it.
+
+    Raises: FileNotFoundError, ValueError naming file and row.
+    """
+    if path is None:
+        found = _read_bundled()
+    elif Path(path).is_dir():
+        found = _read_folder(Path(path))
+    elif Path(path).suffix == ".npz":
+        found = _read_npz(path)
+    else:
+        raise FileNotFoundError(f"{path}: a .npz file or a folder with nodes.csv and edges.csv would be right")
+    bad = np.flatnonzero(~np.isfinite(found[0]).all(1))
+    if bad.size:
+        raise ValueError(f"{path or DEBIAN_FILE.name}: the features of node {int(bad[0])} are not finite")
+    return found
+
+
 def graph_splits(
     features, edges, label, *, class_names, names, num_nodes, num_edges, test_share, seed, where, limit=None
 ) -> Splits:
     """Training and test nodes of a graph; the options are those of `graph`."""
     if num_nodes < 1 or num_edges < 0:
         raise ValueError(f"data.num_nodes={num_nodes}, data.num_edges={num_edges}: must be at least 1 and 0")
-    if not 0 <= test_share < 1:
-        raise ValueError(f"data.test_share={test_share}: must lie in [0, 1)")
     total = len(features)
-    if not np.isfinite(features).all():
-        raise ValueError(
-            f"{where}: the features of node {int(np.flatnonzero(~np.isfinite(features).all(1))[0])} are not finite"
-        )
-    random = np.random.default_rng(seed)
-    edges = np.unique(np.sort(edges[edges[:, 0] != edges[:, 1]], axis=1), axis=0)
-    held_out = np.zeros(len(edges), bool)
-    held_out[random.permutation(len(edges))[: len(edges) // 20]] = True
-    neighbors = _neighbors(edges[~held_out], total)
-    order = random.permutation(total)
-    test_nodes = np.sort(order[: round(test_share * total)])
-    train_nodes = np.sort(order[len(test_nodes) :])
-    if limit is not None:
-        train_nodes, test_nodes = train_nodes[:: max(len(train_nodes) // limit, 1)][:limit], test_nodes[: limit // 4]
+    parts = split_graph(edges, total, test_share, seed, limit)
+    train_nodes, test_nodes, extra = parts.train_nodes, parts.test_nodes, parts.extra
+    neighbors = _neighbors(extra["edges"], total)
     num_classes = 0 if label is None else int(label.max()) + 1
-    extra = dict(
-        edges=edges[~held_out], held_out_edges=edges[held_out], non_edges=_non_edges(edges, held_out, total, random)
-    )
     make = lambda nodes, part: _source(
         features,
         neighbors,
@@ -110,6 +107,36 @@ def graph_splits(
     train = make(train_nodes, "train")
     train = dataclasses.replace(train, extra={**train.extra, **extra})
     return Splits(train, make(test_nodes, "test") if len(test_nodes) else None)
+
+
+class Parts(NamedTuple):
+    """Nodes to train on and to evaluate on, and what evaluators read of the edges."""
+
+    train_nodes: np.ndarray
+    test_nodes: np.ndarray
+    extra: dict[str, np.ndarray]
+
+
+def split_graph(edges, total, test_share, seed, limit=None) -> Parts:
+    """Splits the nodes 0 .. total-1 and the edges [E, 2]; the options are those of `graph`.
+
+    `extra` has `edges`, which are left, `held_out_edges`, and as many `non_edges`, pairs without an edge.
+    """
+    if not 0 <= test_share < 1:
+        raise ValueError(f"data.test_share={test_share}: must lie in [0, 1)")
+    random = np.random.default_rng(seed)
+    edges = np.unique(np.sort(edges[edges[:, 0] != edges[:, 1]], axis=1), axis=0)
+    held_out = np.zeros(len(edges), bool)
+    held_out[random.permutation(len(edges))[: len(edges) // 20]] = True
+    order = random.permutation(total)
+    test_nodes = np.sort(order[: round(test_share * total)])
+    train_nodes = np.sort(order[len(test_nodes) :])
+    if limit is not None:
+        train_nodes, test_nodes = train_nodes[:: max(len(train_nodes) // limit, 1)][:limit], test_nodes[: limit // 4]
+    extra = dict(
+        edges=edges[~held_out], held_out_edges=edges[held_out], non_edges=_non_edges(edges, held_out, total, random)
+    )
+    return Parts(train_nodes, test_nodes, extra)
 
 
 def surroundings(node: int, neighbors, num_nodes: int, num_edges: int, seed: int):

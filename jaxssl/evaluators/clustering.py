@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from jaxssl.evaluators.features import EvaluationData
+from jaxssl.evaluators.features import EvaluationData, NotApplicable
 
 
-def clustering(data: EvaluationData, *, num_clusters: int | None = None, restarts: int = 10, seed: int = 0):
+def clustering(
+    data: EvaluationData, *, num_clusters: int | None = None, restarts: int = 10, seed: int = 0, own: str = ""
+):
     """Agreement of k-means clusters of the L2-normalised training and test features with the labels.
 
     `clustering/accuracy`: share of examples whose cluster is that of their class, under the best one-to-one matching of
@@ -15,6 +17,8 @@ def clustering(data: EvaluationData, *, num_clusters: int | None = None, restart
     Args:
       num_clusters: None takes the number of classes.
       restarts: of k-means; the one of least inertia counts.
+      own: output of `predict` [N, K] whose largest entry is a cluster; `clustering/own_accuracy` and so on are then the
+        agreement of these, for rows of the table whose `predict` has it.
 
     Raises:
       LabelsNeeded: without labels.
@@ -26,19 +30,34 @@ def clustering(data: EvaluationData, *, num_clusters: int | None = None, restart
 
     def run(predict, state) -> dict[str, float]:
         from sklearn.cluster import KMeans
-        from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
         f = data.labelled_features(predict, state, "clustering")
         x, y = np.concatenate([f.train_x, f.test_x]), np.concatenate([f.train_y, f.test_y])
         x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
         found = KMeans(count, n_init=restarts, random_state=seed).fit_predict(x)
-        return {
-            "clustering/accuracy": matched_accuracy(y, found),
-            "clustering/nmi": float(normalized_mutual_info_score(y, found)),
-            "clustering/ari": float(adjusted_rand_score(y, found)),
-        }
+        results = agreement(y, found)
+        if own:
+            try:
+                parts = [data.outputs(predict, state, (own,), split=split) for split in ("train", "test")]
+            except NotApplicable:
+                return results
+            y, scores = (np.concatenate([part[name] for part in parts]) for name in ("label", own))
+            scored = agreement(y[y >= 0], scores[y >= 0].argmax(1))
+            results |= {name.replace("/", "/own_"): value for name, value in scored.items()}
+        return results
 
     return run
+
+
+def agreement(labels: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
+    """Accuracy, NMI and adjusted Rand index of clusters int [N] against labels int [N]."""
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    return {
+        "clustering/accuracy": matched_accuracy(labels, clusters),
+        "clustering/nmi": float(normalized_mutual_info_score(labels, clusters)),
+        "clustering/ari": float(adjusted_rand_score(labels, clusters)),
+    }
 
 
 def matched_accuracy(labels: np.ndarray, clusters: np.ndarray) -> float:

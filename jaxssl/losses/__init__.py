@@ -1,8 +1,8 @@
 """Losses as pure functions of arrays, one file per mathematical family; imports only jax and numpy."""
 
 from jaxssl.losses.chunked import clip_chunked, info_nce_chunked, nt_xent_chunked, sigmoid_pairs_chunked
-from jaxssl.losses.clustering import dino, dino_center, swav
-from jaxssl.losses.contrastive import info_nce, nt_xent
+from jaxssl.losses.clustering import dec, dino, dino_center, swav
+from jaxssl.losses.contrastive import info_nce, neighbor_contrast, nt_xent
 from jaxssl.losses.language import masked_token_cross_entropy
 from jaxssl.losses.margin import clan, clan_active_fraction
 from jaxssl.losses.multiview import multiview_contrastive
@@ -19,6 +19,7 @@ __all__ = [
     "clan_active_fraction",
     "clip",
     "clip_chunked",
+    "dec",
     "dino",
     "dino_center",
     "info_nce",
@@ -27,6 +28,7 @@ __all__ = [
     "masked_patch_mse",
     "masked_token_cross_entropy",
     "multiview_contrastive",
+    "neighbor_contrast",
     "negative_cosine_similarity",
     "nt_xent",
     "nt_xent_chunked",

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.ops.checks import float_array, positive_scalar, unit_interval
+from jaxssl.ops.checks import float_array, float_pair, positive_scalar, unit_interval
+from jaxssl.ops.cluster import target_distribution
 from jaxssl.ops.sinkhorn import sinkhorn
 
 
@@ -83,6 +84,22 @@ def dino_center(center, teacher_logits, *, momentum=0.9):
     unit_interval("momentum", momentum)
     new = momentum * old + (1 - momentum) * jnp.mean(teacher, axis=(0, 1))
     return jax.lax.stop_gradient(new).astype(jnp.asarray(center).dtype)
+
+
+def dec(q, target=None):
+    """Deep embedded clustering: assignments are drawn towards a sharper version of themselves.
+
+    mean_n sum_k p[n, k] log(p[n, k] / q[n, k]),  p = `target`, or with None target_distribution(q) of these rows.
+    `q`: [N, K], rows summing to 1 (`ops.student_t_assignment`); `target`: [N, K], likewise.
+    The target is stop-gradient.
+    Raises: TypeError, ValueError for integers, wrong or different shapes.
+    Source: Xie, Girshick, Farhadi, "Unsupervised Deep Embedding for Clustering Analysis", 2016, arXiv 1511.06335
+    (https://arxiv.org/abs/1511.06335).
+    """
+    q = float_array("q", q, rank=2)
+    q, p = float_pair("q", q, "target", target_distribution(q) if target is None else target)
+    p, tiny = jax.lax.stop_gradient(p), jnp.finfo(q.dtype).tiny
+    return jnp.mean(jnp.sum(p * (jnp.log(jnp.maximum(p, tiny)) - jnp.log(jnp.maximum(q, tiny))), axis=1))
 
 
 def _cross_entropy_of_other_views(targets, log_predictions):

@@ -63,6 +63,29 @@ def info_nce(query, key, negatives=None, *, temperature=0.2):
     return jnp.mean(logsumexp(logits, axis=1) - logits[:, 0])
 
 
+def neighbor_contrast(z, weights, *, scale=1.0, eps=1e-8):
+    """Contrast of every node with all others, its positives weighted by their influence in a graph.
+
+    -mean_i log(sum_j w_ij e_ij / sum_j e_ij + eps),  e_ij = exp(scale * cos(z_i, z_j)) for j != i,  e_ii = 1.
+    `z`: [N, D], normalised inside; `weights`: [N, N], not below 0, the influence of j on i, i itself included (rows
+    of a power of the normalised adjacency). Rows whose sum is above 1 can make the loss negative. A row without any
+    weight gives -log(eps) and no gradient.
+    `scale`: multiplies the cosines, the publication's tau.
+    `weights` is stop-gradient.
+    Raises: TypeError, ValueError for integers, shapes other than [N, D] and [N, N], scale <= 0.
+    Source: Kulatilleke, Portmann, Chandra, "SCGC: Self-Supervised Contrastive Graph Clustering", 2022, arXiv
+    2204.12656 (https://arxiv.org/abs/2204.12656).
+    """
+    z, weights = float_array("z", z, rank=2), float_array("weights", weights, rank=2)
+    if weights.shape != (len(z), len(z)):
+        raise ValueError(f"weights must be [N, N] with N = {len(z)}, the rows of z; got shape {weights.shape}")
+    scale = positive_scalar("scale", scale, z.dtype)
+    z, weights = l2_normalize(z), jax.lax.stop_gradient(weights).astype(z.dtype)
+    scores = jnp.where(jnp.eye(len(z), dtype=bool), 0.0, scale * _products(z, z))
+    share = jnp.sum(weights * jax.nn.softmax(scores, axis=1), axis=1)
+    return -jnp.mean(jnp.log(share + eps))
+
+
 def _products(a, b):
     # Accelerators multiply float32 in reduced precision by default;
     # divided by a small temperature that would show.

@@ -1,5 +1,6 @@
 """Parameter-free mathematics; imports only jax and numpy."""
 
+from jaxssl.ops.cluster import kmeans, student_t_assignment, target_distribution
 from jaxssl.ops.ema import cosine_momentum, ema_update, linear_momentum, momentum_schedule, tree_distance
 from jaxssl.ops.masks import BlockMask, RandomMask, multi_block_mask_1d, random_masked
 from jaxssl.ops.mmd import mmd, pairwise_mmd, select_sensors
@@ -21,6 +22,7 @@ __all__ = [
     "ema_update",
     "entropy",
     "feature_std",
+    "kmeans",
     "l2_normalize",
     "linear_momentum",
     "mmd",
@@ -32,6 +34,8 @@ __all__ = [
     "random_masked",
     "select_sensors",
     "sinkhorn",
+    "student_t_assignment",
+    "target_distribution",
     "tree_distance",
     "uniformity",
     "unpatchify",

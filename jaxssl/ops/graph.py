@@ -28,3 +28,16 @@ def masked_nodes(key, node_mask, ratio):
     rank = jnp.argsort(jnp.argsort(chance, axis=1), axis=1)
     # A hair more than the product, or 0.7 * 10 would be 6.
     return rank < jnp.floor(ratio * node_mask.sum(1, keepdims=True) + 1e-4)
+
+
+def influence_matrix(node, neighbors, weights):
+    """Influences among the nodes of a batch, [N, N]: entry (i, j) is the weight of node[j] among the neighbors of i.
+
+    `node`: int [N], numbers of different nodes; `neighbors`: int [N, K], numbers of nodes, -1 = none; `weights`:
+    [N, K]. Neighbors that are not in the batch count nothing.
+    """
+    order = jnp.argsort(node)
+    place = order[jnp.minimum(jnp.searchsorted(node[order], neighbors), len(node) - 1)]
+    kept = jnp.where(node[place] == neighbors, weights, 0)
+    rows = jnp.broadcast_to(jnp.arange(len(node))[:, None], neighbors.shape)
+    return jnp.zeros((len(node), len(node)), weights.dtype).at[rows, place].add(kept)

@@ -1,0 +1,114 @@
+"""Nodes of a graph with the nodes that influence them: their largest entries in a power of the adjacency."""
+
+import dataclasses
+
+import numpy as np
+
+from jaxssl.data.graph import DEBIAN_FILE, read_graph, split_graph
+from jaxssl.data.source import Splits, from_arrays
+
+
+def influence(
+    *,
+    path: str | None = None,
+    power: int = 2,
+    cumulative: bool = False,
+    num_neighbors: int = 64,
+    test_share: float = 0.2,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Splits:
+    """The nodes of a graph of one's own, or, without `path`, of the bundled one; `path` as in `data.graph.graph`.
+
+    An example: `features` float32 [F], `node` its number, `neighbors` int32 [num_neighbors] the numbers of the nodes
+    that influence it most (-1 = none), `weights` float32 [num_neighbors] their entries of A^power, or with
+    `cumulative` of A + ... + A^power, where A = D^-1 (adjacency + I).
+
+    num_neighbors: influences that are kept of a node; what a node has beyond these is left out.
+    test_share: part of the nodes whose features and labels only the evaluation sees.
+    seed: of the split. limit: use so many training nodes only, and a quarter as many test nodes.
+
+    Raises: FileNotFoundError, ValueError naming file and row, or the option.
+    """
+    features, edges, label, class_names, names = read_graph(path)
+    where = path or DEBIAN_FILE.name
+    return _splits(
+        features, edges, label, class_names, names, where, power, cumulative, num_neighbors, test_share, seed, limit
+    )
+
+
+def digits_influence(
+    *,
+    k: int = 5,
+    power: int = 4,
+    cumulative: bool = True,
+    num_neighbors: int = 256,
+    test_share: float = 0.2,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Splits:
+    """scikit-learn's 1,797 digits of 8 x 8 pixels as a graph: each is joined to the `k` nearest others.
+
+    The other options and the examples are those of `influence`.
+    Source: Alpaydin, Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
+    https://doi.org/10.24432/C50P49
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.neighbors import NearestNeighbors
+
+    digits = load_digits()
+    features = (digits.data / 16).astype(np.float32)
+    if not 1 <= k < len(features):
+        raise ValueError(f"data.k={k}: must be at least 1")
+    near = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)
+    edges = np.stack([np.repeat(np.arange(len(features)), k), near.ravel()], axis=1)
+    names = tuple(str(n) for n in digits.target_names)
+    options = (power, cumulative, num_neighbors, test_share, seed, limit)
+    return _splits(features, edges, digits.target, names, None, "digits_influence", *options)
+
+
+def adjacency_power(edges, size: int, power: int, *, cumulative: bool = False):
+    """A^power, or A + ... + A^power, of A = D^-1 (adjacency + I), as a SciPy sparse matrix [size, size].
+
+    edges: int [E, 2], undirected, each once.
+    """
+    import scipy.sparse
+
+    half = scipy.sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (size, size))
+    adjacency = (half + half.T + scipy.sparse.identity(size)).tocsr()
+    adjacency = scipy.sparse.diags(1 / np.asarray(adjacency.sum(1)).ravel()) @ adjacency
+    result = total = adjacency
+    for _ in range(power - 1):
+        result = result @ adjacency
+        total = total + result
+    return (total if cumulative else result).tocsr()
+
+
+def _splits(
+    features, edges, label, class_names, names, where, power, cumulative, num_neighbors, test_share, seed, limit
+):
+    for name, value in (("power", power), ("num_neighbors", num_neighbors)):
+        if value < 1:
+            raise ValueError(f"data.{name}={value}: must be at least 1")
+    parts = split_graph(edges, len(features), test_share, seed, limit)
+    matrix = adjacency_power(parts.extra["edges"], len(features), power, cumulative=cumulative)
+    count = min(num_neighbors, len(features))
+
+    def source(nodes, split, extra):
+        neighbors = np.full((len(nodes), count), -1, np.int32)
+        weights = np.zeros((len(nodes), count), np.float32)
+        for row, node in enumerate(nodes):
+            entries = matrix[node]
+            # Stable, so that equal influences are kept in the order of the nodes everywhere.
+            best = np.argsort(-entries.data, kind="stable")[:count]
+            neighbors[row, : len(best)], weights[row, : len(best)] = entries.indices[best], entries.data[best]
+        arrays = dict(features=features[nodes], node=nodes.astype(np.int32), neighbors=neighbors, weights=weights)
+        if label is not None:
+            arrays["label"] = label[nodes].astype(np.int32)
+        made = from_arrays(arrays, class_names=class_names, where=where)
+        named = None if names is None else lambda rows: [str(names[nodes[i]]) for i in np.asarray(rows, np.int64)]
+        classes = 0 if label is None else int(label.max()) + 1
+        return dataclasses.replace(made, names=named, num_classes=classes, extra={f"{split}_nodes": nodes, **extra})
+
+    train = source(parts.train_nodes, "train", parts.extra)
+    return Splits(train, source(parts.test_nodes, "test", {}) if len(parts.test_nodes) else None)

@@ -1,0 +1,22 @@
+"""Plain multi-layer perceptron as an encoder of vectors."""
+
+from jaxssl.models.heads import projector
+
+
+def mlp(*, hidden_dims=(500, 500, 2000), out_dim=10, dtype="float32"):
+    """z = W_k relu(W_{k-1} ... relu(W_1 x)), with biases, without norms; the default widths are those of DEC and SCGC.
+
+    Args:
+      hidden_dims: widths of the hidden layers; () for a linear map.
+      out_dim: width of the features.
+      dtype: compute dtype; parameters and features are float32.
+
+    Returns:
+      Flax module (x [N, F], train) -> z [N, out_dim] float32.
+
+    Raises:
+      ValueError: on a width below 1.
+    """
+    if min(*hidden_dims, out_dim, 1) < 1:
+        raise ValueError(f"mlp: widths must be at least 1, got {tuple(hidden_dims)} and {out_dim}")
+    return projector(hidden_dims, out_dim, norm=False, dtype=dtype)
