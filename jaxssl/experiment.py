@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxssl.build import build
 from jaxssl.config import options
-from jaxssl.core import Augment, Method, State, init_state, make_update
+from jaxssl.core import Augment, Method, State, check_chunks, init_state, make_update
 from jaxssl.data.index_stream import batch_ids
 from jaxssl.data.source import Splits
 from jaxssl.optim import check_patterns, make_optimizer
@@ -87,12 +87,14 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
     zeros = lambda: {k: jnp.zeros(s.shape, s.dtype) for k, s in shapes.items()}
     initial = lambda: init_state(method, augment, tx, root, zeros())
     abstract = jax.eval_shape(initial)
+    chunks = config.get("gradient_chunks", 1)  # a run folder of an earlier version has no such option
+    check_chunks(method, abstract.memory, config.batch_size // mesh.shape["data"], chunks)
     check_patterns(abstract.params, frozen=config.optim.frozen, multipliers=config.optim.multipliers)
     where = tree_shardings(abstract, mesh, config.mesh.rules, config.mesh.fsdp_min_size)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, where)
 
     load = partial(gather, seed=data_seed, batch_size=config.batch_size, size=source.size) if resident else _as_is
-    step = make_update(method, augment, tx, root)
+    step = make_update(method, augment, tx, root, gradient_chunks=chunks)
     sharded = batch_sharding(mesh)
 
     def update(state, feed):

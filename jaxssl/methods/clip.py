@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import clip as clip_loss
 from jaxssl.models.heads import projector
 from jaxssl.models.module import forward, setup
@@ -55,24 +55,31 @@ def clip(
         params["log_scale"] = -jnp.log(jnp.float32(temperature))
         return params, {"stats": stats}
 
-    def embed(params, stats, view, **options):
+    def both(params, stats, view, **options):
         h, stats = forward(encoder, params["encoder"], stats["encoder"], view, **options)
         z = {side: forward(head, params[names[side]], {}, h[side])[0] for side in h}
         return h, z, {"encoder": stats}
 
-    def loss(params, memory, batch, key, step):
-        h, z, stats = embed(params, memory["stats"], batch["views"][0], train=True, key=key)
-        groups = batch["group"] if multi_positive else None
+    def embed(params, memory, batch, key, step):
+        h, z, stats = both(params, memory["stats"], batch["views"][0], train=True, key=key)
+        return {"features": h["image"], "projections": z}, {"stats": stats}
+
+    def objective(params, memory, embeddings, batch, key, step):
+        z, groups = embeddings["projections"], batch["group"] if multi_positive else None
         value = clip_loss(z["image"], z["text"], params["log_scale"], groups=groups, max_scale=max_scale)
         projections = jnp.stack([z["image"], z["text"]])
-        metrics = {"features": h["image"][None], "projections": projections, "scale": jnp.exp(params["log_scale"])}
-        return value, ({"stats": stats}, metrics)
+        metrics = {
+            "features": embeddings["features"][None],
+            "projections": projections,
+            "scale": jnp.exp(params["log_scale"]),
+        }
+        return value, (memory, metrics)
 
     def predict(params, memory, batch):
-        h, z, _ = embed(params, memory["stats"], batch["x"])
+        h, z, _ = both(params, memory["stats"], batch["x"])
         out = {f"{side}_embedding": l2_normalize(z[side]) for side in z}
         if "text" in h:
             out["text_features"] = h["text"]
         return {"features": h["image"], **out}
 
-    return Method(init, loss, predict)
+    return split_method(init, Split(embed, objective), predict)

@@ -3,13 +3,13 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import nt_xent
 from jaxssl.models.chain import forward_chain, make_predict, setup_chain
 from jaxssl.models.heads import projector
 
 
-def simclr(encoder, *, hidden_dims=(2048,), dim: int = 128, temperature: float = 0.1) -> Method:
+def simclr(encoder, *, hidden_dims=(2048,), dim: int = 128, temperature: float = 0.1, norm: bool = True) -> Method:
     """SimCLR.
 
         z = g(f(x)),   L = nt_xent(z1, z2)
@@ -22,24 +22,29 @@ def simclr(encoder, *, hidden_dims=(2048,), dim: int = 128, temperature: float =
       hidden_dims: widths of the projector's hidden layers, each with batch norm and ReLU.
       dim: width of the embedding z.
       temperature: tau of NT-Xent, > 0.
+      norm: the batch norms of the projector, after each hidden layer and at its end.
 
     Batch: `views` [2, N, ...]. Memory: `stats`.
 
     Source: Chen, Kornblith, Norouzi, Hinton, A Simple Framework for Contrastive Learning of Visual
     Representations, 2020, arXiv:2002.05709, https://arxiv.org/abs/2002.05709
     """
-    chain = {"encoder": encoder, "projector": projector(hidden_dims, dim, last_norm="batch", dtype=encoder.dtype)}
+    last_norm = "batch" if norm else None
+    head = projector(hidden_dims, dim, norm=norm, last_norm=last_norm, dtype=encoder.dtype)
+    chain = {"encoder": encoder, "projector": head}
 
     def init(key, batch):
         params, stats = setup_chain(chain, key, batch["views"][0])
         return params, {"stats": stats}
 
-    def loss(params, memory, batch, key, step):
+    def embed(params, memory, batch, key, step):
         # Example by example, so that what is sharded over examples stays where it is.
         x = jax.tree.map(lambda *v: jnp.stack(v, axis=1).reshape(-1, *v[0].shape[1:]), *batch["views"])
         out, stats = forward_chain(chain, params, memory["stats"], x, train=True, key=key)
-        h, z = (out[name].reshape(-1, 2, out[name].shape[-1]).swapaxes(0, 1) for name in ("encoder", "projector"))
-        value = nt_xent(z[0], z[1], temperature=temperature)
-        return value, ({"stats": stats}, {"features": h, "projections": z})
+        return {name: h.reshape(-1, 2, h.shape[-1]) for name, h in out.items()}, {"stats": stats}
 
-    return Method(init, loss, make_predict(chain))
+    def objective(params, memory, embeddings, batch, key, step):
+        h, z = (embeddings[name].swapaxes(0, 1) for name in ("encoder", "projector"))
+        return nt_xent(z[0], z[1], temperature=temperature), (memory, {"features": h, "projections": z})
+
+    return split_method(init, Split(embed, objective), make_predict(chain))

@@ -1,0 +1,113 @@
+"""A batch embedded in chunks gives the loss and the gradient of the whole batch, or is refused with a reason."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxssl.config import load_config
+from jaxssl.core import chunked_value_and_grad, init_state, make_update
+from jaxssl.experiment import setup
+from jaxssl.methods.clip import clip
+from jaxssl.methods.simclr import simclr
+from jaxssl.models.mlp import mlp
+from jaxssl.models.text import text_encoder
+from jaxssl.models.two_tower import TwoTower
+from jaxssl.models.vit import vit
+from jaxssl.sharding import make_mesh
+
+N = 16
+
+
+def simclr_parts():
+    random = np.random.default_rng(0)
+    batch = {"views": jnp.asarray(random.normal(size=(2, N, 6)), jnp.float32), "label": jnp.arange(N)}
+    return simclr(mlp(hidden_dims=(8,), out_dim=5), hidden_dims=(7,), dim=4, norm=False), batch
+
+
+def clip_parts():
+    random = np.random.default_rng(0)
+    image = vit(patch_size=4, embed_dim=8, depth=1, num_heads=2)
+    text = text_encoder(vocab_size=20, embed_dim=8, depth=1, num_heads=2, max_length=5, dropout=0.0)
+    view = {
+        "image": jnp.asarray(random.normal(size=(N, 8, 8, 1)), jnp.float32),
+        "tokens": jnp.asarray(random.integers(0, 20, (N, 5))),
+        "mask": jnp.ones((N, 5), bool),
+    }
+    batch = {"views": (view,), "group": jnp.asarray(random.integers(0, 12, N))}
+    return clip(TwoTower(image, text, "float32"), dim=6, multi_positive=True), batch
+
+
+@pytest.fixture(scope="module", params=[simclr_parts, clip_parts], ids=["simclr", "clip"])
+def parts(request):
+    method, batch = request.param()
+    params, memory = jax.jit(method.init)(jax.random.key(0), batch)
+    return method, params, memory, batch
+
+
+def check(found, expected):
+    (value, (memory, metrics)), gradient = found
+    (whole, (_, whole_metrics)), whole_gradient = expected
+    np.testing.assert_allclose(value, whole, rtol=1e-6)
+    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(whole_gradient), strict=True):
+        # Relative to the largest entry: sums in another order round differently where terms cancel.
+        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), metrics, whole_metrics)
+    assert not jax.tree.leaves(memory)
+
+
+def test_loss_and_gradient_are_those_of_the_batch_on_one_and_on_eight_devices(parts):
+    method, params, memory, batch = parts
+    options = params, memory, batch, jax.random.key(1), jnp.int32(0)
+    expected = jax.jit(jax.value_and_grad(method.loss, has_aux=True))(*options)
+    chunked = jax.jit(chunked_value_and_grad(method.split, 2))
+    check(chunked(*options), expected)
+    mesh = make_mesh(8)
+    place = lambda name, x: jax.device_put(
+        x,
+        NamedSharding(
+            mesh, P(None, "data") if name == "views" and not isinstance(batch["views"], tuple) else P("data")
+        ),
+    )
+    sharded = {name: jax.tree.map(lambda v, name=name: place(name, v), x) for name, x in batch.items()}
+    check(chunked(params, memory, sharded, *options[3:]), expected)
+
+
+def test_an_update_in_chunks_is_the_update_of_the_batch_with_less_memory():
+    batch = {"views": jnp.asarray(np.random.default_rng(0).normal(size=(2, 1024, 64)), jnp.float32)}
+    method = simclr(mlp(hidden_dims=(512, 512, 512), out_dim=8), hidden_dims=(), dim=8, norm=False)
+    same, tx = lambda key, batch: batch, optax.sgd(0.1)
+    state = jax.jit(lambda: init_state(method, same, tx, jax.random.key(0), batch))()
+    found, sizes = [], []
+    for chunks in (1, 8):
+        update = jax.jit(make_update(method, same, tx, jax.random.key(0), gradient_chunks=chunks))
+        update = update.lower(state, batch).compile()
+        sizes.append(update.memory_analysis().temp_size_in_bytes)
+        found.append(update(state, batch))
+    (after, metrics), (after_chunks, metrics_chunks) = found
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), after_chunks, after)
+    np.testing.assert_allclose(metrics_chunks["grad_norm"], metrics["grad_norm"], rtol=1e-4)
+    assert sizes[1] < 0.7 * sizes[0], sizes
+
+
+def config_of(name, **method):
+    config = load_config(f"configs/{name}.py:quick")
+    with config.unlocked():
+        config.gradient_chunks = 4
+        config.mesh.data = 1
+        config.method.update(method)
+    return config
+
+
+def test_what_chunks_would_change_is_refused():
+    with pytest.raises(ValueError, match="not written as a function of embeddings"):
+        setup(config_of("moco_fashion_mnist_12k"))
+    with pytest.raises(ValueError, match="a batch norm would see the statistics of a chunk"):
+        setup(config_of("simclr_fashion_mnist_12k"))
+    config = config_of("simclr_fashion_mnist_12k")
+    config.gradient_chunks = 3
+    with pytest.raises(ValueError, match="gradient_chunks=3: must be at least 1 and divide the 32"):
+        setup(config)
