@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("config", help="FILE.py[:ARG], e.g. configs/simclr_fashion_mnist_12k.py:quick")
     sub.add_argument("--workdir", required=True, help="run folder")
     sub.add_argument("--data", help="path of the data, for sources that take one")
-    sub.add_argument("--coordinator", metavar="HOST:PORT", help="several processes: address of process 0")
+    sub.add_argument("--coordinator", metavar="HOST:PORT", help="several processes: address of process 0, or auto")
     sub.add_argument("--num-processes", type=int, help="several processes: how many")
     sub.add_argument("--process-id", type=int, help="several processes: which one this is, from 0")
     sub.add_argument("--mesh", metavar="DATAxMODEL", help="devices along both axes of the mesh, e.g. 8x1")
@@ -102,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _train(args, overrides):
     from jaxssl.config import load_config
+    from jaxssl.processes import join, stopped_by_others
     from jaxssl.runlog import setup_logging
 
     if args.mesh:
@@ -120,20 +121,8 @@ def _train(args, overrides):
     workdir.mkdir(parents=True, exist_ok=True)
     # The others say warnings only, or every line would be there as often as there are processes.
     setup_logging(workdir if first else None, quiet=not first)
-    train(config, workdir)
-
-
-def join(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
-    """Joins the processes of one run; before anything else touches the devices."""
-    given = [v is not None for v in (coordinator, num_processes, process_id)]
-    if any(given) and not all(given):
-        raise ValueError("--coordinator, --num-processes and --process-id go together; give all three or none.")
-    if all(given):
-        if not 0 <= process_id < num_processes:
-            raise ValueError(f"--process-id {process_id}: must lie in 0 .. {num_processes - 1}.")
-        import jax
-
-        jax.distributed.initialize(coordinator, num_processes, process_id)
+    with stopped_by_others():
+        train(config, workdir)
 
 
 def open_run(workdir: str, overrides=None, *, data=None, step=None):

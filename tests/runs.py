@@ -15,12 +15,11 @@ def environment(devices: int = 1) -> dict[str, str]:
     return {**os.environ, "XLA_FLAGS": " ".join([*flags, f"--xla_force_host_platform_device_count={devices}"])}
 
 
-def start(*args, devices: int = 1) -> subprocess.Popen:
-    """Starts `jaxssl ARGS`; output goes to pipes."""
+def start(*args, devices: int = 1, **variables: str) -> subprocess.Popen:
+    """Starts `jaxssl ARGS` with more environment variables; output goes to pipes."""
     command = [sys.executable, "-m", "jaxssl", *map(str, args)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment(devices), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    environ = {**environment(devices), **variables}
+    return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def run(*args, devices: int = 1) -> subprocess.CompletedProcess:
