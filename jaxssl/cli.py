@@ -3,6 +3,7 @@
 import argparse
 import logging
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def main(argv: list[str] | None = None) -> int:
         args = parser().parse_args(argv)
         if overrides and args.command not in ("train", "evaluate", "import"):
             raise ValueError(f"{OVERRIDE}...: only train, evaluate and import take overrides.")
+        keep_compiled()
         return args.run(args, overrides) or 0
     except (ValueError, TypeError, FileNotFoundError, NotADirectoryError) as error:
         if "--traceback" in argv:
@@ -33,6 +35,15 @@ def main(argv: list[str] | None = None) -> int:
         log.error("%s", error)
         print(f"jaxssl: {error}", file=sys.stderr)
         return 1
+
+
+def keep_compiled() -> None:
+    """Compiled programs go to the user's cache folder, so that the same command starts faster the next time.
+
+    JAX_COMPILATION_CACHE_DIR names another folder; empty, it turns this off.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(cache, "jaxssl", "compiled"))
 
 
 def split_overrides(argv: list[str]) -> tuple[list[str], dict[str, str]]:

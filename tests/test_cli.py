@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -280,3 +283,22 @@ def test_help_names_every_command(capsys):
 def test_overrides_where_none_are_taken_are_refused(trained, tmp_path, capsys):
     assert main(["export", str(trained), "--out", str(tmp_path / "a.safetensors"), "--config.seed=1"]) == 2
     assert "only train, evaluate and import take overrides" in capsys.readouterr().err
+
+
+def test_compiled_programs_are_kept_in_the_users_cache(tmp_path):
+    workdir, cache = tmp_path / "run", tmp_path / "cache"
+    options = ["--config.total_steps=4", "--config.evaluate.final=false"]
+    for chosen, kept in (({}, True), ({"JAX_COMPILATION_CACHE_DIR": ""}, False)):
+        shutil.rmtree(cache, ignore_errors=True)
+        environ = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+        environ |= {
+            "XDG_CACHE_HOME": str(cache),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "PYTHONPATH": "tests",
+            **chosen,
+        }
+        command = [sys.executable, "-m", "jaxssl", "train", "tests/toy.py", "--workdir", str(workdir), *options]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True)
+        assert not done.returncode, done.stderr
+        assert any((cache / "jaxssl" / "compiled").glob("*")) == kept
+        shutil.rmtree(workdir)
