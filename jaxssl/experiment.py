@@ -99,7 +99,9 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
 
     def update(state, feed):
         batch = jax.lax.with_sharding_constraint(load(feed, state.step), sharded)
-        return step(state, batch)
+        # For losses that send blocks round the mesh; all others are left to the compiler.
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return step(state, batch)
 
     def predict(params, memory, batch):
         return method.predict(params, memory, preprocess(root, batch))

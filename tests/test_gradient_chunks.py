@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 from jaxssl.config import load_config
 from jaxssl.core import chunked_value_and_grad, init_state, make_update
-from jaxssl.experiment import setup
+from jaxssl.experiment import resident_feed, setup
 from jaxssl.methods.clip import clip
 from jaxssl.methods.simclr import simclr
 from jaxssl.models.mlp import mlp
@@ -111,3 +111,21 @@ def test_what_chunks_would_change_is_refused():
     config.gradient_chunks = 3
     with pytest.raises(ValueError, match="gradient_chunks=3: must be at least 1 and divide the 32"):
         setup(config)
+
+
+def test_logits_in_blocks_go_round_the_devices_of_a_run():
+    """`method.block_size` gives the loss and the gradient of the whole matrix, by a ring over the run's own mesh."""
+    found = []
+    for block_size in (0, 8):
+        config = load_config("tests/toy.py:simclr")
+        with config.unlocked():
+            config.method.block_size = block_size
+        experiment = setup(config)
+        state, feed = experiment.initial(), resident_feed(experiment)
+        compiled = experiment.update.lower(state, feed).compile()
+        assert ("collective-permute" in compiled.as_text()) == (block_size > 0)
+        _, metrics = compiled(state, feed)
+        found.append((metrics["loss"], metrics["grad_norm"]))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
+    with pytest.raises(ValueError, match="multi_positive=False only"):
+        clip(None, multi_positive=True, block_size=8)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import clip as clip_loss
+from jaxssl.losses import clip_chunked
 from jaxssl.models.heads import projector
 from jaxssl.models.module import forward, setup
 from jaxssl.ops import l2_normalize
@@ -17,6 +18,7 @@ def clip(
     temperature: float = 0.07,
     max_scale: float = 100.0,
     multi_positive: bool = False,
+    block_size: int = 0,
 ) -> Method:
     """CLIP.
 
@@ -31,6 +33,7 @@ def clip(
       temperature: s starts at 1 / temperature.
       max_scale: bound of s.
       multi_positive: rows with equal `group` are positives of each other; for data whose captions repeat.
+      block_size: b > 0 takes clip_chunked, which never holds more than b x b logits; not with multi_positive.
 
     Batch: `views`, a tuple of one view {'image' [N, H, W, C], 'tokens' [N, L], 'mask' [N, L]}; with multi_positive
     `group` int [N]. Evaluation: `x`, such a view; without 'tokens' there is no text embedding.
@@ -41,6 +44,8 @@ def clip(
     """
     if not temperature > 0:
         raise ValueError(f"methods.clip: temperature must be above 0, got {temperature}.")
+    if block_size and multi_positive:
+        raise ValueError("methods.clip: block_size goes with multi_positive=False only, where a row has one positive.")
     head = projector((), dim, bias=False, dtype=encoder.dtype)
     names = {"image": "image_projection", "text": "text_projection"}
 
@@ -66,7 +71,11 @@ def clip(
 
     def objective(params, memory, embeddings, batch, key, step):
         z, groups = embeddings["projections"], batch["group"] if multi_positive else None
-        value = clip_loss(z["image"], z["text"], params["log_scale"], groups=groups, max_scale=max_scale)
+        pair = z["image"], z["text"], params["log_scale"]
+        if block_size:
+            value = clip_chunked(*pair, max_scale=max_scale, block_size=block_size)
+        else:
+            value = clip_loss(*pair, groups=groups, max_scale=max_scale)
         projections = jnp.stack([z["image"], z["text"]])
         metrics = {
             "features": embeddings["features"][None],

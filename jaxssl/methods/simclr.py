@@ -4,12 +4,20 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.core import Method, Split, split_method
-from jaxssl.losses import nt_xent
+from jaxssl.losses import nt_xent, nt_xent_chunked
 from jaxssl.models.chain import forward_chain, make_predict, setup_chain
 from jaxssl.models.heads import projector
 
 
-def simclr(encoder, *, hidden_dims=(2048,), dim: int = 128, temperature: float = 0.1, norm: bool = True) -> Method:
+def simclr(
+    encoder,
+    *,
+    hidden_dims=(2048,),
+    dim: int = 128,
+    temperature: float = 0.1,
+    norm: bool = True,
+    block_size: int = 0,
+) -> Method:
     """SimCLR.
 
         z = g(f(x)),   L = nt_xent(z1, z2)
@@ -23,6 +31,8 @@ def simclr(encoder, *, hidden_dims=(2048,), dim: int = 128, temperature: float =
       dim: width of the embedding z.
       temperature: tau of NT-Xent, > 0.
       norm: the batch norms of the projector, after each hidden layer and at its end.
+      block_size: b > 0 takes nt_xent_chunked, which never holds more than b x b logits, for batches of many thousands;
+        the value and the gradient are the same.
 
     Batch: `views` [2, N, ...]. Memory: `stats`.
 
@@ -45,6 +55,10 @@ def simclr(encoder, *, hidden_dims=(2048,), dim: int = 128, temperature: float =
 
     def objective(params, memory, embeddings, batch, key, step):
         h, z = (embeddings[name].swapaxes(0, 1) for name in ("encoder", "projector"))
-        return nt_xent(z[0], z[1], temperature=temperature), (memory, {"features": h, "projections": z})
+        if block_size:
+            value = nt_xent_chunked(z[0], z[1], temperature=temperature, block_size=block_size)
+        else:
+            value = nt_xent(z[0], z[1], temperature=temperature)
+        return value, (memory, {"features": h, "projections": z})
 
     return split_method(init, Split(embed, objective), make_predict(chain))
