@@ -210,10 +210,12 @@ PAIR, SCALAR = (((N, D), 0), ((N, D), 0)), ((), None)
 LOSSES = {
     "barlow_twins": PAIR,
     "byol": PAIR,
+    "chamfer": (((N, 5, 3), 0), ((N, 7, 3), 0)),
     "clan": PAIR,
     "clan_active_fraction": PAIR,
     "clip": (*PAIR, SCALAR),
     "clip_chunked": (*PAIR, SCALAR),
+    "comasked_consistency": (((N, 4, D), 0), ((N, 4, D), 0)),
     "dec": (((N, D), 0),),
     "dino": (((3, N, D), 1), ((2, N, D), 1), ((D,), None)),
     "dino_center": (((D,), None), ((2, N, D), 1)),
@@ -239,6 +241,7 @@ LOSSES = {
 }
 MASKED = np.random.default_rng(9).random((N, 4)) < 0.6
 EXTRA = {
+    "comasked_consistency": dict(masked1=MASKED, masked2=~MASKED | (np.arange(4) % 2 == 0)),
     "masked_patch_mse": dict(masked=MASKED, patch_size=2),
     "masked_token_cross_entropy": dict(targets=np.arange(N) % D, predicted=MASKED[:, 0]),
     "multiview_contrastive": dict(positive_weights=(1.0, 0.5), negative_weights=(1.0, 0.3, 0.6)),

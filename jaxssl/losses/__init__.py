@@ -8,17 +8,19 @@ from jaxssl.losses.margin import clan, clan_active_fraction
 from jaxssl.losses.multiview import multiview_contrastive
 from jaxssl.losses.pairs import clip, sigmoid_pairs
 from jaxssl.losses.predictive import jepa
-from jaxssl.losses.reconstruction import masked_patch_mse, scaled_cosine_error
+from jaxssl.losses.reconstruction import chamfer, masked_patch_mse, scaled_cosine_error
 from jaxssl.losses.redundancy import barlow_twins, vicreg, vicreg_covariance, vicreg_invariance, vicreg_variance
-from jaxssl.losses.similarity import byol, negative_cosine_similarity
+from jaxssl.losses.similarity import byol, comasked_consistency, negative_cosine_similarity
 
 __all__ = [
     "barlow_twins",
     "byol",
+    "chamfer",
     "clan",
     "clan_active_fraction",
     "clip",
     "clip_chunked",
+    "comasked_consistency",
     "dec",
     "dino",
     "dino_center",
@@ -28,8 +30,8 @@ __all__ = [
     "masked_patch_mse",
     "masked_token_cross_entropy",
     "multiview_contrastive",
-    "neighbor_contrast",
     "negative_cosine_similarity",
+    "neighbor_contrast",
     "nt_xent",
     "nt_xent_chunked",
     "scaled_cosine_error",

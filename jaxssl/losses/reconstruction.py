@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxssl.ops.checks import float_array
 from jaxssl.ops.norm import l2_normalize
 from jaxssl.ops.patches import patchify
+from jaxssl.ops.points import squared_distances
 
 
 def masked_patch_mse(pred, images, masked, *, patch_size, normalize_targets=True):
@@ -64,6 +65,39 @@ def scaled_cosine_error(pred, target, *, masked=None, alpha=3.0):
     error = jnp.maximum(1 - jnp.sum(l2_normalize(pred) * l2_normalize(target), axis=-1), 0.0)
     # The slope of x^alpha at 0 is not finite for every alpha.
     error = jnp.where(error > 0, jnp.where(error > 0, error, 1.0) ** alpha, 0.0)
+    weights = masked.astype(error.dtype)
+    total = jnp.sum(weights)
+    return jnp.sum(error * weights) / jnp.where(total > 0, total, 1.0)
+
+
+def chamfer(pred, target, *, masked=None, kind="l2"):
+    """Chamfer distance of sets of points, averaged over the hidden sets; 0 when nothing is hidden.
+
+    l2: mean_i min_j |p_i - t_j|^2 + mean_j min_i |p_i - t_j|^2;  l1: half of the same sum with |.| in place of |.|^2.
+    It does not depend on the order of the points. At equally near points the gradient is shared among them.
+    `pred`: [..., n, 3]; `target`: [..., m, 3]. `masked`: [...], True or 1 = counts; None counts all sets.
+    `kind`: 'l2' or 'l1'.
+    `target` is stop-gradient.
+    Raises: TypeError, ValueError for integers, shapes that do not fit, an unknown kind.
+    Source: Fan, Su and Guibas, "A Point Set Generation Network for 3D Object Reconstruction from a Single Image", 2016,
+    arXiv 1612.00603 (https://arxiv.org/abs/1612.00603); as in Pang et al., "Masked Autoencoders for Point Cloud
+    Self-supervised Learning", 2022, arXiv 2203.06604 (https://arxiv.org/abs/2203.06604).
+    """
+    pred = float_array("pred", pred, rank=max(jnp.ndim(pred), 2))
+    target = jax.lax.stop_gradient(float_array("target", target, rank=pred.ndim).astype(pred.dtype))
+    if pred.shape[:-2] != target.shape[:-2] or pred.shape[-1] != target.shape[-1]:
+        raise ValueError(f"pred [..., n, 3] and target [..., m, 3] do not fit: {pred.shape} and {target.shape}")
+    if kind not in ("l2", "l1"):
+        raise ValueError(f"kind must be 'l2' or 'l1', got {kind!r}")
+    masked = jnp.ones(pred.shape[:-2], bool) if masked is None else jnp.asarray(masked)
+    if masked.shape != pred.shape[:-2]:
+        raise ValueError(f"masked must be [...] = {pred.shape[:-2]}, got {masked.shape}")
+    distance = squared_distances(pred, target)
+    nearest = [jnp.min(distance, axis=-1), jnp.min(distance, axis=-2)]
+    if kind == "l1":
+        # The root has no finite slope at 0; there the gradient is zero.
+        nearest = [jnp.where(d > 0, jnp.sqrt(jnp.where(d > 0, d, 1.0)), 0.0) / 2 for d in nearest]
+    error = nearest[0].mean(-1) + nearest[1].mean(-1)
     weights = masked.astype(error.dtype)
     total = jnp.sum(weights)
     return jnp.sum(error * weights) / jnp.where(total > 0, total, 1.0)

@@ -6,6 +6,7 @@ from jaxssl.ops.masks import BlockMask, RandomMask, multi_block_mask_1d, random_
 from jaxssl.ops.mmd import mmd, pairwise_mmd, select_sensors
 from jaxssl.ops.norm import l2_normalize
 from jaxssl.ops.patches import patchify, unpatchify
+from jaxssl.ops.points import farthest_points, group_points, nearest_points, squared_distances
 from jaxssl.ops.queue import queue_push
 from jaxssl.ops.sinkhorn import sinkhorn
 from jaxssl.ops.spectral import alignment, effective_rank, entropy, feature_std, uniformity
@@ -21,19 +22,23 @@ __all__ = [
     "effective_rank",
     "ema_update",
     "entropy",
+    "farthest_points",
     "feature_std",
+    "group_points",
     "kmeans",
     "l2_normalize",
     "linear_momentum",
     "mmd",
     "momentum_schedule",
     "multi_block_mask_1d",
+    "nearest_points",
     "pairwise_mmd",
     "patchify",
     "queue_push",
     "random_masked",
     "select_sensors",
     "sinkhorn",
+    "squared_distances",
     "student_t_assignment",
     "target_distribution",
     "tree_distance",

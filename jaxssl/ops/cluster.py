@@ -32,20 +32,20 @@ def kmeans(key, x, num_clusters, *, restarts=10, num_iters=50):
         return jax.lax.fori_loop(1, num_clusters, draw, (first, nearest))[0]
 
     def step(_, centroids):
-        assigned = jax.nn.one_hot(jnp.argmin(squared_distances(x, centroids), axis=1), num_clusters, dtype=x.dtype)
+        assigned = jax.nn.one_hot(jnp.argmin(_squared_distances(x, centroids), axis=1), num_clusters, dtype=x.dtype)
         count = assigned.sum(0)[:, None]
         mean = jnp.matmul(assigned.T, x, precision="highest") / jnp.maximum(count, 1)
         return jnp.where(count > 0, mean, centroids)
 
     def run(key):
         centroids = jax.lax.fori_loop(0, num_iters, step, start(key))
-        return centroids, jnp.min(squared_distances(x, centroids), axis=1).sum()
+        return centroids, jnp.min(_squared_distances(x, centroids), axis=1).sum()
 
     centroids, inertia = jax.lax.map(run, jax.random.split(key, restarts))
     return centroids[jnp.argmin(inertia)]
 
 
-def squared_distances(x, y):
+def _squared_distances(x, y):
     """|x_i - y_j|^2 of `x` [N, D] and `y` [M, D]: [N, M], never below 0."""
     cross = jnp.matmul(x, y.T, precision="highest")
     return jnp.maximum(jnp.sum(x * x, axis=1)[:, None] - 2 * cross + jnp.sum(y * y, axis=1)[None], 0)
@@ -59,7 +59,7 @@ def student_t_assignment(z, centroids, *, degrees=1.0):
     (https://arxiv.org/abs/1511.06335).
     """
     z, centroids = float_array("z", z, rank=2), float_array("centroids", centroids, rank=2)
-    return jax.nn.softmax(-(degrees + 1) / 2 * jnp.log1p(squared_distances(z, centroids) / degrees), axis=1)
+    return jax.nn.softmax(-(degrees + 1) / 2 * jnp.log1p(_squared_distances(z, centroids) / degrees), axis=1)
 
 
 def target_distribution(q):

@@ -1,0 +1,119 @@
+"""Views of clouds of points, and the preprocessing for evaluation.
+
+Every factory returns `augment(key, batch) -> batch`. The batch has `points` [N, P, 3], the third axis vertical. The
+result has `views` (or `x`, from `plain`) in their place and keeps all other entries. First of all every cloud is moved
+and scaled into the unit sphere: mean at the origin, farthest point at distance 1. An option out of range raises
+ValueError by name.
+"""
+
+import jax
+import jax.numpy as jnp
+
+ROTATIONS = ("none", "vertical", "any")
+
+
+def plain():
+    """Preprocessing for evaluation, without chance: `x` float32 [N, P, 3] in the unit sphere. The key is not used."""
+
+    def preprocess(key, batch):
+        del key
+        return _rest(batch) | {"x": unit_sphere(_points(batch))}
+
+    return preprocess
+
+
+def views(
+    *,
+    num_views=1,
+    rotation="vertical",
+    scale=(2 / 3, 3 / 2),
+    translate=0.2,
+    jitter=0.0,
+    keep=(1.0, 1.0),
+):
+    """Views of every cloud: `views` float32 [num_views, N, P, 3]. In this order, each with its own chance:
+
+    part of the cloud, unit sphere, rotation, scale, translation, jitter. The defaults for scale and translation are
+    those of Point-MAE and Point-CMAE, which do not rotate.
+
+    Args:
+      num_views: V; 1 for methods that hide parts themselves.
+      rotation: 'none', 'vertical' (about the third axis), or 'any'.
+      scale: range of a factor for each axis.
+      translate: largest shift along each axis.
+      jitter: standard deviation of the noise of every coordinate.
+      keep: range of the share of points that are seen from a random side; the others are replaced by some of these.
+    """
+    if not isinstance(num_views, int) or num_views < 1:
+        raise ValueError(f"num_views must be an int of at least 1, got {num_views!r}")
+    if rotation not in ROTATIONS:
+        raise ValueError(f"rotation must be one of {ROTATIONS}, got {rotation!r}")
+    for name, value, most in (("scale", scale, float("inf")), ("keep", keep, 1)):
+        if len(value) != 2 or not 0 < value[0] <= value[1] <= most:
+            raise ValueError(f"{name} must be a range above 0{' up to 1' if most == 1 else ''}, got {value}")
+    for name, value in (("translate", translate), ("jitter", jitter)):
+        if not value >= 0:
+            raise ValueError(f"{name} must be at least 0, got {value}")
+
+    def view(key, x):
+        keys = jax.random.split(key, 5)
+        x = see_part(keys[0], x, keep) if tuple(keep) != (1.0, 1.0) else x
+        x = unit_sphere(x)
+        x = rotate(keys[1], x, vertical=rotation == "vertical") if rotation != "none" else x
+        x = x * jax.random.uniform(keys[2], (3,), minval=scale[0], maxval=scale[1])
+        x = x + jax.random.uniform(keys[3], (3,), minval=-translate, maxval=translate)
+        return x + jitter * jax.random.normal(keys[4], x.shape) if jitter else x
+
+    def augment(key, batch):
+        x = _points(batch)
+        keys = jax.random.split(key, (num_views, x.shape[0]))
+        return _rest(batch) | {"views": jax.vmap(jax.vmap(view), in_axes=(0, None))(keys, x)}
+
+    return augment
+
+
+def unit_sphere(x):
+    """Clouds [..., P, 3] with their mean at the origin and their farthest point at distance 1; one point stays at 0."""
+    x = x - x.mean(-2, keepdims=True)
+    farthest = jnp.max(jnp.sum(jnp.square(x), axis=-1), axis=-1)[..., None, None]
+    return x * jax.lax.rsqrt(jnp.maximum(farthest, 1e-12))
+
+
+def rotate(key, x, *, vertical=True):
+    """A cloud [P, 3] turned by a random angle about the third axis, or, uniformly, by any rotation."""
+    if vertical:
+        angle = jax.random.uniform(key, (), maxval=2 * jnp.pi)
+        c, s = jnp.cos(angle), jnp.sin(angle)
+        return x @ jnp.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+    # A uniform unit quaternion is a uniform rotation.
+    w, a, b, c = (lambda q: q / jnp.linalg.norm(q))(jax.random.normal(key, (4,)))
+    matrix = jnp.array(
+        [
+            [1 - 2 * (b * b + c * c), 2 * (a * b - w * c), 2 * (a * c + w * b)],
+            [2 * (a * b + w * c), 1 - 2 * (a * a + c * c), 2 * (b * c - w * a)],
+            [2 * (a * c - w * b), 2 * (b * c + w * a), 1 - 2 * (a * a + b * b)],
+        ]
+    )
+    return x @ matrix.T
+
+
+def see_part(key, x, keep):
+    """The points of a cloud [P, 3] nearest to a random viewer, a share in the range `keep`, filled up to P again."""
+    key_side, key_share, key_fill = jax.random.split(key, 3)
+    size = x.shape[0]
+    share = jax.random.uniform(key_share, (), minval=keep[0], maxval=keep[1])
+    count = jnp.clip(jnp.round(share * size).astype(jnp.int32), 1, size)
+    order = jnp.argsort(-(x @ jax.random.normal(key_side, (3,))))
+    place = jnp.arange(size)
+    again = jax.random.randint(key_fill, (size,), 0, count)
+    return x[order[jnp.where(place < count, place, again)]]
+
+
+def _points(batch):
+    if "points" not in batch:
+        raise ValueError(f"augmentations of clouds need the array `points`, got {sorted(batch)}")
+    return batch["points"].astype(jnp.float32)
+
+
+def _rest(batch):
+    return {name: value for name, value in batch.items() if name != "points"}

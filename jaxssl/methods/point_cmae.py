@@ -1,0 +1,130 @@
+"""Point-CMAE: a cloud is masked and completed twice, and what both masks hide must look alike to both decoders."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.core import Method
+from jaxssl.losses import chamfer, comasked_consistency
+from jaxssl.models.module import forward, setup
+from jaxssl.models.points import decoder
+from jaxssl.models.positions import take_tokens
+from jaxssl.ops import random_masked
+
+BRANCHES = ("decoder1", "decoder2")
+
+
+def point_cmae(
+    encoder,
+    *,
+    masking_ratio: float = 0.6,
+    decoder_depth: int = 4,
+    decoder_heads: int = 6,
+    decoder_drop_path: float = 0.1,
+    reconstruction_weight: float = 1000.0,
+    consistency_weight: float = 1.0,
+    pairing: str = "diagonal",
+    kind: str = "l2",
+) -> Method:
+    """Point-CMAE.
+
+        (points_b, d_b) = g_b(f(visible patches_b), centres)   for two independent masks b = 1, 2
+        L = w_r sum_b chamfer(points_b, hidden patches_b) + w_c mean over patches hidden by both of (1 - cos(d_1, d_2))
+
+    f is one encoder with a class token for each mask; the decoders g_1 and g_2 have equal sizes and weights of their
+    own. d are their tokens after the final norm. Hidden are round(ratio * G) patches of every mask, uniformly; d has no
+    stop-gradient, the hidden patches are targets and have. Features are those of the whole cloud, nothing hidden.
+
+    Args:
+      encoder: a transformer of models.points with cls_tokens=2 (or 0).
+      masking_ratio: share of hidden patches.
+      decoder_depth, decoder_heads, decoder_drop_path: of the decoders, which are not used afterwards.
+      reconstruction_weight: w_r.
+      consistency_weight: w_c; 0 leaves two masked autoencoders that share an encoder.
+      pairing: 'diagonal', each token with its twin, or 'row', with all tokens of the other mask, as the published code
+        computes (see losses.comasked_consistency).
+      kind: of the Chamfer distance, 'l2' or 'l1'.
+
+    The published code also projects the class tokens but puts the result to no use; here there is no such head. A
+    transformer of 12 blocks is published, with G = 64 patches of 32 points.
+
+    Batch: `views` [1, N, P, 3]. Memory: `stats`.
+
+    Source: Ren, Mei, Paudel, Wang, Li, Liu, Cucchiara, Van Gool, Sebe, Bringing Masked Autoencoders Explicit
+    Contrastive Properties for Point Cloud Self-Supervised Learning, 2024, arXiv:2407.05862,
+    https://arxiv.org/abs/2407.05862
+    """
+    if not hasattr(encoder, "num_groups"):
+        raise TypeError(
+            "methods.point_cmae needs a transformer that can encode some of the patches of a cloud: "
+            "encoder.name='models.points.transformer'."
+        )
+    if not 0 < round(masking_ratio * encoder.num_groups) < encoder.num_groups:
+        raise ValueError(
+            f"method.masking_ratio={masking_ratio} must hide some of the {encoder.num_groups} patches, not all"
+        )
+    network = decoder(
+        group_size=encoder.group_size,
+        depth=decoder_depth,
+        num_heads=decoder_heads,
+        drop_path=decoder_drop_path,
+        dtype=encoder.dtype,
+        remat=encoder.remat,
+    )
+
+    def draw(key, n):
+        """Two masks: orders [N, 2, G] of the patches, visible ones first, and masked [N, 2, G]."""
+        masks = [random_masked(k, n, encoder.num_groups, masking_ratio) for k in jax.random.split(key)]
+        order = jnp.stack([jnp.argsort(m.restore_ids, axis=1) for m in masks], axis=1)
+        return order, jnp.stack([m.masked for m in masks], axis=1), masks[0].visible_ids.shape[1]
+
+    def centers_of(found, order, visible, b):
+        centers = take_tokens(found["centers"], order[:, b])
+        return centers[:, :visible], centers[:, visible:]
+
+    def init(key, batch):
+        x = batch["views"][0]
+        key_encoder, key_mask, *keys = jax.random.split(key, 2 + len(BRANCHES))
+        order, _, visible = draw(key_mask, x.shape[0])
+        params, stats = {}, {}
+        params["encoder"], stats["encoder"] = setup(encoder, key_encoder, x)
+        ids = order[:, :, :visible]
+        found, _ = forward(encoder, params["encoder"], stats["encoder"], x, visible_ids=ids, method="tokens")
+        for b, name in enumerate(BRANCHES):
+            z = found["patches"][:, b]
+            params[name], _ = setup(network, keys[b], z, *centers_of(found, order, visible, b))
+        return params, {"stats": stats}
+
+    def loss(params, memory, batch, key, step):
+        x = batch["views"][0]
+        key_mask, key_encoder, *keys = jax.random.split(key, 2 + len(BRANCHES))
+        order, masked, visible = draw(key_mask, x.shape[0])
+        found, stats = forward(
+            encoder,
+            params["encoder"],
+            memory["stats"]["encoder"],
+            x,
+            train=True,
+            key=key_encoder,
+            visible_ids=order[:, :, :visible],
+            method="tokens",
+        )
+        n, count, size = found["groups"].shape[:3]
+        groups, tokens, errors = found["groups"].reshape(n, count, size * 3), [], []
+        for b, name in enumerate(BRANCHES):
+            centers = centers_of(found, order, visible, b)
+            z = found["patches"][:, b]
+            (points, d), _ = forward(network, params[name], {}, z, *centers, train=True, key=keys[b])
+            target = take_tokens(groups, order[:, b, visible:]).reshape(points.shape)
+            errors.append(chamfer(points, target, kind=kind))
+            tokens.append(take_tokens(d, jnp.argsort(order[:, b], axis=1)))
+        agreement = comasked_consistency(*tokens, masked[:, 0], masked[:, 1], pairing=pairing)
+        value = reconstruction_weight * sum(errors) + consistency_weight * agreement
+        features = jnp.moveaxis(found["patches"].mean(2), 1, 0)
+        metrics = {"features": features, "chamfer": sum(errors) / len(errors), "consistency": agreement}
+        return value, ({"stats": {"encoder": stats}}, metrics)
+
+    def predict(params, memory, batch):
+        h, _ = forward(encoder, params["encoder"], memory["stats"]["encoder"], batch["x"])
+        return {"features": h}
+
+    return Method(init, loss, predict)

@@ -1,0 +1,262 @@
+"""Networks for clouds of points [N, P, 3]: a transformer over patches around far-spread centres, and its decoder.
+
+Source: Pang et al., Masked Autoencoders for Point Cloud Self-supervised Learning, 2022, arXiv:2203.06604,
+https://arxiv.org/abs/2203.06604
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxssl.models.norm import norm
+from jaxssl.models.positions import take_tokens
+from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
+from jaxssl.ops.points import group_points
+
+POOLS = ("mean", "max", "mean_max", "cls")
+
+
+def check_clouds(x, module):
+    """Raises ValueError unless x is floating [N, P, 3]."""
+    if x.ndim != 3 or x.shape[-1] != 3:
+        raise ValueError(f"{module} takes clouds [N, P, 3], got shape {tuple(x.shape)}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"{module} takes floating clouds (augment or preprocess them first), got {x.dtype}")
+
+
+class PatchPointNet(nn.Module):
+    """A small PointNet for each patch: [N, G, K, 3] -> [N, G, D], the same for any order of the K points.
+
+    h = W2 relu(norm(W1 x)), then the maximum over the points of W4 relu(norm(W3 [max h, h])).
+    """
+
+    embed_dim: int
+    widths: tuple
+    norm: str
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, groups, train):
+        dense = lambda dim, name, bias=False: nn.Dense(
+            dim, use_bias=bias, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name=name
+        )
+        first, second, third = self.widths
+        layer = lambda width, name: norm(self.norm, width, train, dtype=self.dtype, name=name)
+        h = dense(first, "point1")(groups.astype(self.dtype))
+        # No bias ahead of a norm, not even through a maximum and another linear map.
+        h = dense(second, "point2")(nn.relu(layer(first, "norm1")(h)))
+        # W3 in two, so that what all points of a patch share is multiplied once.
+        h = dense(third, "patch1")(h) + dense(third, "patch1_whole")(h.max(2, keepdims=True))
+        h = dense(self.embed_dim, "patch2", bias=True)(nn.relu(layer(third, "norm2")(h)))
+        return h.max(2)
+
+
+class PointPositions(nn.Module):
+    """Positions of patches from their centres [..., 3]: W2 gelu(W1 c), [..., D]."""
+
+    dim: int
+    hidden: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, centers):
+        # Fan-in of 3: with the 0.02 of the other maps, positions would start at nothing.
+        h = nn.Dense(self.hidden, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name="fc1")(centers)
+        h = nn.gelu(h, approximate=False)
+        return nn.Dense(self.dim, kernel_init=linear_init, dtype=self.dtype, name="fc2")(h)
+
+
+def _blocks(h, positions, depth, train, *, num_heads, mlp_ratio, drop_path, dtype, remat):
+    """So many blocks, positions added ahead of each, and a norm."""
+    block = nn.remat(TransformerBlock, static_argnums=(2,)) if remat else TransformerBlock
+    for i in range(depth):
+        rate = drop_path * i / max(depth - 1, 1)
+        made = block(num_heads, mlp_ratio, qkv_bias=False, drop_path=rate, dtype=dtype, name=f"block{i}")
+        h = made(h + positions, train)
+    return nn.LayerNorm(LAYER_NORM_EPS, dtype=dtype, name="norm")(h).astype(jnp.float32)
+
+
+class PointTransformer(nn.Module):
+    """Transformer over patches of a cloud; built by `transformer`."""
+
+    num_groups: int
+    group_size: int
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    patch_widths: tuple
+    norm: str
+    pool: str
+    cls_tokens: int
+    drop_path: float
+    dtype: Any
+    remat: bool
+
+    @nn.compact
+    def tokens(self, x, train, visible_ids=None):
+        """Encodes clouds to tokens after the final norm.
+
+        Args:
+          x: [N, P, 3], P at least num_groups and group_size.
+          train: use statistics of the batch, apply drop path.
+          visible_ids: None, or int [N, V, M]: V choices of M patches, each encoded by itself, with a class token of its
+            own; the patches are embedded once for all. V is at most cls_tokens, where there are any.
+
+        Returns:
+          dict of float32 arrays: centers [N, G, 3]; groups [N, G, K, 3], relative to their centres; patches
+          [N, V, M, D] and cls [N, V, D], or without visible_ids patches [N, G, D] and cls [N, D], by the first token.
+        """
+        check_clouds(x, "points.transformer")
+        n = x.shape[0]
+        centers, groups = group_points(x, self.num_groups, self.group_size)
+        h = PatchPointNet(self.embed_dim, self.patch_widths, self.norm, self.dtype, name="patch_embed")(groups, train)
+        positions = PointPositions(self.embed_dim, self.embed_dim, self.dtype, name="positions")(centers)
+        count = 1
+        if visible_ids is not None:
+            count = visible_ids.shape[1]
+            if self.cls_tokens and count > self.cls_tokens:
+                raise ValueError(f"points.transformer: {count} masks need cls_tokens={count}, got {self.cls_tokens}")
+            every = visible_ids.reshape(n, -1)
+            # Example by example, so that what is sharded over examples stays where it is.
+            h, positions = (take_tokens(a, every).reshape(n * count, -1, self.embed_dim) for a in (h, positions))
+        if self.cls_tokens:
+            shape = (self.cls_tokens, 1, self.embed_dim)
+            first = [self.param(name, linear_init, shape, jnp.float32) for name in ("cls_token", "cls_pos")]
+            first = [jnp.tile(token[:count].astype(self.dtype), (n, 1, 1)) for token in first]
+            h, positions = jnp.concatenate([first[0], h], axis=1), jnp.concatenate([first[1], positions], axis=1)
+        options = dict(num_heads=self.num_heads, mlp_ratio=self.mlp_ratio, drop_path=self.drop_path)
+        h = _blocks(h, positions, self.depth, train, dtype=self.dtype, remat=self.remat, **options)
+        if visible_ids is not None:
+            h = h.reshape(n, count, *h.shape[1:])
+        prefix = min(self.cls_tokens, 1)
+        found = {"centers": centers, "groups": groups, "patches": h[..., prefix:, :]}
+        return found | ({"cls": h[..., 0, :]} if prefix else {})
+
+    def __call__(self, x, train):
+        """Clouds x [N, P, 3] -> features [N, D], [N, 2 D] for pool='mean_max', float32."""
+        found = self.tokens(x, train)
+        patches = found["patches"]
+        pools = {"mean": patches.mean(1), "max": patches.max(1), "cls": found.get("cls")}
+        if self.pool == "mean_max":
+            return jnp.concatenate([pools["mean"], pools["max"]], axis=1)
+        return pools[self.pool]
+
+
+def transformer(
+    *,
+    num_groups=64,
+    group_size=32,
+    embed_dim=384,
+    depth=12,
+    num_heads=6,
+    mlp_ratio=4.0,
+    patch_widths=(128, 256, 512),
+    norm="batch",
+    pool="mean_max",
+    cls_tokens=2,
+    drop_path=0.1,
+    dtype="float32",
+    remat=False,
+):
+    """Transformer over patches of a cloud; the defaults are the sizes of Point-MAE and Point-CMAE.
+
+    Patches: num_groups centres by farthest point sampling, each with its group_size nearest points. Each is embedded by
+    a small PointNet; a map of its centre is its position, added ahead of every block. The features do not depend on the
+    order of the points (but for ties between equally near ones).
+
+    Args:
+      num_groups, group_size: G patches of K points; both at most P.
+      embed_dim, depth, num_heads, mlp_ratio: D, number of blocks, heads, MLP hidden width over D.
+      patch_widths: the three hidden widths of the PointNet.
+      norm: 'batch' or 'group', of the PointNet.
+      pool: features: 'mean' or 'max' over the patch tokens, 'mean_max' both side by side, or 'cls'.
+      cls_tokens: number of class tokens, one for each mask of a method that masks several times; 0 for none.
+      drop_path: rate of the last block; it grows linearly from 0 at the first.
+      dtype: compute dtype; parameters and features are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      Flax module (x [N, P, 3], train) -> [N, D] or [N, 2 D]; method 'tokens' gives all.
+
+    Raises:
+      ValueError: sizes that do not divide, an unknown pool or norm, pool='cls' without a class token.
+    """
+    check_transformer("points.transformer", embed_dim, depth, num_heads, drop_path)
+    for name, value, least in (
+        ("num_groups", num_groups, 1),
+        ("group_size", group_size, 1),
+        ("cls_tokens", cls_tokens, 0),
+    ):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"points.transformer: {name} must be an int of at least {least}, got {value!r}")
+    if len(patch_widths) != 3:
+        raise ValueError(f"points.transformer: patch_widths must be three numbers, got {patch_widths}")
+    if norm not in ("batch", "group"):
+        raise ValueError(f"points.transformer: norm must be 'batch' or 'group', got {norm!r}")
+    if pool not in POOLS or (pool == "cls" and not cls_tokens):
+        raise ValueError(f"points.transformer: pool must be one of {POOLS} ('cls' with cls_tokens >= 1), got {pool!r}")
+    return PointTransformer(
+        num_groups=num_groups,
+        group_size=group_size,
+        embed_dim=embed_dim,
+        depth=depth,
+        num_heads=num_heads,
+        mlp_ratio=mlp_ratio,
+        patch_widths=tuple(patch_widths),
+        norm=norm,
+        pool=pool,
+        cls_tokens=cls_tokens,
+        drop_path=drop_path,
+        dtype=dtype,
+        remat=remat,
+    )
+
+
+class PointDecoder(nn.Module):
+    """From the tokens of visible patches to the points of the hidden ones; built by `decoder`.
+
+    h = LN(blocks([z, m, ..., m]; positions of the visible and hidden centres)),  points = W h_hidden
+
+    with m a learned mask token.
+    """
+
+    group_size: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    drop_path: float
+    dtype: Any
+    remat: bool
+
+    @nn.compact
+    def __call__(self, z, visible_centers, hidden_centers, train=False):
+        """Decodes.
+
+        Args:
+          z: tokens of the visible patches [N, M, D].
+          visible_centers, hidden_centers: [N, M, 3] and [N, H, 3].
+
+        Returns:
+          (points [N, H, K, 3] of the hidden patches relative to their centres, tokens [N, M + H, D], visible ones
+          first), float32.
+        """
+        n, visible, dim = z.shape
+        check_transformer("points.decoder", dim, self.depth, self.num_heads, self.drop_path)
+        hidden = hidden_centers.shape[1]
+        token = self.param("mask_token", linear_init, (1, dim), jnp.float32).astype(self.dtype)
+        h = jnp.concatenate([z.astype(self.dtype), jnp.broadcast_to(token, (n, hidden, dim))], axis=1)
+        centers = jnp.concatenate([visible_centers, hidden_centers], axis=1)
+        positions = PointPositions(dim, dim, self.dtype, name="positions")(centers)
+        options = dict(num_heads=self.num_heads, mlp_ratio=self.mlp_ratio, drop_path=self.drop_path)
+        h = _blocks(h, positions, self.depth, train, dtype=self.dtype, remat=self.remat, **options)
+        points = nn.Dense(3 * self.group_size, kernel_init=linear_init, dtype=self.dtype, name="predict")(
+            h[:, visible:]
+        )
+        return points.reshape(n, hidden, self.group_size, 3).astype(jnp.float32), h
+
+
+def decoder(*, group_size, depth=4, num_heads=6, mlp_ratio=4.0, drop_path=0.0, dtype="float32", remat=False):
+    """PointDecoder, as wide as the encoder that it follows; others as its attributes."""
+    return PointDecoder(group_size, depth, num_heads, mlp_ratio, drop_path, dtype, remat)

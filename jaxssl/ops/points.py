@@ -1,0 +1,78 @@
+"""Sets of points in space: far-spread samples, nearest neighbours, groups around centres."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.ops.checks import float_array, positive_int
+
+
+def squared_distances(a, b):
+    """|a_i - b_j|^2 of points a [..., n, 3] and b [..., m, 3]: [..., n, m].
+
+    By differences, not by |a|^2 + |b|^2 - 2 a b, which loses what is near when both lie far from the origin.
+    """
+    return jnp.sum(jnp.square(a[..., :, None, :] - b[..., None, :, :]), axis=-1)
+
+
+def farthest_points(x, num, *, start=None):
+    """Farthest point sampling: each next point is the one farthest from all that are chosen.
+
+    i_1 = start, i_{k+1} = argmax_i min_{j <= k} |x_i - x_{i_j}|^2; of equally far points the first is taken.
+    `x`: [N, P, 3]; `num`: how many, at most P; `start`: index of the first point, or None for the point farthest from
+    the mean, so that the choice does not depend on the order of the points (published: index 0).
+    Returns indices int32 [N, num]. Stop-gradient.
+    Raises: TypeError, ValueError for integers, another rank, or a `num` or `start` that does not fit.
+    Source: Eldar, Lindenbaum, Porat, Zeevi, "The farthest point strategy for progressive image sampling", 1997,
+    doi:10.1109/83.623193; Qi et al., "PointNet++", 2017, arXiv 1706.02413 (https://arxiv.org/abs/1706.02413).
+    """
+    x = jax.lax.stop_gradient(float_array("x", x, rank=3))
+    positive_int("num", num)
+    size = x.shape[1]
+    if num > size:
+        raise ValueError(f"num={num} points cannot be chosen from {size}")
+    if start is None:
+        first = jnp.argmax(jnp.sum(jnp.square(x - x.mean(1, keepdims=True)), axis=-1), axis=1)
+    else:
+        positive_int("start", start, least=0)
+        if start >= size:
+            raise ValueError(f"start={start} is not among {size} points")
+        first = jnp.full(x.shape[0], start)
+
+    def choose(carry, _):
+        nearest, last = carry
+        at = jnp.take_along_axis(x, last[:, None, None], axis=1)
+        nearest = jnp.minimum(nearest, jnp.sum(jnp.square(x - at), axis=-1))
+        return (nearest, jnp.argmax(nearest, axis=1).astype(jnp.int32)), last
+
+    # An infinity that keeps the sharding of x.
+    start_distance = jnp.full_like(x[..., 0], jnp.inf)
+    _, chosen = jax.lax.scan(choose, (start_distance, first.astype(jnp.int32)), None, length=num)
+    return chosen.T
+
+
+def nearest_points(query, x, num):
+    """Indices of the `num` points of x [N, P, 3] nearest to each query [N, Q, 3]: int32 [N, Q, num], nearest first.
+
+    Of equally near points the first come first. Raises: TypeError, ValueError for integers, other ranks, num > P.
+    """
+    query, x = float_array("query", query, rank=3), float_array("x", x, rank=3)
+    positive_int("num", num)
+    if num > x.shape[1]:
+        raise ValueError(f"num={num} neighbours cannot be found among {x.shape[1]} points")
+    distance = squared_distances(jax.lax.stop_gradient(query), jax.lax.stop_gradient(x))
+    return jax.lax.top_k(-distance, num)[1].astype(jnp.int32)
+
+
+def group_points(x, num_groups, group_size):
+    """Patches of a cloud: (centres [N, G, 3], groups [N, G, K, 3]), each group relative to its centre.
+
+    Centres are farthest points of x [N, P, 3], groups their nearest neighbours, themselves among them. The patches,
+    as sets, do not depend on the order of the points. Raises as `farthest_points`, `nearest_points`.
+    Source: Pang et al., "Masked Autoencoders for Point Cloud Self-supervised Learning", 2022, arXiv 2203.06604
+    (https://arxiv.org/abs/2203.06604).
+    """
+    chosen = farthest_points(x, num_groups)
+    centers = jnp.take_along_axis(x, chosen[:, :, None], axis=1)
+    ids = nearest_points(centers, x, group_size)
+    rows = jnp.take_along_axis(x, ids.reshape(len(x), -1, 1), axis=1)
+    return centers, rows.reshape(*ids.shape, 3) - centers[:, :, None]
