@@ -40,40 +40,50 @@ def image_folder(
     Raises: FileNotFoundError, NotADirectoryError or ValueError saying what would be right.
     """
     _check_options(image_size, channels, test_fraction, max_unreadable)
-    root = _existing_folder(path)
-    files = _listed(root)
+    root = existing_folder(path)
+    files = listed(root, ENDINGS)
     if not files:
-        raise ValueError(_no_images(root))
-    train, test, depth = _official_split(root, files)
-    labels_of, class_names = _labels(train, test, depth if label_from_folder else None, root)
+        raise ValueError(nothing_found(root, ENDINGS))
+    train, test, depth = official_split(root, files)
+    labels_of, class_names = folder_labels(train, test, depth if label_from_folder else None, root)
     if not test and class_names and test_fraction > 0:
-        train, test = _hashed_split(train, test_fraction, root)
+        train, test = hashed_split(train, test_fraction, root)
     decode = decoder(image_size, channels)
     shape = (image_size, image_size, channels)
-    return Splits(
-        *(_source(root, part, labels_of, class_names, decode, shape, max_unreadable) for part in (train, test))
-    )
+
+    def source(files):
+        load = lambda i: decode((root / files[i]).read_bytes())
+        options = dict(shape=shape, root=root, max_unreadable=max_unreadable)
+        return lazy_source(load, files, labels_of(files), class_names, **options) if files else None
+
+    return Splits(source(train), source(test))
 
 
-def _source(root, files, labels_of, class_names, decode, shape, max_unreadable):
-    size = len(files)
-    if size == 0:
-        return None
-    labels = labels_of(files)
+def lazy_source(load, names, labels, class_names, *, shape, root, max_unreadable, array="image", kind="images"):
+    """A source of examples that are read when they are asked for (see Source.fetch).
+
+    Args:
+      load: i -> uint8 `shape`; an OSError or ValueError says that example i is unreadable.
+      names, labels: of the examples, equally many.
+      root: folder that messages name ahead of `names`.
+      max_unreadable: share of unreadable examples (one at least, unless it is 0) beyond which fetch raises ValueError.
+      array, kind: name of the array in the batches, and what messages call many of them.
+    """
+    size = len(names)
     unreadable = {}  # id -> reason
     lock = threading.Lock()
 
     def read(i):
         if i not in unreadable:
             try:
-                return decode((root / files[i]).read_bytes())
+                return load(i)
             except (OSError, ValueError) as error:
                 note_unreadable(i, error)
         if len(unreadable) > (max(1, max_unreadable * size) if max_unreadable else 0):
             raise ValueError(
-                f"{len(unreadable)} of the {size} images in {root} that this split holds are unreadable, "
+                f"{len(unreadable)} of the {size} {kind} in {root} that this split holds are unreadable, "
                 f"more than max_unreadable={max_unreadable} allows; among them "
-                f"{', '.join(files[j] for j in list(unreadable)[:5])}. "
+                f"{', '.join(names[j] for j in list(unreadable)[:5])}. "
                 "Repair or remove them, or raise max_unreadable"
             )
         return None
@@ -84,14 +94,14 @@ def _source(root, files, labels_of, class_names, decode, shape, max_unreadable):
                 return
             unreadable[i] = str(reason)
             count = len(unreadable)
-        log.warning("unreadable image %s (%s); %d of %d files so far", root / files[i], reason, count, size)
+        log.warning("unreadable %s %s (%s); %d of %d files so far", array, root / names[i], reason, count, size)
 
     def next_readable(i):
         for j in range(i, i + size):
             image = read(j % size)
             if image is not None:
                 return j % size, image
-        raise ValueError(f"none of the {size} images in {root} that this split holds is readable")
+        raise ValueError(f"none of the {size} {kind} in {root} that this split holds is readable")
 
     def fetch(ids, substitute=True):
         ids = np.array(ids, np.int64)
@@ -104,14 +114,14 @@ def _source(root, files, labels_of, class_names, decode, shape, max_unreadable):
             image = read(i)
             mask[row] = image is not None
             images[row] = 0 if image is None else image
-        batch = {"image": images, "label": labels[ids], "index": ids.astype(np.int32)}
+        batch = {array: images, "label": labels[ids], "index": ids.astype(np.int32)}
         return batch if substitute else batch | {"_mask": mask}
 
     return Source(
         size=size,
         fetch=fetch,
         class_names=class_names,
-        names=lambda ids: [files[i] for i in ids],
+        names=lambda ids: [names[i] for i in ids],
         num_classes=len(class_names or ()) if (labels >= 0).any() else 0,
     )
 
@@ -127,8 +137,9 @@ def _check_options(image_size, channels, test_fraction, max_unreadable):
         raise ValueError(f"max_unreadable {max_unreadable!r} must lie in 0..1; it is a share of the files")
 
 
-def _existing_folder(path):
-    right = "option `path` must name a folder with images or with one sub-folder of images for each class"
+def existing_folder(path, kind="images"):
+    """`path` as a folder that is there; `kind`, here and below, is what messages call the files."""
+    right = f"option `path` must name a folder with {kind} or with one sub-folder of {kind} for each class"
     if not path:
         raise ValueError(f"no folder was named; {right}; on the command line: --data FOLDER")
     root = Path(path).expanduser()
@@ -139,8 +150,8 @@ def _existing_folder(path):
     return root
 
 
-def _listed(root):
-    """Relative names of the image files below root, with '/', sorted."""
+def listed(root, endings):
+    """Relative names of the files below root with one of the endings (small letters), with '/', sorted."""
     files = []
 
     def walk(folder, prefix, parents):
@@ -154,20 +165,21 @@ def _listed(root):
                     continue
                 if entry.is_dir():
                     walk(entry.path, f"{prefix}{entry.name}/", parents | {place})
-                elif entry.name.lower().endswith(ENDINGS):
+                elif entry.name.lower().endswith(endings):
                     files.append(prefix + entry.name)
 
     walk(root, "", frozenset())
     return sorted(files)
 
 
-def _no_images(root):
+def nothing_found(root, endings, kind="images"):
+    """What to say of a folder without such files."""
     others = sorted({Path(name).suffix or name for _, _, names in os.walk(root) for name in names})
     found = f"it holds only {', '.join(others[:8])}" if others else "it is empty"
-    return f"{root} has no images: {found}; files ending in {', '.join(ENDINGS)} would be right"
+    return f"{root} has no {kind}: {found}; files ending in {', '.join(endings)} would be right"
 
 
-def _official_split(root, files):
+def official_split(root, files, kind="images"):
     """(train files, test files, position of the class folder in a name)."""
     tops = {name.split("/")[0] for name in files if "/" in name}
     if "train" not in tops:
@@ -179,12 +191,16 @@ def _official_split(root, files):
     test = [name for name in files if test_folder and name.startswith(f"{test_folder}/")]
     if len(train) + len(test) < len(files):
         log.warning(
-            "%s: %d images outside of train and %s are not used", root, len(files) - len(train) - len(test), test_folder
+            "%s: %d %s outside of train and %s are not used",
+            root,
+            len(files) - len(train) - len(test),
+            kind,
+            test_folder,
         )
     return train, test, 1
 
 
-def _labels(train, test, depth, root):
+def folder_labels(train, test, depth, root, kind="images"):
     """A function from files to labels int32 [N], and the names of the classes or None."""
 
     def folder(name):
@@ -197,19 +213,21 @@ def _labels(train, test, depth, root):
     strangers = {folder(name) for name in test} - set(names) - {None}
     if strangers:
         raise ValueError(
-            f"{root}: the test images have classes {sorted(strangers)[:5]} that the training "
-            "images lack; use the same sub-folders in both, or label_from_folder=False"
+            f"{root}: the test {kind} have classes {sorted(strangers)[:5]} that the training "
+            f"{kind} lack; use the same sub-folders in both, or label_from_folder=False"
         )
     numbers = {name: i for i, name in enumerate(names)} | {None: -1}
     return (lambda files: np.array([numbers[folder(name)] for name in files], np.int32)), names
 
 
-def _hashed_split(files, test_fraction, root):
+def hashed_split(files, test_fraction, root, kind="images"):
+    """(train files, test files) by a hash of the relative name."""
+
     def is_test(name):
         digest = hashlib.blake2b(os.fsencode(name), key=SPLIT_KEY, digest_size=8).digest()
         return int.from_bytes(digest, "big") < test_fraction * 2**64
 
     picked = [is_test(name) for name in files]
     if all(picked):
-        raise ValueError(f"{root}: test_fraction={test_fraction} leaves none of the {len(files)} images for training")
+        raise ValueError(f"{root}: test_fraction={test_fraction} leaves none of the {len(files)} {kind} for training")
     return [f for f, p in zip(files, picked) if not p], [f for f, p in zip(files, picked) if p]

@@ -1,0 +1,426 @@
+"""Videos: generated ones, in which garments move in known ways, and a folder of one's own.
+
+A source has `video` uint8 [N, T, H, W, C], T frames of a video or of a piece of one.
+"""
+
+import dataclasses
+import logging
+
+import numpy as np
+
+from jaxssl.data.fashion_mnist import CLASS_NAMES, fashion_mnist_12k
+from jaxssl.data.image_folder import (
+    existing_folder,
+    folder_labels,
+    hashed_split,
+    lazy_source,
+    listed,
+    nothing_found,
+    official_split,
+)
+from jaxssl.data.source import Splits, from_arrays
+
+# (to the right, down, clockwise, growing) of each motion, and how high it bounces.
+_DIAGONAL = 0.5**0.5
+MOTIONS = {
+    "right": (1, 0, 0, 0, 0),
+    "down right": (_DIAGONAL, _DIAGONAL, 0, 0, 0),
+    "down": (0, 1, 0, 0, 0),
+    "down left": (-_DIAGONAL, _DIAGONAL, 0, 0, 0),
+    "left": (-1, 0, 0, 0, 0),
+    "up left": (-_DIAGONAL, -_DIAGONAL, 0, 0, 0),
+    "up": (0, -1, 0, 0, 0),
+    "up right": (_DIAGONAL, -_DIAGONAL, 0, 0, 0),
+    "clockwise": (0, 0, 1, 0, 0),
+    "anticlockwise": (0, 0, -1, 0, 0),
+    "growing": (0, 0, 0, 1, 0),
+    "shrinking": (0, 0, 0, -1, 0),
+    "bouncing": (0, 0, 0, 0, 1),
+}
+DIRECTIONS = tuple(MOTIONS)[:8]
+DEFAULT_MOTIONS = ("right", "down", "left", "up", "clockwise", "anticlockwise", "growing", "shrinking", "bouncing")
+
+ENDINGS = (".mp4", ".webm", ".avi", ".mkv", ".mov")
+MAX_PAIRS = 256  # of neighbouring pieces, for the evaluation
+
+log = logging.getLogger(__name__)
+
+
+def moving_items(
+    *,
+    train: int = 2000,
+    test: int = 400,
+    frames: int = 24,
+    size: int = 32,
+    motions: tuple[str, ...] = DEFAULT_MOTIONS,
+    label: str = "motion",
+    change: bool = False,
+    noise: float = 0.03,
+    seed: int = 0,
+) -> Splits:
+    """Bundled Fashion-MNIST items that move over a small canvas: `video` uint8 [N, frames, size, size, 1].
+
+    One item a video, half as large as the canvas, with one motion: along a line (what leaves on one side comes back
+    on the other), turning, growing, shrinking or bouncing. Place, speed, size and angle differ from video to video, and are
+    spread alike for all motions, so that no single frame tells the motion. Beside `label` there are `item` (the ten
+    classes) and `motion`. Training videos show training items, test videos test items. The same options give the same
+    arrays.
+
+    Args:
+      train, test: number of videos, motions and items balanced.
+      frames, size: T, and height = width of the canvas.
+      motions: names of MOTIONS; `label` counts in this order.
+      label: 'motion' or 'item'.
+      change: at half time every video goes over to another of the motions, `motion_after`; `motion` is the first.
+      noise: standard deviation of the noise on every pixel, the full range being 1.
+      seed: of all that is drawn.
+
+    Raises: ValueError naming the option.
+    """
+    motions = tuple(motions)
+    for name, count in (("train", train), ("test", test)):
+        if not isinstance(count, int) or not 1 <= count <= dict(train=10_000, test=2_000)[name]:
+            raise ValueError(f"data.{name}={count!r}: must be a whole number from 1 to the number of bundled items")
+    if frames < 2 or size < 8:
+        raise ValueError(f"data.frames={frames} must be at least 2 and data.size={size} at least 8")
+    unknown = sorted(set(motions) - set(MOTIONS))
+    if unknown or len(set(motions)) != len(motions) or len(motions) < 2:
+        raise ValueError(f"data.motions={motions}: two or more different names of {tuple(MOTIONS)} would be right")
+    if label not in ("motion", "item"):
+        raise ValueError(f"data.label={label!r}: 'motion' or 'item' would be right")
+    if not 0 <= noise < 1:
+        raise ValueError(f"data.noise={noise}: must be in [0, 1)")
+    names = motions if label == "motion" else CLASS_NAMES
+    parts = []
+    for i, (source, count) in enumerate(zip(fashion_mnist_12k(), (train, test))):
+        made = _move(np.random.default_rng([seed, i]), source.arrays, count, frames, size, motions, change, noise)
+        parts.append(from_arrays({**made, "label": made[label]}, class_names=names, where="moving_items"))
+    return Splits(*parts)
+
+
+def _move(random, items, count, frames, size, motions, change, noise):
+    """`video`, `item` and `motion` of so many videos, each of another item."""
+    # Equally many of each class, in random order; no item twice.
+    order = random.permutation(len(items["label"]))
+    rank = np.zeros(len(order), int)
+    for c in range(len(CLASS_NAMES)):
+        mine = order[items["label"][order] == c]
+        rank[mine] = np.arange(len(mine))
+    rows = random.permutation(np.argsort(rank * len(CLASS_NAMES) + items["label"], kind="stable")[:count])
+    motion = random.permutation(np.arange(count) % len(motions))
+    after = (motion + random.integers(1, len(motions), count)) % len(motions) if change else motion
+    table = np.array([MOTIONS[name] for name in motions])
+    # Time runs from -1 to 1 around the middle: there place, angle and size have the same spread for all motions.
+    clock = np.linspace(-1, 1, frames)
+    half = (frames - 1) / 2
+    now = np.where((clock < 0)[:, None, None], table[motion], table[after])  # [T, N, 5]
+    speed = random.uniform(0.7, 1.3, count) * half * size / 32
+    spin = np.deg2rad(random.uniform(4, 8, count)) * half
+    growth = random.uniform(0.3, 0.5, count)
+    period, phase = random.uniform(10, 16, count) / half, random.uniform(0, np.pi, count)
+    jump = np.abs(np.sin(np.pi * clock[:, None] / period + phase)) - 2 / np.pi
+    x = size * random.uniform(size=count) + clock[:, None] * speed * now[..., 0]
+    y = size * random.uniform(size=count) + clock[:, None] * speed * now[..., 1] - size / 3 * jump * now[..., 4]
+    angle = random.normal(0, 0.2, count) + clock[:, None] * spin * now[..., 2]
+    scale = size / 56 * np.exp(random.uniform(-0.2, 0.2, count) + clock[:, None] * growth * now[..., 3])
+    # Smoothed once, because it is then seen at about half its size; with an empty edge.
+    image = np.pad(items["image"][rows, :, :, 0], ((0, 0), (3, 3), (3, 3))).astype(np.float32)
+    image = (image[:, :-2] + 2 * image[:, 1:-1] + image[:, 2:]) / 4
+    image = (image[:, :, :-2] + 2 * image[:, :, 1:-1] + image[:, :, 2:]) / 4
+    video = np.empty((count, frames, size, size, 1), np.uint8)
+    for t in range(frames):
+        frame = _draw(image, x[t], y[t], angle[t], scale[t], size)
+        frame += 255 * noise * random.standard_normal(frame.shape, np.float32)
+        video[:, t, :, :, 0] = np.clip(np.rint(frame), 0, 255)
+    made = dict(video=video, item=items["label"][rows].astype(np.int32), motion=motion.astype(np.int32))
+    return made | ({"motion_after": after.astype(np.int32)} if change else {})
+
+
+def _draw(image, x, y, angle, scale, size):
+    """Images [N, h, w] with an empty edge, at places x, y, turned and scaled, on a canvas without borders: [N, size, size]."""
+    count, side = image.shape[:2]
+    # Every canvas pixel shows what lies at its place in the image; distances go the shorter way round.
+    pixel = np.arange(size) + 0.5
+    dx = ((pixel - x[:, None] + size / 2) % size - size / 2).astype(np.float32)[:, None, :]
+    dy = ((pixel - y[:, None] + size / 2) % size - size / 2).astype(np.float32)[:, :, None]
+    cosine, sine = ((f(angle) / scale).astype(np.float32)[:, None, None] for f in (np.cos, np.sin))
+    u = cosine * dx + sine * dy + (side - 1) / 2
+    v = cosine * dy - sine * dx + (side - 1) / 2
+    inside = (u >= 0) & (v >= 0) & (u < side - 1) & (v < side - 1)
+    row, i, j = np.nonzero(inside)
+    u, v = u[row, i, j], v[row, i, j]
+    left, top = u.astype(np.int32), v.astype(np.int32)
+    u, v = u - left, v - top
+    flat = image.reshape(-1)
+    at = (row * side + top) * side + left
+    upper = flat[at] * (1 - u) + flat[at + 1] * u
+    lower = flat[at + side] * (1 - u) + flat[at + side + 1] * u
+    canvas = np.zeros((count, size, size), np.float32)
+    canvas[row, i, j] = upper * (1 - v) + lower * v
+    return canvas
+
+
+def video_folder(
+    *,
+    path: str,
+    frames: int = 32,
+    size: int | tuple[int, int] = 64,
+    frame_step: int = 2,
+    stride: int | None = None,
+    channels: int = 3,
+    label_from_folder: bool = True,
+    test_fraction: float = 0.2,
+    max_unreadable: float = 0.05,
+    memory_gb: float | None = 4.0,
+) -> Splits:
+    """All videos below a folder, cut into pieces: `video` uint8 [N, frames, height, width, channels].
+
+    Files: mp4, webm, avi, mkv, mov, at any depth of folders (links are followed), in the order of their names. Hidden
+    files and all other files are passed over. Frames are turned as the file asks for, scaled so that they cover
+    `size`, and cut to it around the centre. `file` int32 [N] says which pieces are of one video.
+    Labels (for probes only) and test videos: as in data.image_folder, whole videos at a time.
+    A file that cannot be read is named in the log and left out; so is one too short for a piece. Where decoding fails on
+    the way, the frames ahead of the failure are used.
+    For the evaluation: `extra['neighbours']`, pairs of pieces of one video of which the second begins where the first
+    ends, from the test videos, or from all where there are none.
+
+    Args:
+      path: the folder.
+      frames: T of a piece.
+      size: pixels, or (height, width).
+      frame_step: every so-manieth frame of the file is taken.
+      stride: taken frames between the starts of neighbouring pieces; None: `frames`, so that none overlap.
+      channels: 1 (grey) or 3 (RGB).
+      label_from_folder, test_fraction: as in data.image_folder.
+      max_unreadable: share of unreadable files (one file at least, unless it is 0) beyond which there is an error.
+      memory_gb: beyond so much memory there is an error, ahead of it running out. None: pieces are read from their files
+        when they are asked for, for data.mode='stream'; there are then no `file` and no neighbours, and a piece that proves
+        unreadable is replaced by the next (see data.image_folder).
+
+    Raises: FileNotFoundError, NotADirectoryError, ImportError, ValueError saying what would be right.
+    """
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    stride = frames if stride is None else stride
+    _check_options(frames, size, frame_step, stride, channels, test_fraction, max_unreadable)
+    decode, stamps, load = _decoder(size, frame_step, channels)
+    root = existing_folder(path, "videos")
+    files = listed(root, ENDINGS)
+    if not files:
+        raise ValueError(nothing_found(root, ENDINGS, "videos"))
+    train, test, depth = official_split(root, files, "videos")
+    labels_of, class_names = folder_labels(train, test, depth if label_from_folder else None, root, "videos")
+    if not test and class_names and test_fraction > 0:
+        train, test = hashed_split(train, test_fraction, root, "videos")
+    most_bytes = float("inf") if memory_gb is None else memory_gb * 1e9
+    reader = _Reader(
+        root,
+        stamps if memory_gb is None else decode,
+        frames,
+        stride,
+        frame_step,
+        max_unreadable,
+        most_bytes,
+        len(files),
+    )
+    parts = {name: reader.read(part) for name, part in (("train", train), ("test", test))}
+    reader.check_all()
+    if not parts["train"].video:
+        raise ValueError(f"{root}: no training video gave a piece of {frames} frames; {reader.found()}")
+    if memory_gb is None:
+        shape = (frames, *size, channels)
+        options = dict(shape=shape, root=root, max_unreadable=max_unreadable, array="video", kind="pieces")
+
+        def lazy(part):
+            one = lambda i: load(root / part.file[i], part.video[i].tolist())
+            return lazy_source(one, part.names(), labels_of(part.file), class_names, **options) if part.video else None
+
+        return Splits(lazy(parts["train"]), lazy(parts["test"]))
+    sources = [_source(part, labels_of, class_names, root) for part in parts.values() if part.video]
+    shown = parts["test"] if parts["test"].video else parts["train"]
+    pairs = _neighbours(shown, frames, stride, sources[-1].arrays["video"])
+    if pairs is not None:
+        sources[-1] = dataclasses.replace(sources[-1], extra={"neighbours": pairs})
+    return Splits(*sources)
+
+
+@dataclasses.dataclass
+class _Pieces:
+    """Pieces in order: frames or their times, name of the file, and the taken frame with which each begins."""
+
+    video: list
+    file: list
+    start: list
+
+    def names(self):
+        return [f"{name}, frame {start}" for name, start in zip(self.file, self.start)]
+
+
+class _Reader:
+    """Reads files one after the other, and keeps count of what could not be read."""
+
+    def __init__(self, root, decode, frames, stride, frame_step, max_unreadable, most_bytes, count):
+        self.root, self.decode, self.frames, self.stride, self.frame_step = root, decode, frames, stride, frame_step
+        self.max_unreadable, self.most_bytes, self.count = max_unreadable, most_bytes, count
+        self.unreadable, self.short, self.bytes, self.done = {}, {}, 0, 0
+
+    def read(self, files):
+        pieces = _Pieces([], [], [])
+        for name in files:
+            taken, error = self.decode(self.root / name)
+            self.done += 1
+            if error is not None and len(taken) < self.frames:
+                self.unreadable[name] = error
+                log.warning("unreadable video %s (%s)", self.root / name, error)
+                continue
+            if error is not None:
+                log.warning("video %s: only its first %d frames can be read (%s)", self.root / name, len(taken), error)
+            if len(taken) < self.frames:
+                self.short[name] = len(taken)
+                message = "video %s left out: %d frames, every %d. of the file, are too few for a piece of %d"
+                log.warning(message, self.root / name, len(taken), self.frame_step, self.frames)
+                continue
+            for start in range(0, len(taken) - self.frames + 1, self.stride):
+                pieces.video.append(np.stack(taken[start : start + self.frames]))
+                pieces.file.append(name)
+                pieces.start.append(start)
+                self.bytes += pieces.video[-1].nbytes
+            if self.bytes > self.most_bytes:
+                raise ValueError(
+                    f"{self.root}: the first {self.done} of {self.count} videos fill {self.bytes / 1e9:.2f} GB, more than "
+                    f"memory_gb={self.most_bytes / 1e9:g}; a larger frame_step or stride, a smaller size, or more memory_gb "
+                    "would be right"
+                )
+        return pieces
+
+    def check_all(self):
+        """ValueError where more files are unreadable than may be."""
+        if len(self.unreadable) > (max(1, self.max_unreadable * self.count) if self.max_unreadable else 0) or (
+            self.unreadable and len(self.unreadable) == self.count
+        ):
+            raise ValueError(
+                f"{len(self.unreadable)} of the {self.count} videos in {self.root} are unreadable, more than "
+                f"max_unreadable={self.max_unreadable} allows; among them "
+                f"{', '.join(f'{k} ({v})' for k, v in list(self.unreadable.items())[:3])}. "
+                "Repair or remove them, or raise max_unreadable"
+            )
+
+    def found(self):
+        """What became of the files, in words."""
+        short = ", ".join(f"{k}: {v}" for k, v in list(self.short.items())[:3])
+        words = f"{len(self.short)} of {self.count} videos are too short (frames: {short})" if short else "none is left"
+        return words + "; fewer data.frames or a smaller data.frame_step would be right"
+
+
+def _decoder(size, frame_step, channels):
+    """Three readers: all frames of a file, the times of all frames, and the frames of given times."""
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError("data.video.video_folder reads videos with PyAV: pip install av") from error
+    height, width = size
+    fitting = "rgb24" if channels == 3 else "gray"
+
+    def image(frame):
+        turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
+        h, w = (width, height) if turns % 2 else (height, width)
+        ratio = max(h / frame.height, w / frame.width)
+        # A little too large before the cut, never too small.
+        new_h, new_w = max(h, round(frame.height * ratio)), max(w, round(frame.width * ratio))
+        pixels = frame.reformat(width=new_w, height=new_h, format=fitting, interpolation="AREA").to_ndarray()
+        pixels = pixels.reshape(new_h, new_w, channels)
+        top, left = (new_h - h) // 2, (new_w - w) // 2
+        return np.ascontiguousarray(np.rot90(pixels[top : top + h, left : left + w], turns))
+
+    def guarded(collect):
+        """file -> (list, error or None), from what adds to a list until it is through or fails."""
+
+        def run(file):
+            taken = []
+            try:
+                with av.open(str(file)) as container:
+                    if not container.streams.video:
+                        return taken, "it holds no video"
+                    container.streams.video[0].thread_type = "AUTO"
+                    collect(container, container.streams.video[0], taken)
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                return taken, str(error) or type(error).__name__
+            return taken, None if taken else "it holds no frames"
+
+        return run
+
+    @guarded
+    def decode(container, stream, taken):
+        for i, frame in enumerate(container.decode(stream)):
+            if i % frame_step == 0:
+                taken.append(image(frame))
+
+    @guarded
+    def stamps(container, stream, taken):
+        times = [packet.pts for packet in container.demux(stream) if packet.size]
+        if None in times:
+            raise ValueError("frames without times; it can be read with memory_gb set to a number")
+        taken.extend(sorted(times)[::frame_step])
+
+    def load(file, times):
+        """Frames of these times: uint8 [t, h, w, C]; ValueError where one is missing."""
+
+        def collect(container, stream, taken):
+            left = set(times)
+            container.seek(times[0], stream=stream)
+            for frame in container.decode(stream):
+                if frame.pts in left:
+                    left.remove(frame.pts)
+                    taken.append(image(frame))
+                if not left:
+                    return
+
+        taken, error = guarded(collect)(file)
+        if len(taken) < len(times):
+            raise ValueError(error or f"only {len(taken)} of the {len(times)} frames of the piece are there")
+        return np.stack(taken)
+
+    return decode, stamps, load
+
+
+def _source(pieces, labels_of, class_names, root):
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(pieces.file))}
+    arrays = {
+        "video": np.stack(pieces.video),
+        "label": labels_of(pieces.file),
+        "file": np.array([numbers[name] for name in pieces.file], np.int32),
+    }
+    pieces.video = [None]  # the list is not needed twice in memory
+    source = from_arrays(arrays, class_names=class_names, where=str(root))
+    named = pieces.names()
+    return dataclasses.replace(source, names=lambda ids: [named[i] for i in ids])
+
+
+def _neighbours(pieces, frames, stride, video):
+    """Pairs of pieces of one video that follow each other without overlap, no piece twice; None without any."""
+    if frames % stride:
+        return None
+    where = {key: i for i, key in enumerate(zip(pieces.file, pieces.start))}
+    pairs = []
+    for (name, start), i in where.items():
+        # Pieces 0 and 1, 2 and 3, ... of those that do not overlap.
+        if start % (2 * frames) == 0 and (name, start + frames) in where:
+            pairs.append((i, where[name, start + frames]))
+    if not pairs:
+        return None
+    query, target = np.array(pairs[:MAX_PAIRS]).T
+    return {"query": {"video": video[query]}, "target": {"video": video[target]}}
+
+
+def _check_options(frames, size, frame_step, stride, channels, test_fraction, max_unreadable):
+    counts = dict(frames=frames, frame_step=frame_step, stride=stride)
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"data.{name}={value!r}: must be a whole number of at least 1")
+    if len(size) != 2 or any(not isinstance(side, int) or side < 1 for side in size):
+        raise ValueError(f"data.size={size!r}: pixels, or (height, width), of at least 1 would be right")
+    if channels not in (1, 3):
+        raise ValueError(f"data.channels={channels!r} must be 1 (grey) or 3 (RGB)")
+    if not 0 <= test_fraction < 1:
+        raise ValueError(f"data.test_fraction={test_fraction!r} must lie in 0..1, below 1")
+    if not 0 <= max_unreadable <= 1:
+        raise ValueError(f"data.max_unreadable={max_unreadable!r} must lie in 0..1; it is a share of the files")

@@ -1,0 +1,47 @@
+"""CVRL: two clips of a video attract, clips of all other videos of the batch repel."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.core import Method
+from jaxssl.losses import nt_xent
+from jaxssl.models.chain import forward_chain, make_predict, setup_chain
+from jaxssl.models.heads import projector
+
+
+def cvrl(encoder, *, hidden_dims=(2048, 2048, 2048), dim: int = 128, temperature: float = 0.1) -> Method:
+    """CVRL.
+
+        z = g(f(x)),   L = L_12 + L_21 = 2 nt_xent(z1, z2),
+        L_12 = mean_i -log(exp(s(z1_i, z2_i) / tau) / sum over the 2N - 1 other clips k of exp(s(z1_i, z_k) / tau))
+
+    with s the cosine: the sum of both directions, twice what SimCLR minimises. Both clips go through the networks as one
+    batch of 2N, so that batch statistics are those of both. Nothing is stop-gradient.
+
+    Args:
+      encoder: backbone f, [N, T, H, W, C] -> [N, D].
+      hidden_dims: widths of the projector's hidden layers, each with batch norm and ReLU.
+      dim: width of the embedding z.
+      temperature: tau, > 0.
+
+    Batch: `views` [2, N, T, H, W, C]; `augment.video.cvrl` chooses the clips and changes them alike in all frames. Memory:
+    `stats`.
+
+    Source: Qian, Meng, Gong, Yang, Wang, Belongie, Cui, Spatiotemporal Contrastive Video Representation Learning, 2020,
+    arXiv:2008.03800, https://arxiv.org/abs/2008.03800
+    """
+    chain = {"encoder": encoder, "projector": projector(hidden_dims, dim, dtype=encoder.dtype)}
+
+    def init(key, batch):
+        params, stats = setup_chain(chain, key, batch["views"][0])
+        return params, {"stats": stats}
+
+    def loss(params, memory, batch, key, step):
+        # Example by example, so that what is sharded over examples stays where it is.
+        x = jax.tree.map(lambda *v: jnp.stack(v, axis=1).reshape(-1, *v[0].shape[1:]), *batch["views"])
+        out, stats = forward_chain(chain, params, memory["stats"], x, train=True, key=key)
+        h, z = (out[name].reshape(-1, 2, out[name].shape[-1]).swapaxes(0, 1) for name in ("encoder", "projector"))
+        value = 2 * nt_xent(z[0], z[1], temperature=temperature)
+        return value, ({"stats": stats}, {"features": h, "projections": z})
+
+    return Method(init, loss, make_predict(chain))

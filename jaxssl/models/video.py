@@ -1,0 +1,414 @@
+"""Networks for video clips: convolutions over space and time apart, residual networks, and a transformer over tubelets.
+
+A convolution over time is a matrix product over its shifted frames, which a CPU does far faster than a convolution in three
+dimensions; that it takes its turn after the one over space is the (2+1)-D form.
+
+Sources: Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, 2017, arXiv:1711.11248,
+https://arxiv.org/abs/1711.11248; Feichtenhofer et al., SlowFast Networks for Video Recognition, 2018, arXiv:1812.03982,
+https://arxiv.org/abs/1812.03982; Tong et al., VideoMAE, 2022, arXiv:2203.12602, https://arxiv.org/abs/2203.12602
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from jaxssl.models.conv import Conv, kernel_init
+from jaxssl.models.norm import norm
+from jaxssl.models.positions import patch_grid, sincos_2d, take_tokens, to_patches
+from jaxssl.models.series import sincos_1d
+from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer
+
+
+def check_clips(x, module):
+    """Raises ValueError unless x is a floating array [N, T, H, W, C]."""
+    if x.ndim != 5:
+        raise ValueError(f"{module} takes clips [N, T, H, W, C], got shape {tuple(x.shape)}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"{module} takes floating clips (augment or standardise them first), got {x.dtype}")
+
+
+class TimeConv(nn.Module):
+    """Convolution over time without bias: [N, T, ..., C] -> [N, ceil(T/s), ..., D].
+
+    Zero padding is k // 2 on both sides. The parameter is `kernel` [k, C, D], He-normal (fan out) at the start.
+
+    Attributes:
+      features: D.
+      kernel_size: odd k.
+      strides: s.
+      dtype: compute dtype; the parameter is float32.
+    """
+
+    features: int
+    kernel_size: int = 3
+    strides: int = 1
+    dtype: Any = "float32"
+
+    @nn.compact
+    def __call__(self, x):
+        k, s, channels = self.kernel_size, self.strides, x.shape[-1]
+        kernel = self.param("kernel", kernel_init, (k, channels, self.features), jnp.float32).astype(self.dtype)
+        x = x.astype(self.dtype)
+        pad = [(0, 0)] * x.ndim
+        pad[1] = (k // 2, k // 2)
+        padded, length = jnp.pad(x, pad), x.shape[1]
+        taps = [padded[:, i : i + length : s] for i in range(k)]
+        return jnp.concatenate(taps, axis=-1) @ kernel.reshape(k * channels, self.features)
+
+
+class SpaceConv(nn.Module):
+    """`models.conv.Conv` on every frame: [N, T, H, W, C] -> [N, T, ceil(H/s), ceil(W/s), D]."""
+
+    features: int
+    kernel_size: int = 3
+    strides: int = 1
+    implementation: str = "auto"
+    dtype: Any = "float32"
+
+    @nn.compact
+    def __call__(self, x):
+        layer = Conv(self.features, self.kernel_size, self.strides, self.implementation, self.dtype, name="conv")
+        h = layer(x.reshape(-1, *x.shape[2:]))
+        return h.reshape(*x.shape[:2], *h.shape[1:])
+
+
+def _norm(owner, features, train, name, zero_init=False):
+    """The normalisation that a block was built with."""
+    options = dict(batch_groups=owner.batch_groups, dtype=owner.dtype, zero_init=zero_init, name=name)
+    return norm(owner.norm, features, train, **options)
+
+
+class ClipBlock(nn.Module):
+    """relu(norm(over time(relu(norm(over space(x)))))): one (2+1)-D convolution; without the second half for k_t = 1, s_t = 1."""
+
+    features: int
+    strides: int
+    time_kernel: int
+    time_strides: int
+    norm: str
+    batch_groups: int
+    implementation: str
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x, train):
+        h = SpaceConv(self.features, 3, self.strides, self.implementation, self.dtype, name="space")(x)
+        h = nn.relu(_norm(self, self.features, train, "norm_space")(h))
+        if self.time_kernel == 1 and self.time_strides == 1:
+            return h
+        h = TimeConv(self.features, self.time_kernel, self.time_strides, self.dtype, name="time")(h)
+        return nn.relu(_norm(self, self.features, train, "norm_time")(h))
+
+
+class ClipConvNet(nn.Module):
+    """(2+1)-D blocks, then the mean over time and space; built by `convnet`."""
+
+    widths: tuple
+    strides: tuple
+    time_kernels: tuple
+    time_strides: tuple
+    norm: str
+    batch_groups: int
+    implementation: str
+    dtype: Any
+    remat: bool
+
+    @nn.compact
+    def __call__(self, x, train):
+        """Clips x [N, T, H, W, C] -> features [N, D] float32."""
+        check_clips(x, "video.convnet")
+        block = nn.remat(ClipBlock, static_argnums=(2,)) if self.remat else ClipBlock
+        shapes = zip(self.widths, self.strides, self.time_kernels, self.time_strides, strict=True)
+        for i, shape in enumerate(shapes):
+            options = (self.norm, self.batch_groups, self.implementation, self.dtype)
+            x = block(*shape, *options, name=f"block{i}")(x, train)
+        return x.astype(jnp.float32).mean((1, 2, 3))
+
+
+def convnet(
+    *,
+    widths=(16, 32, 64, 128),
+    strides=(2, 2, 2, 1),
+    time_kernels=3,
+    time_strides=(1, 2, 2, 1),
+    norm="batch",
+    batch_groups=1,
+    implementation="auto",
+    dtype="float32",
+    remat=False,
+):
+    """Small (2+1)-D ConvNet, quick enough to train on a CPU.
+
+    Args:
+      widths, strides: channels and stride over space of each block.
+      time_kernels, time_strides: taps (odd) and stride over time of each block, or one number for all.
+      norm, batch_groups: as in `models.convnet`.
+      implementation: of the convolutions over space, see `models.conv.Conv`.
+      dtype: compute dtype; parameters and features are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      Flax module (x [N, T, H, W, C], train) -> [N, widths[-1]].
+
+    Raises:
+      ValueError: lists of unequal lengths, an even number of taps.
+    """
+    widths = tuple(widths)
+    strides, time_kernels, time_strides = (_each(v, len(widths)) for v in (strides, time_kernels, time_strides))
+    if not widths or {len(strides), len(time_kernels), len(time_strides)} != {len(widths)}:
+        raise ValueError(
+            f"video.convnet: widths {widths}, strides {strides}, time_kernels {time_kernels} and time_strides "
+            f"{time_strides} must be equally many"
+        )
+    _check_taps("video.convnet", time_kernels)
+    return ClipConvNet(widths, strides, time_kernels, time_strides, norm, batch_groups, implementation, dtype, remat)
+
+
+class ClipResidual(nn.Module):
+    """relu(shortcut(x) + branch(x)). The branch is a convolution over time of `time_kernel` taps, 3x3, 1x1 ('bottleneck'),
+    or twice 3x3 and the convolution over time ('basic'); with one tap the 'basic' branch has none over time."""
+
+    block: str
+    channels: int
+    strides: int
+    time_kernel: int
+    norm: str
+    batch_groups: int
+    zero_init_last: bool
+    implementation: str
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x, train):
+        def space(h, features, size, strides, name):
+            return SpaceConv(features, size, strides, self.implementation, self.dtype, name=name)(h)
+
+        def time(h, features, name):
+            return TimeConv(features, self.time_kernel, 1, self.dtype, name=name)(h)
+
+        if self.block == "bottleneck":
+            out = 4 * self.channels
+            h = nn.relu(_norm(self, self.channels, train, "norm1")(time(x, self.channels, "conv1")))
+            h = nn.relu(_norm(self, self.channels, train, "norm2")(space(h, self.channels, 3, self.strides, "conv2")))
+            h = space(h, out, 1, 1, "conv3")
+        else:
+            out = self.channels
+            h = space(x, out, 3, self.strides, "conv1")
+            if self.time_kernel > 1:
+                h = time(nn.relu(_norm(self, out, train, "norm1_space")(h)), out, "conv1_time")
+            h = space(nn.relu(_norm(self, out, train, "norm1")(h)), out, 3, 1, "conv2")
+            if self.time_kernel > 1:
+                h = time(nn.relu(_norm(self, out, train, "norm2_space")(h)), out, "conv2_time")
+        h = _norm(self, out, train, "norm_last", zero_init=self.zero_init_last)(h)
+        if self.strides != 1 or x.shape[-1] != out:
+            x = _norm(self, out, train, "downsample_norm")(space(x, out, 1, self.strides, "downsample"))
+        return nn.relu(x + h)
+
+
+class ClipResNet(nn.Module):
+    """Residual network for clips; built by `resnet`."""
+
+    layers: tuple
+    block: str
+    width: int
+    time_kernels: tuple
+    stem: str
+    norm: str
+    batch_groups: int
+    zero_init_last: bool
+    implementation: str
+    dtype: Any
+    remat: bool
+
+    @nn.compact
+    def __call__(self, x, train):
+        """Clips x [N, T, H, W, C] -> features [N, D] float32."""
+        check_clips(x, "video.resnet")
+        if self.stem == "5x7x7":
+            pads = [(2, 2), (3, 3), (3, 3)]
+            options = dict(use_bias=False, kernel_init=kernel_init, dtype=self.dtype, name="stem")
+            h = nn.Conv(self.width, (5, 7, 7), (2, 2, 2), padding=pads, **options)(x.astype(self.dtype))
+        else:
+            h = SpaceConv(self.width, 3, 1, self.implementation, self.dtype, name="stem")(x)
+        h = nn.relu(_norm(self, self.width, train, "norm_stem")(h))
+        if self.stem == "5x7x7":
+            h = nn.max_pool(h, (1, 3, 3), (1, 2, 2), padding=((0, 0), (1, 1), (1, 1)))
+        block = nn.remat(ClipResidual, static_argnums=(2,)) if self.remat else ClipResidual
+        for stage, (depth, taps) in enumerate(zip(self.layers, self.time_kernels, strict=True)):
+            for i in range(depth):
+                h = block(
+                    self.block,
+                    self.width * 2**stage,
+                    2 if stage > 0 and i == 0 else 1,
+                    taps,
+                    self.norm,
+                    self.batch_groups,
+                    self.zero_init_last,
+                    self.implementation,
+                    self.dtype,
+                    name=f"layer{stage + 1}_{i}",
+                )(h, train)
+        return h.astype(jnp.float32).mean((1, 2, 3))
+
+
+def resnet(
+    *,
+    layers=(3, 4, 6, 3),
+    block="bottleneck",
+    width=64,
+    time_kernels=(1, 1, 3, 3),
+    stem="5x7x7",
+    norm="batch",
+    batch_groups=1,
+    zero_init_last=True,
+    implementation="auto",
+    dtype="float32",
+    remat=False,
+):
+    """Residual network for clips; the defaults are the R3D-50 of CVRL, convolutions over time in the last two stages only.
+
+    Args:
+      layers: blocks of each stage; stages after the first halve height and width, and double the channels.
+      block: 'bottleneck' (output channels times 4), or 'basic'; with layers=(2, 2, 2, 2) and time_kernels=3 the latter is
+        an R(2+1)D-18, but for the width between its two halves.
+      width: channels of the stem and the first stage.
+      time_kernels: taps over time in each stage, or one number.
+      stem: '5x7x7' (stride 2 over time and space, 3x3 max pooling stride 2) or '3x3' (space only, stride 1) for small clips.
+      norm, batch_groups, zero_init_last: as in `models.resnet.resnet`.
+      implementation, dtype, remat: as in `convnet`.
+
+    Returns:
+      Flax module (x [N, T, H, W, C], train) -> [N, D].
+
+    Raises:
+      ValueError: on an unknown block or stem, an even number of taps, or not as many of them as stages.
+    """
+    layers = tuple(layers)
+    time_kernels = _each(time_kernels, len(layers))
+    if block not in ("basic", "bottleneck"):
+        raise ValueError(f"video.resnet: block must be 'basic' or 'bottleneck', got {block!r}")
+    if stem not in ("5x7x7", "3x3"):
+        raise ValueError(f"video.resnet: stem must be '5x7x7' or '3x3', got {stem!r}")
+    if not layers or len(time_kernels) != len(layers):
+        raise ValueError(f"video.resnet: time_kernels {time_kernels} and layers {layers} must be equally many")
+    _check_taps("video.resnet", time_kernels)
+    return ClipResNet(
+        layers, block, width, time_kernels, stem, norm, batch_groups, zero_init_last, implementation, dtype, remat
+    )
+
+
+class ClipViT(nn.Module):
+    """Transformer over tubelets, cuboids of `tubelet` frames and patch_size pixels a side; built by `vit`."""
+
+    patch_size: int
+    tubelet: int
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    drop_path: float
+    dtype: Any
+    remat: bool
+
+    def grid(self, x):
+        """(in time, rows, columns) of the tubelets of clips [N, T, H, W, C]; ValueError unless they fit."""
+        check_clips(x, "video.vit")
+        if x.shape[1] % self.tubelet:
+            raise ValueError(f"video.vit: tubelet={self.tubelet} must divide the {x.shape[1]} frames of a clip")
+        return (x.shape[1] // self.tubelet, *patch_grid(x.shape[2:4], self.patch_size))
+
+    @nn.compact
+    def tokens(self, x, train, visible_ids=None):
+        """Encodes clips to tokens after the final norm.
+
+        Args:
+          x: [N, T, H, W, C], T divisible by tubelet, H and W by patch_size.
+          train: apply drop path.
+          visible_ids: int [N, M], tubelets to encode (others are left out after adding positions), or None. They are counted
+            frames first, then row by row.
+
+        Returns:
+          {'patches': float32 [N, L or M, D]}.
+        """
+        grid = self.grid(x)
+        init = nn.initializers.xavier_uniform()
+        cuboids = to_tubelets(x, self.tubelet, self.patch_size).astype(self.dtype)
+        h = nn.Dense(self.embed_dim, kernel_init=init, dtype=self.dtype, name="patch_embed")(cuboids)
+        h = h + jnp.asarray(sincos_3d(self.embed_dim, grid)).astype(self.dtype)
+        if visible_ids is not None:
+            h = take_tokens(h, visible_ids)
+        block = nn.remat(TransformerBlock, static_argnums=(2,)) if self.remat else TransformerBlock
+        for i in range(self.depth):
+            rate = self.drop_path * i / max(self.depth - 1, 1)
+            options = dict(drop_path=rate, dtype=self.dtype, name=f"block{i}")
+            h = block(self.num_heads, self.mlp_ratio, **options)(h, train)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
+        return {"patches": h.astype(jnp.float32)}
+
+    def __call__(self, x, train, visible_ids=None):
+        """Clips x [N, T, H, W, C] -> mean of the tokens [N, D] float32; arguments as in `tokens`."""
+        return self.tokens(x, train, visible_ids)["patches"].mean(1)
+
+
+def vit(
+    *,
+    patch_size=8,
+    tubelet=2,
+    embed_dim=192,
+    depth=12,
+    num_heads=3,
+    mlp_ratio=4.0,
+    drop_path=0.0,
+    dtype="float32",
+    remat=False,
+):
+    """Vision transformer over tubelets with fixed sine-cosine positions; features are the mean of the tokens.
+
+    Args:
+      patch_size, tubelet: pixels a side, and frames, of a tubelet.
+      embed_dim, depth, num_heads, mlp_ratio: D (a multiple of 16), number of blocks, heads, MLP hidden width over D.
+      drop_path: rate of the last block; it grows linearly from 0 at the first.
+      dtype: compute dtype; parameters and features are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      Flax module (x [N, T, H, W, C], train, visible_ids=None) -> [N, D]; method 'tokens' gives all.
+
+    Raises:
+      ValueError: on sizes that do not divide.
+    """
+    check_transformer("video.vit", embed_dim, depth, num_heads, drop_path)
+    if patch_size < 1 or tubelet < 1:
+        raise ValueError(f"video.vit: patch_size={patch_size} and tubelet={tubelet} must be at least 1")
+    sincos_3d(embed_dim, (1, 1, 1))
+    return ClipViT(patch_size, tubelet, embed_dim, depth, num_heads, mlp_ratio, drop_path, dtype, remat)
+
+
+def to_tubelets(x, tubelet, patch_size):
+    """Clips [N, T, H, W, C] -> tubelets [N, L, tubelet * P * P * C]: frames first, then row by row."""
+    n, frames = x.shape[:2]
+    patches = to_patches(x.reshape(-1, *x.shape[2:]), patch_size)
+    patches = patches.reshape(n, frames // tubelet, tubelet, *patches.shape[1:]).swapaxes(2, 3)
+    return patches.reshape(n, -1, tubelet * patches.shape[-1])
+
+
+def sincos_3d(dim, grid):
+    """Fixed codes of a grid (in time, rows, columns): [time * rows * columns, dim].
+
+    The first quarter of a code is that of the time, the rest that of the place (`positions.sincos_2d`).
+    """
+    if dim % 16:
+        raise ValueError(f"fixed positions in time and space need a width divisible by 16, got {dim}")
+    time, place = sincos_1d(dim // 4, grid[0]), sincos_2d(3 * dim // 4, grid[1:])
+    return np.concatenate([np.repeat(time, len(place), axis=0), np.tile(place, (grid[0], 1))], axis=1)
+
+
+def _each(value, count):
+    return (value,) * count if isinstance(value, int) else tuple(value)
+
+
+def _check_taps(name, time_kernels):
+    if any(k < 1 or k % 2 == 0 for k in time_kernels):
+        raise ValueError(f"{name}: time_kernels must be odd and positive, got {time_kernels}")
