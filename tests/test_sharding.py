@@ -230,6 +230,8 @@ LOSSES = {
     "neighbor_contrast": (((N, D), 0), ((N, N), 0)),
     "nt_xent": PAIR,
     "nt_xent_chunked": PAIR,
+    "patch_matching": (((N, 3, D), 0), ((N, 3, D), 0)),
+    "patch_matching_accuracy": (((N, 3, D), 0), ((N, 3, D), 0)),
     "scaled_cosine_error": PAIR,
     "sigmoid_pairs": (*PAIR, SCALAR, SCALAR),
     "sigmoid_pairs_chunked": (*PAIR, SCALAR, SCALAR),

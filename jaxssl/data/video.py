@@ -9,15 +9,7 @@ import logging
 import numpy as np
 
 from jaxssl.data.fashion_mnist import CLASS_NAMES, fashion_mnist_12k
-from jaxssl.data.image_folder import (
-    existing_folder,
-    folder_labels,
-    hashed_split,
-    lazy_source,
-    listed,
-    nothing_found,
-    official_split,
-)
+from jaxssl.data.folder import existing_folder, folder_splits, lazy_source
 from jaxssl.data.source import Splits, from_arrays
 
 # (to the right, down, clockwise, growing) of each motion, and how high it bounces.
@@ -203,14 +195,10 @@ def video_folder(
     stride = frames if stride is None else stride
     _check_options(frames, size, frame_step, stride, channels, test_fraction, max_unreadable)
     decode, stamps, load = _decoder(size, frame_step, channels)
-    root = existing_folder(path, "videos")
-    files = listed(root, ENDINGS)
-    if not files:
-        raise ValueError(nothing_found(root, ENDINGS, "videos"))
-    train, test, depth = official_split(root, files, "videos")
-    labels_of, class_names = folder_labels(train, test, depth if label_from_folder else None, root, "videos")
-    if not test and class_names and test_fraction > 0:
-        train, test = hashed_split(train, test_fraction, root, "videos")
+    root = existing_folder(path, "video")
+    train, test, labels_of, class_names = folder_splits(
+        root, ENDINGS, label_from_folder=label_from_folder, test_fraction=test_fraction, kind="video"
+    )
     most_bytes = float("inf") if memory_gb is None else memory_gb * 1e9
     reader = _Reader(
         root,
@@ -220,19 +208,20 @@ def video_folder(
         frame_step,
         max_unreadable,
         most_bytes,
-        len(files),
+        len(train) + len(test),
     )
     parts = {name: reader.read(part) for name, part in (("train", train), ("test", test))}
     reader.check_all()
     if not parts["train"].video:
         raise ValueError(f"{root}: no training video gave a piece of {frames} frames; {reader.found()}")
     if memory_gb is None:
-        shape = (frames, *size, channels)
-        options = dict(shape=shape, root=root, max_unreadable=max_unreadable, array="video", kind="pieces")
+        blank = {"video": np.zeros((frames, *size, channels), np.uint8)}
+        options = dict(root=root, max_unreadable=max_unreadable, kind="piece")
 
         def lazy(part):
-            one = lambda i: load(root / part.file[i], part.video[i].tolist())
-            return lazy_source(one, part.names(), labels_of(part.file), class_names, **options) if part.video else None
+            one = lambda i: {"video": load(root / part.file[i], part.video[i].tolist())}
+            names = part.names()
+            return lazy_source(one, names, labels_of(part.file), class_names, blank, **options) if names else None
 
         return Splits(lazy(parts["train"]), lazy(parts["test"]))
     sources = [_source(part, labels_of, class_names, root) for part in parts.values() if part.video]

@@ -2,7 +2,7 @@
 
 from jaxssl.losses.chunked import clip_chunked, info_nce_chunked, nt_xent_chunked, sigmoid_pairs_chunked
 from jaxssl.losses.clustering import dec, dino, dino_center, swav
-from jaxssl.losses.contrastive import info_nce, neighbor_contrast, nt_xent
+from jaxssl.losses.contrastive import info_nce, neighbor_contrast, nt_xent, patch_matching, patch_matching_accuracy
 from jaxssl.losses.language import masked_token_cross_entropy
 from jaxssl.losses.margin import clan, clan_active_fraction
 from jaxssl.losses.multiview import multiview_contrastive
@@ -34,6 +34,8 @@ __all__ = [
     "neighbor_contrast",
     "nt_xent",
     "nt_xent_chunked",
+    "patch_matching",
+    "patch_matching_accuracy",
     "scaled_cosine_error",
     "sigmoid_pairs",
     "sigmoid_pairs_chunked",

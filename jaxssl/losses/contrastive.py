@@ -90,3 +90,47 @@ def _products(a, b):
     # Accelerators multiply float32 in reduced precision by default;
     # divided by a small temperature that would show.
     return jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+
+
+def patch_matching(pred, target, *, valid=None, over="targets"):
+    """SSAST's discriminative loss: which hidden patch of the example does a prediction belong to?
+
+    -mean_ni log(exp(c_ni.x_ni) / sum_j exp(c_ni.x_nj)), c the predictions and x the patches of ONE example n, dot
+    products as they are, without norm and temperature. With over='preds' the sum is over exp(c_nj.x_ni), as the release
+    has it.
+    `pred`, `target`: [N, M, P], the predictions for M hidden patches and the patches themselves. `valid`: [N, M], True
+    or 1 = takes part, as row and as candidate; for patches that equal others, such as silence. None: all; the loss is 0
+    when none does.
+    `target` is stop-gradient.
+    Raises: TypeError, ValueError for integers, wrong or different shapes, another `over`.
+    Source: Gong, Lai, Chung, Glass, "SSAST: Self-Supervised Audio Spectrogram Transformer", 2021, arXiv 2110.09784
+    (https://arxiv.org/abs/2110.09784).
+    """
+    logits, valid = _patch_logits(pred, target, valid, over)
+    # A row that does not count sees itself only, so that its logarithm exists.
+    seen = valid[:, None, :] | jnp.eye(logits.shape[1], dtype=bool)
+    total = logsumexp(jnp.where(seen, logits, -jnp.inf), axis=2)
+    errors = total - jnp.diagonal(logits, axis1=1, axis2=2)
+    weights = valid.astype(errors.dtype)
+    count = jnp.sum(weights)
+    return jnp.sum(errors * weights) / jnp.where(count > 0, count, 1.0)
+
+
+def patch_matching_accuracy(pred, target, *, valid=None, over="targets"):
+    """Share of the rows of `patch_matching` whose own patch has the largest product, in [0, 1]; arguments as there."""
+    logits, valid = _patch_logits(pred, target, valid, over)
+    best = jnp.argmax(jnp.where(valid[:, None, :], logits, -jnp.inf), axis=2)
+    right = (best == jnp.arange(logits.shape[1])) & valid
+    return jnp.sum(right) / jnp.maximum(jnp.sum(valid), 1)
+
+
+def _patch_logits(pred, target, valid, over):
+    """(logits [N, M, M], rows against candidates, the own one on the diagonal; valid bool [N, M])."""
+    pred, target = float_pair("pred", pred, "target", target, rank=3)
+    if over not in ("targets", "preds"):
+        raise ValueError(f"over must be 'targets' or 'preds', got {over!r}")
+    valid = jnp.ones(pred.shape[:2], bool) if valid is None else jnp.asarray(valid).astype(bool)
+    if valid.shape != pred.shape[:2]:
+        raise ValueError(f"valid must be [N, M] = {pred.shape[:2]}, got {valid.shape}")
+    logits = jnp.einsum("nip,njp->nij", pred, jax.lax.stop_gradient(target), precision=jax.lax.Precision.HIGHEST)
+    return logits if over == "targets" else logits.swapaxes(1, 2), valid

@@ -2,7 +2,7 @@
 
 from jaxssl.ops.cluster import kmeans, student_t_assignment, target_distribution
 from jaxssl.ops.ema import cosine_momentum, ema_update, linear_momentum, momentum_schedule, tree_distance
-from jaxssl.ops.masks import BlockMask, RandomMask, multi_block_mask_1d, random_masked
+from jaxssl.ops.masks import BlockMask, RandomMask, clustered_mask_2d, multi_block_mask_1d, random_masked
 from jaxssl.ops.mmd import mmd, pairwise_mmd, select_sensors
 from jaxssl.ops.norm import l2_normalize
 from jaxssl.ops.patches import patchify, unpatchify
@@ -17,6 +17,7 @@ __all__ = [
     "ColumnSubsets",
     "RandomMask",
     "alignment",
+    "clustered_mask_2d",
     "cosine_momentum",
     "disjoint_subsets",
     "effective_rank",

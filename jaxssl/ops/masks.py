@@ -99,3 +99,39 @@ def multi_block_mask_1d(key, num_rows, num_patches, keep_ratio, *, min_block=10)
     masked = jax.vmap(row)(jax.random.split(key, num_rows))
     order = jnp.argsort(masked, axis=1, stable=True).astype(jnp.int32)
     return BlockMask(masked, order[:, :num_visible], order[:, num_visible:])
+
+
+def clustered_mask_2d(key, num_rows, grid, num_masked, *, cluster=(3, 5)):
+    """Hides exactly num_masked patches of a grid in square blocks, bool [N, rows * columns], True = hidden.
+
+    Each row by itself: a side C uniform in `cluster`; C x C blocks at random places, all of which are equally likely
+    and may reach over the border, until enough is hidden; of the last block only a random part is.
+    `grid`: (rows, columns); `cluster`: (least, most) side, (1, 1) hides single patches. `num_masked` is a Python
+    number.
+    Raises: TypeError, ValueError for sizes below 1, more hidden patches than there are.
+    Source: Gong et al., "SSAST: Self-Supervised Audio Spectrogram Transformer", 2021, arXiv 2110.09784
+    (https://arxiv.org/abs/2110.09784).
+    """
+    rows, columns = grid
+    for name, value in (("num_rows", num_rows), ("grid[0]", rows), ("grid[1]", columns), ("cluster[0]", cluster[0])):
+        positive_int(name, value)
+    positive_int("cluster[1]", cluster[1], least=cluster[0])
+    positive_int("num_masked", num_masked)
+    if num_masked > rows * columns:
+        raise ValueError(f"num_masked={num_masked} is more than the {rows * columns} patches of the grid")
+
+    def row(key):
+        key_side, key_order, key_last = jax.random.split(key, 3)
+
+        def first_block(side):
+            # Blocks come in the order of random numbers at their corners; a patch is hidden by the first that covers
+            # it.
+            order = jax.random.uniform(key_order, (rows + side - 1, columns + side - 1))
+            return jax.lax.reduce_window(order, jnp.inf, jax.lax.min, (side, side), (1, 1), "VALID").reshape(-1)
+
+        sides = range(cluster[0], cluster[1] + 1)
+        came = jnp.stack([first_block(side) for side in sides])[jax.random.randint(key_side, (), 0, len(sides))]
+        order = jnp.lexsort((jax.random.uniform(key_last, came.shape), came))
+        return jnp.zeros(rows * columns, bool).at[order[:num_masked]].set(True)
+
+    return jax.vmap(row)(jax.random.split(key, num_rows))

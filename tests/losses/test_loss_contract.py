@@ -31,6 +31,7 @@ CALLS["sigmoid_pairs"] = (
     lambda image, text: losses.sigmoid_pairs(image, text, 1.0, -2.0),
     [normal(0, 6, 4), normal(1, 6, 4)],
 )
+CALLS["patch_matching"] = losses.patch_matching, [normal(0, 3, 4, 5), normal(1, 3, 4, 5)]
 CALLS["clan"] = losses.clan, [normal(0, 6, 4), normal(1, 8, 4)]
 CALLS["masked_patch_mse"] = (
     lambda pred, images: losses.masked_patch_mse(pred, images, np.arange(4)[None] < 2, patch_size=2),

@@ -1,0 +1,326 @@
+"""Views of sound, spectrograms, and the preprocessing for evaluation.
+
+Every factory returns `augment(key, batch) -> batch`. The batch has `audio` [N, T], whole numbers (32768 = full scale)
+or floats, and perhaps `length` int [N]: sound n then ends after length[n] samples. The result has `views` (or `x`, from
+the factories named plain) in their place and keeps all other entries. An option out of range raises ValueError by name.
+
+Sources: Spijkervet, Burgoyne, Contrastive Learning of Musical Representations, 2021, arXiv:2103.09410,
+https://arxiv.org/abs/2103.09410 (the chain of views); Gong, Lai, Chung, Glass, SSAST, 2021, arXiv:2110.09784,
+https://arxiv.org/abs/2110.09784 (the spectrogram).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def plain(*, size):
+    """Preprocessing for evaluation, without chance: the middle of the sound, `x` float32 [N, size]."""
+    _check_size(size)
+
+    def preprocess(key, batch):
+        del key
+        x, length = _sound(batch, size)
+        return _rest(batch) | {"x": jax.vmap(lambda row, n: _cut(row, jnp.maximum(n - size, 0) // 2, size))(x, length)}
+
+    return preprocess
+
+
+def views(
+    *,
+    size,
+    rate,
+    num_views=2,
+    polarity=0.8,
+    noise=0.01,
+    noise_snr=(3.0, 40.0),
+    gain=0.3,
+    gain_db=(-20.0, -1.0),
+    filters=0.8,
+    low_pass=(2200.0, 4000.0),
+    high_pass=(200.0, 1200.0),
+    delay=0.3,
+    delay_ms=(200.0, 500.0),
+    delay_volume=0.5,
+    pitch_shift=0.6,
+    semitones=(-7.0, 7.0),
+    reverb=0.6,
+    reverb_seconds=(0.1, 0.8),
+):
+    """CLMR's views: `views` float32 [num_views, N, size], pieces of the sound, each altered by itself in this order.
+
+    The first number of each step is the probability with which a view undergoes it; the defaults are those of the
+    release, whose noise is rare (0.01). 0 leaves a step out, and its work with it.
+
+    Args:
+      size: samples of a view; its place in the sound is uniform.
+      rate: samples a second.
+      num_views: V.
+      polarity: turn the wave upside down.
+      noise, noise_snr: white noise, this many decibels below the sound.
+      gain, gain_db: change of loudness in decibels.
+      filters: a low-pass or a high-pass, either by even chance, without phase, 12 dB an octave.
+      low_pass, high_pass: range of their corner, in hertz; what lies above half the rate leaves the sound as it is.
+      delay, delay_ms, delay_volume: add one echo so much later, so loud.
+      pitch_shift, semitones: change of pitch that keeps the tempo, by a phase vocoder.
+      reverb, reverb_seconds: reverberation by a made-up room; time in which it falls by 60 decibels.
+    """
+    _check_size(size)
+    if not isinstance(num_views, int) or num_views < 1:
+        raise ValueError(f"num_views must be an int of at least 1, got {num_views!r}")
+    if not rate > 0:
+        raise ValueError(f"rate must be above 0 samples a second, got {rate}")
+    chances = dict(
+        polarity=polarity, noise=noise, gain=gain, filters=filters, delay=delay, pitch_shift=pitch_shift, reverb=reverb
+    )
+    for name, value in chances.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must be a probability in [0, 1], got {value}")
+    spans = dict(noise_snr=noise_snr, gain_db=gain_db, low_pass=low_pass, high_pass=high_pass, delay_ms=delay_ms)
+    for name, span in (spans | dict(semitones=semitones, reverb_seconds=reverb_seconds)).items():
+        if len(span) != 2 or not span[0] <= span[1]:
+            raise ValueError(f"{name} must be a range (low, high), got {span}")
+    for name, span in dict(low_pass=low_pass, high_pass=high_pass, reverb_seconds=reverb_seconds).items():
+        if not span[0] > 0:
+            raise ValueError(f"{name} must be above 0, got {span}")
+
+    def drawn(key, span):
+        return jax.random.uniform(key, (), minval=span[0], maxval=span[1])
+
+    def filtered(key, x):
+        key_kind, key_low, key_high = jax.random.split(key, 3)
+        low, high = drawn(key_low, low_pass), drawn(key_high, high_pass)
+        is_low = jax.random.bernoulli(key_kind)
+        return pass_filter(x, jnp.where(is_low, low, high), is_low, rate=rate)
+
+    steps = [
+        (polarity, lambda key, x: -x),
+        (noise, lambda key, x: add_noise(key, x, drawn(jax.random.fold_in(key, 1), noise_snr))),
+        (gain, lambda key, x: x * 10 ** (drawn(key, gain_db) / 20)),
+        (filters, filtered),
+        (delay, lambda key, x: echo(x, drawn(key, delay_ms) * (rate / 1000), delay_volume)),
+        (pitch_shift, lambda key, x: shift_pitch(x, drawn(key, semitones), most=semitones[1])),
+        (reverb, lambda key, x: reverberate(key, x, drawn(jax.random.fold_in(key, 1), reverb_seconds) * rate)),
+    ]
+
+    def view(key, x, length):
+        key_cut, *keys = jax.random.split(key, 2 * len(steps) + 1)
+        x = _cut(x, jax.random.randint(key_cut, (), 0, jnp.maximum(length - size, 0) + 1), size)
+        for (chance, step), key_chance, key_step in zip(steps, keys[::2], keys[1::2]):
+            if chance:
+                x = jnp.where(jax.random.bernoulli(key_chance, chance), step(key_step, x), x)
+        return x
+
+    def augment(key, batch):
+        x, length = _sound(batch, size)
+        keys = jax.random.split(key, (num_views, x.shape[0]))
+        # One view after the other: for both at once XLA's CPU compiler may, on several devices, lay out the input of a
+        # Fourier transform so that it then refuses to compute it.
+        return _rest(batch) | {"views": jnp.stack([jax.vmap(view)(keys[v], x, length) for v in range(num_views)])}
+
+    return augment
+
+
+def spectrogram(
+    *, rate, size, frames, mels=128, window_ms=25.0, hop_ms=10.0, low=20.0, mean=-4.268, std=4.569, floor=1e-5, shift=0
+):
+    """One view, for methods that hide parts themselves: log-mel `views` float32 [1, N, mels, frames, 1].
+
+    Args:
+      shift: the sound is moved by up to so many samples to either side, what comes in is silence; 0 for no
+        chance at all.
+      the others: as `plain_spectrogram`.
+    """
+    options = dict(rate=rate, size=size, frames=frames, mels=mels, window_ms=window_ms, hop_ms=hop_ms, low=low)
+    prepare = _spectrogram(**options, mean=mean, std=std, floor=floor)
+    if not isinstance(shift, int) or shift < 0:
+        raise ValueError(f"shift must be an int of at least 0 samples, got {shift!r}")
+
+    def moved(key, row):
+        return jax.lax.dynamic_slice_in_dim(jnp.pad(row, shift), jax.random.randint(key, (), 0, 2 * shift + 1), size)
+
+    def augment(key, batch):
+        x, _ = _sound(batch, size)
+        x = x[:, :size]
+        x = jax.vmap(moved)(jax.random.split(key, len(x)), x) if shift else x
+        return _rest(batch) | {"views": prepare(x)[None]}
+
+    return augment
+
+
+def plain_spectrogram(
+    *, rate, size, frames, mels=128, window_ms=25.0, hop_ms=10.0, low=20.0, mean=-4.268, std=4.569, floor=1e-5
+):
+    """Preprocessing for evaluation: the log-mel spectrogram as an image, `x` float32 [N, mels, frames, 1].
+
+    x = (log(max(energy, floor)) - mean) / (2 std). Defaults are those of SSAST, but for the rate.
+
+    Args:
+      rate: samples a second.
+      size: samples that are looked at, from the first one on.
+      frames: columns of the image.
+      mels: rows, low pitch first.
+      window_ms, hop_ms: length of a frame and distance between frames, in milliseconds.
+      low: lowest frequency, in hertz; the highest is half the rate.
+      mean, std: of the logarithm, over the data.
+      floor: least energy.
+    """
+    options = dict(rate=rate, size=size, frames=frames, mels=mels, window_ms=window_ms, hop_ms=hop_ms, low=low)
+    prepare = _spectrogram(**options, mean=mean, std=std, floor=floor)
+
+    def preprocess(key, batch):
+        del key
+        return _rest(batch) | {"x": prepare(_sound(batch, size)[0][:, :size])}
+
+    return preprocess
+
+
+def add_noise(key, x, decibels):
+    """x [T] and white noise of so many decibels less power."""
+    power = jnp.mean(jnp.square(x))
+    return x + jnp.sqrt(power * 10 ** (-decibels / 10)) * jax.random.normal(key, x.shape)
+
+
+def pass_filter(x, corner, is_low, *, rate):
+    """x [T] through a low-pass (is_low) or a high-pass of the second order, without phase; corner in hertz.
+
+    The gain is 1 / sqrt(1 + (f / corner)^4), for a high-pass with corner / f. The ends are mirrored, so that the
+    sound's end does not leak into its beginning.
+    """
+    edge = min(x.shape[0] - 1, 512)
+    padded = jnp.pad(x, edge, mode="reflect")
+    hertz = jnp.asarray(np.fft.rfftfreq(padded.shape[0], 1 / rate), jnp.float32)
+    corner = jnp.where(is_low & (corner >= rate / 2), jnp.inf, corner)
+    ratio = jnp.where(is_low, hertz / corner, corner / jnp.maximum(hertz, 1e-6))
+    gain = 1 / jnp.sqrt(1 + jnp.minimum(ratio, 1e6) ** 4)
+    return jnp.fft.irfft(jnp.fft.rfft(padded) * gain, padded.shape[0])[edge : edge + x.shape[0]]
+
+
+def echo(x, samples, volume):
+    """x [T] and itself so many samples later, times volume."""
+    at = jnp.arange(x.shape[0]) - jnp.round(samples).astype(jnp.int32)
+    return x + volume * jnp.where(at >= 0, x[jnp.maximum(at, 0)], 0)
+
+
+def reverberate(key, x, samples):
+    """x [T] in a made-up room: the sound itself and decaying noise as its reflections, which fall by 60 dB in
+    `samples`.
+
+    The reflections have half the energy of the sound, and the result has the power of x.
+    """
+    time = jnp.arange(x.shape[0])
+    response = jax.random.normal(key, x.shape) * 10 ** (-3 * time / jnp.maximum(samples, 1.0))
+    response = response * (0.5 * jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(response)), 1e-12)))
+    response = response.at[0].set(1.0)
+    length = 2 * x.shape[0]
+    y = jnp.fft.irfft(jnp.fft.rfft(x, length) * jnp.fft.rfft(response, length), length)[: x.shape[0]]
+    return y * jnp.sqrt(jnp.mean(jnp.square(x)) / jnp.maximum(jnp.mean(jnp.square(y)), 1e-12))
+
+
+def shift_pitch(x, semitones, *, most=12.0, window=512):
+    """x [T] higher by so many semitones at the same tempo: stretched in time by a phase vocoder, then read faster.
+
+    Args:
+      most: an upper bound of semitones, which fixes the work.
+      window: samples of a frame; frames overlap by three quarters.
+    """
+    size, hop = x.shape[0], window // 4
+    factor = 2.0 ** (semitones / 12)
+    count = int(np.ceil(size * 2.0 ** (max(most, 0) / 12) / hop)) + 4
+    shape = jnp.asarray(np.hanning(window + 1)[:-1], jnp.float32)
+    # Mirrored ends: a sudden beginning would leave the phases of neighbouring frequencies at odds for good.
+    padded = jnp.pad(x, (window, 2 * window + hop), mode="reflect")
+    # Frame j of the stretched sound, at j * hop, shows the place j * hop / factor of the original.
+    at = jnp.clip(jnp.round(jnp.arange(count) * hop / factor), 0, size + window).astype(jnp.int32)
+    frames = lambda start: jnp.fft.rfft(padded[start[:, None] + jnp.arange(window)] * shape)
+    now, later = frames(at), frames(at + hop)
+    unit = lambda z: z / jnp.maximum(jnp.abs(z), 1e-12)
+    # What is later by one hop in the original is later by one hop in the result: each frame is turned by what is
+    # missing.
+    missing = unit(later[:-1] * now[:-1].conj()) * unit(now[1:] * now[:-1].conj()).conj()
+
+    def turn(rotor, given):
+        """Neighbouring frequencies turn together, the strong ones leading, or they would cancel each other."""
+        missing, power = given
+        pulled = jnp.pad(rotor * missing * power, 2)
+        rotor = unit(sum(pulled[i : i + power.shape[0]] for i in range(5)))
+        return rotor, rotor
+
+    _, rotors = jax.lax.scan(turn, jnp.ones_like(now[0]), (missing, jnp.square(jnp.abs(now[1:]))))
+    pieces = jnp.fft.irfft(now * jnp.concatenate([jnp.ones_like(now[:1]), rotors]), window) * shape
+    quarters = pieces.reshape(count, 4, hop)
+    stretched = sum(jnp.pad(quarters[:, i], ((i, 3 - i), (0, 0))) for i in range(4)).reshape(-1) / 1.5
+    place = window + jnp.arange(size) * factor
+    # The padding ahead was stretched as well.
+    place = jnp.clip(place - window + window * factor, 0, stretched.shape[0] - 2)
+    before = place.astype(jnp.int32)
+    part = place - before
+    return stretched[before] * (1 - part) + stretched[before + 1] * part
+
+
+def log_mel(x, *, rate, frames, mels, window_ms=25.0, hop_ms=10.0, low=20.0, floor=1e-5):
+    """Log energies in bands of the mel scale: sound [N, T] -> [N, frames, mels], the natural logarithm.
+
+    Each frame: its mean subtracted, times a Hann window, power spectrum, triangles of equal width on the scale
+    1127 ln(1 + f / 700) between `low` and half the rate. Frames beyond the end see silence.
+    """
+    window, hop = round(rate * window_ms / 1000), round(rate * hop_ms / 1000)
+    bins = 2 ** int(np.ceil(np.log2(window)))
+    needed = (frames - 1) * hop + window
+    x = jnp.pad(x, ((0, 0), (0, max(needed - x.shape[1], 0))))
+    framed = x[:, np.arange(frames)[:, None] * hop + np.arange(window)]
+    framed = (framed - jnp.mean(framed, axis=-1, keepdims=True)) * jnp.asarray(np.hanning(window), jnp.float32)
+    power = jnp.square(jnp.abs(jnp.fft.rfft(framed, bins)))
+    energy = power @ jnp.asarray(mel_filters(mels, bins, rate, low))
+    return jnp.log(jnp.maximum(energy, floor))
+
+
+def mel_filters(mels, bins, rate, low):
+    """float32 [bins / 2 + 1, mels]: triangles over the frequencies of a Fourier transform of so many samples."""
+    scale = lambda hertz: 1127 * np.log1p(np.asarray(hertz) / 700)
+    edges = np.linspace(scale(low), scale(rate / 2), mels + 2)
+    at = scale(np.fft.rfftfreq(bins, 1 / rate))[:, None]
+    rising = (at - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - at) / (edges[2:] - edges[1:-1])
+    return np.maximum(np.minimum(rising, falling), 0).astype(np.float32)
+
+
+def _spectrogram(*, rate, size, frames, mels, window_ms, hop_ms, low, mean, std, floor):
+    _check_size(size)
+    for name, value in (("frames", frames), ("mels", mels)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be an int of at least 1, got {value!r}")
+    for name, value in (("rate", rate), ("window_ms", window_ms), ("hop_ms", hop_ms), ("std", std), ("floor", floor)):
+        if not value > 0:
+            raise ValueError(f"{name} must be above 0, got {value}")
+    if not 0 <= low < rate / 2:
+        raise ValueError(f"low must lie in [0, {rate / 2}), got {low}")
+    options = dict(rate=rate, frames=frames, mels=mels, window_ms=window_ms, hop_ms=hop_ms, low=low, floor=floor)
+
+    def prepare(x):
+        return ((log_mel(x, **options) - mean) / (2 * std)).swapaxes(1, 2)[..., None]
+
+    return prepare
+
+
+def _check_size(size):
+    if not isinstance(size, int) or size < 2:
+        raise ValueError(f"size must be an int of at least 2 samples, got {size!r}")
+
+
+def _sound(batch, size):
+    """(float32 [N, T] in -1 ... 1, with T >= size by silence at the end; length int [N])."""
+    if "audio" not in batch:
+        raise ValueError(f"audio augmentations need the array `audio`, got {sorted(batch)}")
+    x = batch["audio"]
+    x = x.astype(jnp.float32) / (32768 if jnp.issubdtype(x.dtype, jnp.integer) else 1)
+    length = batch.get("length", jnp.full(x.shape[0], x.shape[1], jnp.int32))
+    return jnp.pad(x, ((0, 0), (0, max(size - x.shape[1], 0)))), length
+
+
+def _cut(row, start, size):
+    return jax.lax.dynamic_slice_in_dim(row, start, size)
+
+
+def _rest(batch):
+    return {name: value for name, value in batch.items() if name not in ("audio", "length")}

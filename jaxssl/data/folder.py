@@ -1,0 +1,211 @@
+"""What folders of files have in common: which files, which labels, which of them are held out, and what cannot be read.
+
+`kind` is what messages call a file, such as "image".
+"""
+
+import hashlib
+import logging
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from jaxssl.data.source import Source
+
+TEST_FOLDERS = ("val", "validation", "valid", "test")
+SPLIT_KEY = b"jaxssl image_folder"
+
+log = logging.getLogger(__name__)
+
+
+def folder_splits(root, endings, *, label_from_folder, test_fraction, kind):
+    """(train files, test files, files -> labels int32 [N], class names or None), as data.image_folder says."""
+    files = _listed(root, endings)
+    if not files:
+        raise ValueError(_nothing(root, endings, kind))
+    train, test, depth = _official_split(root, files, kind)
+    labels_of, class_names = _labels(train, test, depth if label_from_folder else None, root, kind)
+    if not test and class_names and test_fraction > 0:
+        train, test = _hashed_split(train, test_fraction, root, kind)
+    return train, test, labels_of, class_names
+
+
+def folder_source(root, files, labels_of, class_names, read_file, blank, *, max_unreadable, kind):
+    """A source whose examples are the files, read when they are asked for, or None without files.
+
+    read_file: path -> arrays by name; raises OSError or ValueError for a file that cannot be read.
+    blank, max_unreadable, kind: as in `lazy_source`.
+    """
+    load = lambda i: read_file(root / files[i])
+    options = dict(root=root, max_unreadable=max_unreadable, kind=kind)
+    return lazy_source(load, files, labels_of(files), class_names, blank, **options) if files else None
+
+
+def lazy_source(load, names, labels, class_names, blank, *, root, max_unreadable, kind):
+    """A source of examples that are read when they are asked for (see Source.fetch).
+
+    load: i -> arrays by name; an OSError or ValueError says that example i cannot be read.
+    names, labels: of the examples, equally many. root: folder that messages name ahead of names.
+    blank: the arrays that stand for an example that cannot be read; they say the shapes and types of all.
+    max_unreadable: share of such examples (one at least, unless it is 0) beyond which fetch raises ValueError.
+    """
+    size = len(names)
+    unreadable = {}  # id -> reason
+    lock = threading.Lock()
+
+    def read(i):
+        if i not in unreadable:
+            try:
+                return load(i)
+            except (OSError, ValueError) as error:
+                note_unreadable(i, error)
+        if len(unreadable) > (max(1, max_unreadable * size) if max_unreadable else 0):
+            raise ValueError(
+                f"{len(unreadable)} of the {size} {kind}s in {root} that this split holds are unreadable, "
+                f"more than max_unreadable={max_unreadable} allows; among them "
+                f"{', '.join(names[j] for j in list(unreadable)[:5])}. "
+                "Repair or remove them, or raise max_unreadable"
+            )
+        return None
+
+    def note_unreadable(i, reason):
+        with lock:
+            if i in unreadable:
+                return
+            unreadable[i] = str(reason)
+            count = len(unreadable)
+        log.warning("unreadable %s %s (%s); %d of %d files so far", kind, root / names[i], reason, count, size)
+
+    def next_readable(i):
+        for j in range(i, i + size):
+            found = read(j % size)
+            if found is not None:
+                return j % size, found
+        raise ValueError(f"none of the {size} {kind}s in {root} that this split holds is readable")
+
+    def fetch(ids, substitute=True):
+        ids = np.array(ids, np.int64)
+        rows, mask = [], np.ones(len(ids), bool)
+        for row, i in enumerate(ids.tolist()):
+            if substitute:
+                ids[row], found = next_readable(i)
+            else:
+                found = read(i)
+                mask[row] = found is not None
+            rows.append(blank if found is None else found)
+        batch = {
+            name: np.stack([row[name] for row in rows]) if rows else np.zeros((0, *np.shape(value)), value.dtype)
+            for name, value in blank.items()
+        }
+        batch |= {"label": labels[ids], "index": ids.astype(np.int32)}
+        return batch if substitute else batch | {"_mask": mask}
+
+    return Source(
+        size=size,
+        fetch=fetch,
+        class_names=class_names,
+        names=lambda ids: [names[i] for i in ids],
+        num_classes=len(class_names or ()) if (labels >= 0).any() else 0,
+    )
+
+
+def check_folder_options(test_fraction, max_unreadable):
+    """Raises ValueError on shares outside of 0 ... 1."""
+    if not 0 <= test_fraction < 1:
+        raise ValueError(f"test_fraction {test_fraction!r} must lie in 0..1, below 1")
+    if not 0 <= max_unreadable <= 1:
+        raise ValueError(f"max_unreadable {max_unreadable!r} must lie in 0..1; it is a share of the files")
+
+
+def existing_folder(path, kind):
+    """The folder that option `path` names. Raises: ValueError, FileNotFoundError, NotADirectoryError."""
+    right = f"option `path` must name a folder with {kind}s or with one sub-folder of {kind}s for each class"
+    if not path:
+        raise ValueError(f"no folder was named; {right}; on the command line: --data FOLDER")
+    root = Path(path).expanduser()
+    if not root.exists():
+        raise FileNotFoundError(f"{root} does not exist; {right}")
+    if not root.is_dir():
+        raise NotADirectoryError(f"{root} is a file; {right}")
+    return root
+
+
+def _listed(root, endings):
+    """Relative names of the files below root that end so, with '/', sorted."""
+    files = []
+
+    def walk(folder, prefix, parents):
+        place = os.stat(folder)
+        place = (place.st_dev, place.st_ino)
+        if place in parents:  # a link back to a folder above would never end
+            return
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    walk(entry.path, f"{prefix}{entry.name}/", parents | {place})
+                elif entry.name.lower().endswith(endings):
+                    files.append(prefix + entry.name)
+
+    walk(root, "", frozenset())
+    return sorted(files)
+
+
+def _nothing(root, endings, kind):
+    others = sorted({Path(name).suffix or name for _, _, names in os.walk(root) for name in names})
+    found = f"it holds only {', '.join(others[:8])}" if others else "it is empty"
+    return f"{root} has no {kind}s: {found}; files ending in {', '.join(endings)} would be right"
+
+
+def _official_split(root, files, kind):
+    """(train files, test files, position of the class folder in a name)."""
+    tops = {name.split("/")[0] for name in files if "/" in name}
+    if "train" not in tops:
+        return files, [], 0
+    test_folder = next((name for name in TEST_FOLDERS if name in tops), None)
+    if test_folder is None and tops != {"train"}:
+        return files, [], 0  # `train` is a class among others, such as railway trains
+    train = [name for name in files if name.startswith("train/")]
+    test = [name for name in files if test_folder and name.startswith(f"{test_folder}/")]
+    if len(train) + len(test) < len(files):
+        log.warning(
+            "%s: %d %ss outside of train and %s are not used",
+            root,
+            len(files) - len(train) - len(test),
+            kind,
+            test_folder,
+        )
+    return train, test, 1
+
+
+def _labels(train, test, depth, root, kind):
+    """A function from files to labels int32 [N], and the names of the classes or None."""
+
+    def folder(name):
+        parts = name.split("/")
+        return parts[depth] if len(parts) > depth + 1 else None
+
+    names = () if depth is None else tuple(sorted({folder(name) for name in train} - {None}))
+    if len(names) < 2:
+        return (lambda files: np.full(len(files), -1, np.int32)), None
+    strangers = {folder(name) for name in test} - set(names) - {None}
+    if strangers:
+        raise ValueError(
+            f"{root}: the test {kind}s have classes {sorted(strangers)[:5]} that the training "
+            f"{kind}s lack; use the same sub-folders in both, or label_from_folder=False"
+        )
+    numbers = {name: i for i, name in enumerate(names)} | {None: -1}
+    return (lambda files: np.array([numbers[folder(name)] for name in files], np.int32)), names
+
+
+def _hashed_split(files, test_fraction, root, kind):
+    def is_test(name):
+        digest = hashlib.blake2b(os.fsencode(name), key=SPLIT_KEY, digest_size=8).digest()
+        return int.from_bytes(digest, "big") < test_fraction * 2**64
+
+    picked = [is_test(name) for name in files]
+    if all(picked):
+        raise ValueError(f"{root}: test_fraction={test_fraction} leaves none of the {len(files)} {kind}s for training")
+    return [f for f, p in zip(files, picked) if not p], [f for f, p in zip(files, picked) if p]

@@ -1,0 +1,41 @@
+"""CLMR: two altered pieces of a recording attract, all other pieces of the batch repel."""
+
+from jaxssl.core import Method
+from jaxssl.losses import nt_xent
+from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain
+from jaxssl.models.heads import projector
+
+
+def clmr(encoder, *, hidden_dims=(512,), dim: int = 64, temperature: float = 0.5) -> Method:
+    """CLMR.
+
+        z = W_2 relu(W_1 f(x)),   L = nt_xent(z1, z2)
+
+    The views go through the networks one after the other, so that each has batch statistics of its own (in SimCLR both
+    have them together). Nothing is stop-gradient.
+
+    Args:
+      encoder: network f over the waveform, [N, T] -> [N, D].
+      hidden_dims: widths of the projector's hidden layers, ReLU between, no norm, no biases; published: (D,).
+      dim: width of the embedding z.
+      temperature: tau of NT-Xent, > 0.
+
+    Batch: `views` [2, N, T], two pieces of the same recording. Memory: `stats`.
+
+    Source: Spijkervet, Burgoyne, Contrastive Learning of Musical Representations, 2021, arXiv:2103.09410,
+    https://arxiv.org/abs/2103.09410
+    """
+    head = projector(hidden_dims, dim, norm=False, bias=False, dtype=encoder.dtype)
+    chain = {"encoder": encoder, "projector": head}
+
+    def init(key, batch):
+        params, stats = setup_chain(chain, key, batch["views"][0])
+        return params, {"stats": stats}
+
+    def loss(params, memory, batch, key, step):
+        out, stats = forward_chain_views(chain, params, memory["stats"], batch["views"], train=True, key=key)
+        z = out["projector"]
+        value = nt_xent(z[0], z[1], temperature=temperature)
+        return value, ({"stats": stats}, {"features": out["encoder"], "projections": z})
+
+    return Method(init, loss, make_predict(chain))

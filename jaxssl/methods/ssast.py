@@ -1,0 +1,102 @@
+"""SSAST: find the hidden patches of a spectrogram among each other, and rebuild them."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.core import Method
+from jaxssl.losses import jepa, patch_matching, patch_matching_accuracy
+from jaxssl.models.heads import projector
+from jaxssl.models.module import forward, setup
+from jaxssl.models.positions import take_tokens
+from jaxssl.ops import clustered_mask_2d
+
+
+def ssast(
+    encoder,
+    *,
+    num_masked: int = 400,
+    cluster=(3, 5),
+    discriminative_weight: float = 1.0,
+    generative_weight: float = 10.0,
+    over: str = "targets",
+    passes: int = 1,
+    min_std: float = 1e-3,
+) -> Method:
+    """SSAST.
+
+        o = f(patches, hidden ones replaced by a token),  c = g_c(o),  r = g_r(o)  at the hidden places
+        L = w_d patch_matching(c, x) + w_g mean | r - x |^2
+
+    with x the hidden patches themselves, which are data. Nothing is stop-gradient. Features are the mean of the tokens.
+
+    Args:
+      encoder: a transformer of models.audio.
+      num_masked: M, patches hidden in every example.
+      cluster: (least, most) side of the square blocks that are hidden; (1, 1) for single patches.
+      discriminative_weight, generative_weight: w_d, w_g; a weight of 0 leaves the part and its head out.
+      over: 'targets', the publication's sum over the patches; 'preds', the release's sum over the predictions.
+      passes: 1, both parts see one mask (the publication's algorithm); 2, a mask and a pass for each (the release).
+      min_std: hidden patches of a smaller deviation take no part in the matching: silence equals silence.
+
+    Batch: `views` [1, N, bands, frames, 1]. Memory: `stats` (empty).
+
+    Source: Gong, Lai, Chung, Glass, SSAST: Self-Supervised Audio Spectrogram Transformer, 2021, arXiv:2110.09784,
+    https://arxiv.org/abs/2110.09784
+    """
+    if not hasattr(encoder, "patches"):
+        raise TypeError("methods.ssast needs a transformer over spectrograms: encoder.name='models.audio.vit'.")
+    if passes not in (1, 2):
+        raise ValueError(f"method.passes={passes!r}: must be 1 or 2")
+    weights = {"discriminative": discriminative_weight, "generative": generative_weight}
+    if min(weights.values()) < 0 or not any(weights.values()):
+        raise ValueError(
+            f"method.discriminative_weight, method.generative_weight: must be at least 0, one above, got {weights}"
+        )
+    parts = [name for name, weight in weights.items() if weight]
+    patch, dim = encoder.patch_size[0] * encoder.patch_size[1], encoder.embed_dim
+    # Under 'preds' a last bias would add the same to all that a row compares, and get no gradient.
+    heads = {
+        name: projector((dim,), patch, norm=False, bias=name == "generative" or over == "targets", dtype=encoder.dtype)
+        for name in parts
+    }
+
+    def hide(key, x):
+        """(masked bool [N, L], numbers of the hidden patches [N, M])."""
+        masked = clustered_mask_2d(key, x.shape[0], encoder.grid(x), num_masked, cluster=tuple(cluster))
+        return masked, jnp.argsort(~masked, axis=1, stable=True)[:, :num_masked]
+
+    def init(key, batch):
+        x = batch["views"][0]
+        keys = jax.random.split(key, 3)
+        params = {"encoder": setup(encoder, keys[0], x)[0]}
+        o = jnp.zeros((1, num_masked, dim))
+        params |= {name: setup(heads[name], key, o)[0] for name, key in zip(parts, keys[1:])}
+        return params, {"stats": {"encoder": {}}}
+
+    def loss(params, memory, batch, key, step):
+        x, patches = batch["views"][0], encoder.patches(batch["views"][0]).astype(jnp.float32)
+        tokens, ids, metrics, value = None, None, {}, 0.0
+        for i, name in enumerate(parts):
+            if tokens is None or passes == 2:
+                key_mask, key_encoder = jax.random.split(jax.random.fold_in(key, i))
+                masked, ids = hide(key_mask, x)
+                tokens, _ = forward(
+                    encoder, params["encoder"], {}, x, train=True, key=key_encoder, masked=masked, method="tokens"
+                )
+            target = take_tokens(patches, ids)
+            pred, _ = forward(heads[name], params[name], {}, take_tokens(tokens, ids), train=True)
+            if name == "generative":
+                part = jepa(pred, target, kind="l2")
+            else:
+                options = dict(valid=target.std(-1) >= min_std, over=over)
+                part = patch_matching(pred, target, **options)
+                metrics["matching_accuracy"] = patch_matching_accuracy(pred, target, **options)
+            metrics[f"{name}_loss"] = part
+            value = value + weights[name] * part
+        return value, (memory, {**metrics, "features": tokens.mean(1)[None]})
+
+    def predict(params, memory, batch):
+        h, _ = forward(encoder, params["encoder"], {}, batch["x"])
+        return {"features": h}
+
+    return Method(init, loss, predict)

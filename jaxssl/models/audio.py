@@ -1,0 +1,207 @@
+"""Networks for sound: a ConvNet over the waveform, and a transformer over patches of a spectrogram.
+
+Sources: Lee, Park, Kim, Nam, Sample-level Deep Convolutional Neural Networks for Music Auto-tagging Using Raw
+Waveforms, 2017, arXiv:1703.01789, https://arxiv.org/abs/1703.01789 (the ConvNet, as CLMR has it); Gong, Lai, Chung,
+Glass, SSAST: Self-Supervised Audio Spectrogram Transformer, 2021, arXiv:2110.09784, https://arxiv.org/abs/2110.09784
+(the transformer).
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxssl.models.norm import batch_norm
+from jaxssl.models.positions import resample, sincos_2d
+from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
+
+conv_init = nn.initializers.he_normal()
+
+
+class Conv3(nn.Module):
+    """Convolution of width 3 over time without bias, zeros beyond the ends: [N, T, C] -> [N, T, D].
+
+    It is one matrix product with the three shifted inputs side by side, which a CPU computes far faster than what its
+    compiler makes of a convolution of one axis.
+    """
+
+    features: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x):
+        x = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
+        x = jnp.concatenate([x[:, :-2], x[:, 1:-1], x[:, 2:]], axis=-1)
+        return nn.Dense(self.features, use_bias=False, kernel_init=conv_init, dtype=self.dtype, name="taps")(x)
+
+
+class SampleBlock(nn.Module):
+    """Convolution of width 3, batch norm, ReLU, maximum over three samples: [N, T, C] -> [N, T / 3, D]."""
+
+    features: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = Conv3(self.features, self.dtype, name="conv")(x)
+        x = nn.relu(batch_norm(dtype=self.dtype, name="norm")(x, use_running_average=not train))
+        x = x.reshape(x.shape[0], -1, 3, self.features)
+        # Not max(axis=2), whose gradient takes a CPU four times as long.
+        return jnp.maximum(jnp.maximum(x[:, :, 0], x[:, :, 1]), x[:, :, 2])
+
+
+class SampleCNN(nn.Module):
+    """ConvNet over the waveform; built by `sample_cnn`."""
+
+    widths: tuple
+    stem: int
+    dtype: Any
+    remat: bool
+
+    @nn.compact
+    def __call__(self, x, train):
+        """Sound x [N, T] -> features [N, D] float32."""
+        if x.ndim != 2:
+            raise ValueError(f"audio.sample_cnn takes sound [N, T], got shape {tuple(x.shape)}")
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(f"audio.sample_cnn takes floating sound in -1 ... 1, got {x.dtype}")
+        fold = self.stem * 3 ** (len(self.widths) - 1)
+        if x.shape[1] % fold:
+            raise ValueError(
+                f"audio.sample_cnn: stem={self.stem} and {len(self.widths) - 1} further widths need a T that {fold} divides, "
+                f"got {x.shape[1]}; set `size` of the augmentation to a multiple, or give fewer widths"
+            )
+        x = x.astype(self.dtype).reshape(x.shape[0], -1, self.stem)
+        x = nn.Dense(self.widths[0], use_bias=False, kernel_init=conv_init, dtype=self.dtype, name="stem")(x)
+        x = nn.relu(batch_norm(dtype=self.dtype, name="stem_norm")(x, use_running_average=not train))
+        block = nn.remat(SampleBlock, static_argnums=(2,)) if self.remat else SampleBlock
+        for i, width in enumerate(self.widths[1:]):
+            x = block(width, self.dtype, name=f"block{i}")(x, train)
+        return x.mean(1).astype(jnp.float32)
+
+
+def sample_cnn(*, widths=(128, 128, 128, 256, 256, 256, 256, 256, 256, 512), stem=3, dtype="float32", remat=False):
+    """SampleCNN; the defaults are the network of CLMR for 59,049 samples but for the last 512 x 512 layer and its
+    dropout.
+
+    The first width is that of a convolution of width and stride `stem`, each further one that of a block: convolution
+    of width 3, batch norm, ReLU, maximum over three samples. What is left of time is averaged.
+
+    Args:
+      widths: stem * 3^(len(widths) - 1) must divide T.
+      stem: samples that the first layer takes together; published: 3.
+      dtype: compute dtype; parameters and features are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      Flax module (x [N, T], train) -> [N, widths[-1]].
+
+    Raises:
+      ValueError: no widths, a stem below 1; when called, a T that does not divide.
+    """
+    if not widths or stem < 1:
+        raise ValueError(
+            f"audio.sample_cnn: widths={widths} must name a layer at least, stem={stem} must be at least 1"
+        )
+    return SampleCNN(tuple(widths), stem, dtype, remat)
+
+
+class SpectrogramViT(nn.Module):
+    """Transformer over rectangular patches of a spectrogram; built by `vit`."""
+
+    patch_size: tuple
+    input_size: tuple
+    embed_dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    drop_path: float
+    dtype: Any
+    remat: bool
+
+    def grid(self, x):
+        """(rows, columns) of the patches of x [N, bands, frames, 1]; ValueError unless patch_size divides both."""
+        if x.ndim != 4 or x.shape[-1] != 1:
+            raise ValueError(f"audio.vit takes spectrograms [N, bands, frames, 1], got shape {tuple(x.shape)}")
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(f"audio.vit takes floating spectrograms, got {x.dtype}")
+        return _grid(x.shape[1:3], self.patch_size)
+
+    def patches(self, x):
+        """Patches of x [N, bands, frames, 1], row by row, each flattened in that order: [N, L, P]."""
+        (rows, columns), (high, wide) = self.grid(x), self.patch_size
+        x = x.reshape(x.shape[0], rows, high, columns, wide)
+        return x.swapaxes(2, 3).reshape(x.shape[0], rows * columns, high * wide)
+
+    @nn.compact
+    def tokens(self, x, train, masked=None):
+        """Encodes spectrograms to tokens after the final norm: [N, L, D] float32.
+
+        Args:
+          x: [N, bands, frames, 1]; positions are resampled to its grid.
+          train: apply drop path.
+          masked: bool [N, L], True = patch embedding replaced by the mask token, or None.
+        """
+        grid = self.grid(x)
+        init = nn.initializers.xavier_uniform()
+        h = nn.Dense(self.embed_dim, kernel_init=init, dtype=self.dtype, name="patch_embed")(
+            self.patches(x).astype(self.dtype)
+        )
+        token = self.param("mask_token", linear_init, (1, self.embed_dim), jnp.float32)
+        if masked is not None:
+            h = jnp.where(masked[:, :, None], token.astype(h.dtype), h)
+        stored = _grid(self.input_size, self.patch_size)
+        # Learned, but not from noise: what is near in time is seen to be near from the first step on.
+        table = self.param("pos_embed", lambda key: jnp.asarray(sincos_2d(self.embed_dim, stored)))
+        h = h + resample(table, stored, grid).astype(self.dtype)
+        block = nn.remat(TransformerBlock, static_argnums=(2,)) if self.remat else TransformerBlock
+        for i in range(self.depth):
+            rate = self.drop_path * i / max(self.depth - 1, 1)
+            h = block(self.num_heads, self.mlp_ratio, drop_path=rate, dtype=self.dtype, name=f"block{i}")(h, train)
+        return nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
+
+    def __call__(self, x, train, masked=None):
+        """Spectrograms x [N, bands, frames, 1] -> mean of the tokens [N, D] float32; arguments as in `tokens`."""
+        return self.tokens(x, train, masked).mean(1)
+
+
+def vit(
+    *,
+    patch_size=(16, 16),
+    input_size=(128, 1024),
+    embed_dim=768,
+    depth=12,
+    num_heads=12,
+    mlp_ratio=4.0,
+    drop_path=0.0,
+    dtype="float32",
+    remat=False,
+):
+    """Transformer over patches of a spectrogram, without a class token; the defaults are the base size of SSAST.
+
+    Positions are learned and start as sines and cosines (published: as those of a network for images).
+
+    Args:
+      patch_size: (bands, frames) of a patch; (128, 2) are the frames of the publication.
+      input_size: (bands, frames) whose grid the learned positions store; other inputs resample them.
+      embed_dim, depth, num_heads, mlp_ratio: D, number of blocks, heads, MLP hidden width over D.
+      drop_path: rate of the last block; it grows linearly from 0 at the first.
+      dtype: compute dtype; parameters and features are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      Flax module (x [N, bands, frames, 1], train, masked=None) -> [N, D]; method 'tokens' gives all tokens.
+
+    Raises:
+      ValueError: on sizes that do not divide, a width that 4 does not divide.
+    """
+    check_transformer("audio.vit", embed_dim, depth, num_heads, drop_path)
+    patch_size, input_size = tuple(patch_size), tuple(input_size)
+    sincos_2d(embed_dim, _grid(input_size, patch_size))
+    return SpectrogramViT(patch_size, input_size, embed_dim, depth, num_heads, mlp_ratio, drop_path, dtype, remat)
+
+
+def _grid(size, patch_size):
+    if len(patch_size) != 2 or len(size) != 2 or size[0] % patch_size[0] or size[1] % patch_size[1]:
+        raise ValueError(f"audio.vit: patch_size={patch_size} must divide the spectrogram's (bands, frames) {size}")
+    return size[0] // patch_size[0], size[1] // patch_size[1]
