@@ -59,20 +59,18 @@ def check(found, expected):
     assert not jax.tree.leaves(memory)
 
 
-def test_loss_and_gradient_are_those_of_the_batch_on_one_and_on_eight_devices(parts):
+def test_loss_and_gradient_are_those_of_the_batch(parts):
+    """On one device, and for SimCLR on eight."""
     method, params, memory, batch = parts
     options = params, memory, batch, jax.random.key(1), jnp.int32(0)
     expected = jax.jit(jax.value_and_grad(method.loss, has_aux=True))(*options)
     chunked = jax.jit(chunked_value_and_grad(method.split, 2))
     check(chunked(*options), expected)
+    if isinstance(batch["views"], tuple):
+        return  # the sharding of one method is enough to compile for
     mesh = make_mesh(8)
-    place = lambda name, x: jax.device_put(
-        x,
-        NamedSharding(
-            mesh, P(None, "data") if name == "views" and not isinstance(batch["views"], tuple) else P("data")
-        ),
-    )
-    sharded = {name: jax.tree.map(lambda v, name=name: place(name, v), x) for name, x in batch.items()}
+    where = {"views": P(None, "data"), "label": P("data")}
+    sharded = {name: jax.device_put(x, NamedSharding(mesh, where[name])) for name, x in batch.items()}
     check(chunked(params, memory, sharded, *options[3:]), expected)
 
 

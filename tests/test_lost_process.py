@@ -46,19 +46,19 @@ def kill_one(processes, victim, workdir, after_rows):
     return time.monotonic() - killed, statuses, said
 
 
-@pytest.mark.parametrize("victim", [1, 0])
+@pytest.mark.parametrize("victim", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_when_one_process_dies_the_other_stops_and_the_job_resumes(victim, alone, tmp_path):  # noqa: F811
     workdir = tmp_path / "run"
     # So long that it cannot end before the kill.
     long = command(workdir, total_steps=100000)
     seconds, statuses, said = kill_one(start_all(2, *long), victim, workdir, after_rows=6)
     assert seconds < SOON and statuses[victim] == -9
-    if victim == 1:
-        assert statuses[0] == LOST
-        assert "process 0 of 2 stops" in said[0] and "resumes from the newest checkpoint" in said[0]
+    other = 1 - victim
+    if statuses[other] == LOST:
+        assert f"process {other} of 2 stops" in said[other] and "resumes from the newest checkpoint" in said[other]
     else:
-        # Without process 0, which they all report to, JAX itself ends the others and says so.
-        assert statuses[1] not in (0, -9) and "coordinat" in said[1]
+        # JAX's own watch may end a process first, by SIGABRT; where process 0 has died, which does the watching, always.
+        assert statuses[other] == -6 and "another task died" in said[other]
     for step in (workdir / "checkpoints").iterdir():
         if step.name.isdigit() and int(step.name) > 4:
             shutil.rmtree(step)

@@ -240,7 +240,7 @@ def test_what_cannot_be_read_is_named_and_left_out(folder, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         train = video_folder(path=str(tmp_path), frames=4, size=16).train
     assert train.size == 4 and {n.split(",")[0] for n in train.names(np.arange(4))} == {"0.mp4", "1.mp4"}
-    assert "unreadable piece" in caplog.text and "broken.mp4" in caplog.text
+    assert "unreadable video" in caplog.text and "broken.mp4" in caplog.text
     assert "short.avi left out: 1 frames, every 2. of the file" in caplog.text
     with pytest.raises(ValueError, match="1 of the 4 videos .* max_unreadable=0 .*broken.mp4"):
         video_folder(path=str(tmp_path), frames=4, size=16, max_unreadable=0)

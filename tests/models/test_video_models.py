@@ -83,7 +83,8 @@ def test_the_published_network_has_the_published_shapes():
         and {taps[f"layer{s}_0"] for s in (1, 2)} == {1}
         and {taps[f"layer{s}_0"] for s in (3, 4)} == {3}
     )
-    out = jax.eval_shape(lambda x: forward(encoder, shapes, None, x, train=True)[0], jnp.zeros((2, 16, 64, 64, 3)))
+    clips = jnp.zeros((2, 16, 64, 64, 3))
+    out = jax.eval_shape(lambda p, x: forward(encoder, p, None, x, train=True)[0], shapes, clips)
     assert out.shape == (2, 2048)
 
 

@@ -1,0 +1,138 @@
+"""How many JPEG files a second come out of the input pipeline, beside a plain Pillow loader on the same files.
+
+    .venv/bin/python tools/benchmark_input.py [--count 600] [--size 224] [--side 500x375] [--data FOLDER] [--out FILE.json]
+
+Without --data the files are made: crops of the two photographs of scikit-learn, quality 90. Each way reads, decodes, cuts
+the centre square and resizes it; the first pass over the files is not counted. With torch installed, its DataLoader is
+timed too, one worker a core.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def main(argv=None) -> int:
+    """Returns the exit status: 0 well, 2 the input was wrong."""
+    args = parser().parse_args(argv)
+    try:
+        width, height = (int(n) for n in args.side.split("x"))
+    except ValueError:
+        print(f"benchmark_input: --side {args.side}: WIDTHxHEIGHT, as in 500x375", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(args.data) if args.data else make_files(Path(made), args.count, width, height)
+        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[: args.count]
+        if not files:
+            print(f"benchmark_input: {folder} holds no .jpg or .jpeg file", file=sys.stderr)
+            return 2
+        report = {"files": len(files), "size": args.size, "processors": len(os.sched_getaffinity(0))}
+        report["pillow_one_core"] = rate(lambda: [with_pillow(f, args.size) for f in files], len(files))
+        report["jaxssl_decode_one_core"] = rate(decode_all(files, args.size), len(files))
+        report["jaxssl_stream"] = stream_rate(folder, args.size, len(files))
+        torch_rate = torch_loader_rate(files, args.size)
+        if torch_rate:
+            report["torch_loader"] = torch_rate
+    for name, value in report.items():
+        print(f"{name:24} {value:.0f}" + (" images/s" if isinstance(value, float) else ""))
+    if args.out:
+        Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
+    found = argparse.ArgumentParser(prog="benchmark_input", description=__doc__.splitlines()[0])
+    found.add_argument("--count", type=int, default=600, help="files")
+    found.add_argument("--size", type=int, default=224, help="pixels of the square that comes out")
+    found.add_argument("--side", default="500x375", help="WIDTHxHEIGHT of the files that are made")
+    found.add_argument("--data", metavar="FOLDER", help="JPEG files of one's own")
+    found.add_argument("--out", metavar="FILE.json", help="where the report is written")
+    return found
+
+
+def make_files(folder: Path, count: int, width: int, height: int) -> Path:
+    """Random crops of two photographs, resized to width x height."""
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    photographs, random = [Image.fromarray(x) for x in load_sample_images().images], np.random.default_rng(0)
+    for i in range(count):
+        photograph = photographs[i % 2]
+        scale = random.uniform(0.5, 1)
+        w, h = int(photograph.width * scale), int(photograph.height * scale)
+        left, top = random.integers(photograph.width - w + 1), random.integers(photograph.height - h + 1)
+        crop = photograph.crop((left, top, left + w, top + h)).resize((width, height), Image.Resampling.BICUBIC)
+        crop.save(folder / f"{i:05d}.jpg", quality=90)
+    return folder
+
+
+def rate(run, count: int, passes: int = 3) -> float:
+    """Images a second of the best of some passes, after one that warms up."""
+    run()
+    seconds = []
+    for _ in range(passes):
+        began = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - began)
+    return count / min(seconds)
+
+
+def with_pillow(file: Path, size: int) -> np.ndarray:
+    """What a plain loader does."""
+    from PIL import Image
+
+    with Image.open(file) as image:
+        image = image.convert("RGB")
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def decode_all(files, size):
+    """A pass of the library's decoder in one thread."""
+    from jaxssl.data.decode import decoder
+
+    decode = decoder(size, 3)
+    return lambda: [decode(f.read_bytes()) for f in files]
+
+
+def stream_rate(folder: Path, size: int, count: int) -> float:
+    """Images a second of the training stream, all processors."""
+    from jaxssl.data.image_folder import image_folder
+    from jaxssl.data.pipeline import stream
+
+    batch = 50
+    batches = stream(image_folder(path=str(folder), image_size=size).train, seed=0, batch_size=batch)
+    steps = max(count // batch, 1)
+    return rate(lambda: [next(batches) for _ in range(steps)], steps * batch)
+
+
+def torch_loader_rate(files, size: int) -> float | None:
+    """Images a second of torch's DataLoader around `with_pillow`, or None without torch."""
+    try:
+        from torch.utils.data import DataLoader
+    except ImportError:
+        return None
+
+    class Files:
+        def __len__(self):
+            return len(files)
+
+        def __getitem__(self, i):
+            return with_pillow(files[i], size)
+
+    workers = len(os.sched_getaffinity(0))
+    loader = DataLoader(Files(), batch_size=50, num_workers=workers, persistent_workers=True)
+    return rate(lambda: [None for _ in loader], len(files))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
