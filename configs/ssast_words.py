@@ -8,7 +8,7 @@ from jaxssl.config import base
 
 def get_config(arg=None):
     config = base()
-    config.total_steps, config.batch_size = 900, 32
+    config.total_steps, config.batch_size = 2400, 32
     config.data = dict(name="data.audio.words", mode="resident", limit=None)
     spectrogram = dict(
         rate=8000, size=6400, mels=64, frames=64, window_ms=32.0, hop_ms=12.5, mean=-2.5, std=3.5, floor=1e-3
@@ -27,7 +27,7 @@ def get_config(arg=None):
     )
     config.method = dict(name="methods.ssast", num_masked=20, cluster=(3, 5), generative_weight=10.0, passes=1)
     config.optim.update(learning_rate=1.5e-3, warmup_steps=50)
-    config.log.every, config.checkpoint.every = 50, 450
+    config.log.every, config.checkpoint.every = 100, 1200
     config.evaluate.floors = {"MFCC statistics": dict(name="evaluators.floors_audio.mfcc")}
     config.evaluate.headline = "linear/top1"
     if arg == "quick":
