@@ -14,8 +14,8 @@ from jaxssl.augment.view import check_count
 MASK = 3
 
 
-def mirror(*, span=2, min_length=10, mask_id=MASK):
-    """Two views of a text: as it is, and with a random span of tokens hidden.
+def mirror(*, span=2, min_length=10, drop_rate=0.0, mask_id=MASK):
+    """Two views of a text: as it is, and with a random span of tokens hidden; both less some tokens, if asked for.
 
     The rest of the difference comes from the dropout of the network. The paper hides 5 characters of texts of 30 or
     more; here a token is a part of a word, about 4 characters long.
@@ -23,6 +23,8 @@ def mirror(*, span=2, min_length=10, mask_id=MASK):
     Args:
       span: tokens hidden, 0 = none.
       min_length: texts with fewer tokens, the first and the last included, are left whole.
+      drop_rate: chance of every token but the first and the last to be left out, in each view apart; in [0, 1). The
+        paper has no such thing, but starts from a large language model that knows which words belong together.
       mask_id: id of the mask token.
 
     Source: Liu, Vulic, Korhonen, Collier, Fast, Effective, and Self-Supervised: Transforming Masked Language Models
@@ -31,11 +33,26 @@ def mirror(*, span=2, min_length=10, mask_id=MASK):
     check_count("span", span, least=0)
     check_count("min_length", min_length, least=span + 2)
 
+    if not 0 <= drop_rate < 1:
+        raise ValueError(f"drop_rate must lie in [0, 1), got {drop_rate}")
+
+    def thinned(key, x):
+        """A view without some of its tokens, which no token then sees."""
+        keys, count = jax.random.split(key, x["mask"].shape[0]), x["mask"].sum(1, keepdims=True)
+        place = jnp.arange(x["mask"].shape[1])
+        dropped = jax.vmap(lambda k: jax.random.bernoulli(k, drop_rate, place.shape))(keys)
+        inner = (place > 0) & (place < count - 1)
+        return {**x, "mask": x["mask"] & ~(dropped & inner)}
+
     def augment(key, batch):
         tokens, length, rest = _take(batch)
         hide = lambda k, t, n: span_masked(k, t, n, span=span, min_length=min_length, mask_id=mask_id)
         hidden = jax.vmap(hide)(jax.random.split(key, tokens.shape[0]), tokens, length) if span else tokens
-        return {**rest, "views": tuple(_input(t, length) for t in (tokens, hidden))}
+        views = tuple(_input(t, length) for t in (tokens, hidden))
+        if drop_rate:
+            # Folded, so that the spans stay those of the same key without it.
+            views = tuple(thinned(jax.random.fold_in(key, v), x) for v, x in enumerate(views))
+        return {**rest, "views": views}
 
     return augment
 

@@ -73,3 +73,20 @@ def test_a_span_lies_inside_and_only_long_texts_have_one():
 
 def test_the_mask_token_is_that_of_the_tokenizer():
     assert text.MASK == MASK
+
+
+def test_tokens_are_dropped_in_each_view_apart_but_never_the_ends(batch):
+    first, second = jax.jit(mirror(span=0, drop_rate=0.4))(jax.random.key(0), batch)["views"]
+    place, length = np.arange(24), batch["length"][:, None]
+    inner, ends = (place > 0) & (place < length - 1), (place == 0) | (place == length - 1)
+    for view in (first, second):
+        np.testing.assert_array_equal(view["tokens"], batch["tokens"])
+        mask = np.asarray(view["mask"])
+        assert mask[ends].all() and not mask[place >= length].any()
+        assert 0.5 < mask[inner].mean() < 0.7
+    assert (first["mask"] != second["mask"]).any()
+    span = mirror(span=2, min_length=10)(jax.random.key(0), batch)["views"][1]["tokens"]
+    both = mirror(span=2, min_length=10, drop_rate=0.4)(jax.random.key(0), batch)["views"][1]["tokens"]
+    np.testing.assert_array_equal(both, span)
+    with pytest.raises(ValueError, match="drop_rate must lie in"):
+        mirror(drop_rate=1.0)
