@@ -1,6 +1,10 @@
 """SCGC* (arXiv:2204.12656) on the graph of scikit-learn's digits, each joined to its 5 nearest: clusters, no labels.
 
 jaxssl train configs/scgc_digits.py --workdir runs/scgc
+
+Clusters of the trained encoder agree with the digits as well as k-means on the pixels does by accuracy (79.1 and 79.4;
+untrained 52.6) and better by mutual information (84.7 and 73.8); the spectral embedding of the graph alone reaches 81.5
+and 87.2. The probes show it too: 94.3 at 10 labels a class, pixels 90.2.
 """
 
 from jaxssl.config import base
