@@ -27,10 +27,6 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    # Files stay together, for what their fixtures have compiled; the contract, the longest file, is cut by configs.
-    for item in items:
-        run = getattr(item, "callspec", None) and item.callspec.params.get("run")
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {getattr(run, 'stem', '')}"))
     if not config.getoption("--slow"):
         for item in items:
             if "slow" in item.keywords:
