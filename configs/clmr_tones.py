@@ -41,6 +41,8 @@ def get_config(arg=None):
         config.total_steps, config.batch_size = 30, 32
         config.data.update(train=200, test=40)
         config.augment.size = config.preprocess.size = 729
+        # On a busy CPU with several virtual devices XLA's Fourier transform can wait for threads that they hold.
+        config.augment.filters = 0.0
         config.encoder.widths = (8, 16, 16)
         config.method.update(hidden_dims=(16,), dim=8)
         config.optim.update(warmup_steps=3, learning_rate=3e-3)
