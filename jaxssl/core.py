@@ -46,7 +46,7 @@ def _unchanged(params, memory, step):
 
 
 class Split(NamedTuple):
-    """A loss as a function of embeddings, which large batches may then be computed for in chunks (`make_update`).
+    """A loss as a function of embeddings, which large batches may then be computed for in chunks (`chunks`).
 
     embed(params, memory, batch, key, step) -> (embeddings, memory)
         A tree of arrays that lead with N; an example's embeddings depend on no other example of the batch, unless
@@ -88,9 +88,14 @@ def split_method(init, split: Split, predict, after=_unchanged) -> Method:
     def loss(params, memory, batch, key, step):
         key_embed, key_objective = jax.random.split(key)
         embeddings, memory = split.embed(params, memory, batch, key_embed, step)
-        return split.objective(params, memory, embeddings, _rest(batch), key_objective, step)
+        return split.objective(params, memory, embeddings, beside_views(batch), key_objective, step)
 
     return Method(init, loss, predict, after, split)
+
+
+def beside_views(batch):
+    """What an objective may read of a batch beside the embeddings."""
+    return {name: value for name, value in batch.items() if name not in ("views", "x")}
 
 
 def step_keys(root: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -110,20 +115,16 @@ def init_state(
 
 
 def make_update(
-    method: Method, augment: Augment, tx: optax.GradientTransformation, root: jax.Array, *, gradient_chunks: int = 1
+    method: Method, augment: Augment, tx: optax.GradientTransformation, root: jax.Array, *, value_and_grad=None
 ) -> Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]:
     """The update that every method shares: augment, differentiate, step the optimiser, look after the memory.
 
     Returns update(state, batch) -> (state, metrics), to be jitted by the caller with the state donated.
     `metrics` holds the method's own, with `loss` and `grad_norm` (global L2 norm before any clipping).
 
-    gradient_chunks: c > 1 embeds the batch in c chunks, takes the loss of all embeddings together, and embeds every
-        chunk again for its gradient. Loss and gradient are those of the whole batch, the activations those of a
-        chunk; the forward pass is computed twice. For methods with a `split` only, see `check_chunks`.
+    value_and_grad: in the place of jax.value_and_grad of `method.loss`, see `chunks.chunked_value_and_grad`.
     """
-    grad_fn = jax.value_and_grad(method.loss, has_aux=True)
-    if gradient_chunks > 1:
-        grad_fn = chunked_value_and_grad(method.split, gradient_chunks)
+    grad_fn = value_and_grad or jax.value_and_grad(method.loss, has_aux=True)
 
     def update(state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
         key_aug, key_loss = step_keys(root, state.step)
@@ -136,82 +137,3 @@ def make_update(
         return State(state.step + 1, params, opt_state, memory), metrics
 
     return update
-
-
-def check_chunks(method: Method, memory: Any, batch_size: int, gradient_chunks: int) -> None:
-    """Raises ValueError where a step in chunks would not be the step of the whole batch.
-
-    memory: that of the method, or its shapes. batch_size: examples of one shard of the batch.
-    """
-    name = f"gradient_chunks={gradient_chunks}"
-    if gradient_chunks < 1 or batch_size % gradient_chunks:
-        raise ValueError(f"{name}: must be at least 1 and divide the {batch_size} examples of one shard of the batch.")
-    if gradient_chunks == 1:
-        return
-    if method.split is None:
-        raise ValueError(
-            f"{name}: the loss of this method is not written as a function of embeddings, and the mean of the losses of"
-            " chunks would be another loss, with fewer negatives or poorer statistics. Take encoder.remat=True or"
-            " encoder.dtype=bfloat16 to save memory, or a method with a split (methods.simclr, methods.clip)."
-        )
-    if isinstance(memory, dict) and jax.tree.leaves(memory.get("stats", {})):
-        raise ValueError(
-            f"{name}: a batch norm would see the statistics of a chunk, not of the batch, which changes the method. Take"
-            " an encoder without batch norm (models.vit, say) and method.norm=False where the method has it."
-        )
-
-
-def chunked_value_and_grad(split: Split, num_chunks: int):
-    """As jax.value_and_grad of the composed loss, in two passes over chunks of the batch.
-
-    Chunk j has the rows j, j + c, j + 2c, ..., so that a batch sharded over its rows stays where it is.
-    Source: Gao, Zhang, Han, Callan, Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup, 2021,
-    arXiv:2101.06983, https://arxiv.org/abs/2101.06983
-    """
-
-    def value_and_grad(params, memory, batch, key, step):
-        key_embed, key_objective = jax.random.split(key)
-        chunks = jax.tree.map(lambda x: _apart(x, num_chunks), _swapped(batch)), jax.random.split(key_embed, num_chunks)
-
-        def embed(params, chunk):
-            rows, key_chunk = chunk
-            return split.embed(params, memory, _swapped(rows), key_chunk, step)[0]
-
-        embeddings = jax.tree.map(_together, jax.lax.map(lambda chunk: embed(params, chunk), chunks))
-
-        def objective(params, embeddings):
-            return split.objective(params, memory, embeddings, _rest(batch), key_objective, step)
-
-        grad_fn = jax.value_and_grad(objective, argnums=(0, 1), has_aux=True)
-        found, (gradient, cotangents) = grad_fn(params, embeddings)
-
-        def add(gradient, chunk):
-            *inputs, cotangent = chunk
-            _, pull = jax.vjp(lambda p: embed(p, inputs), params)
-            return jax.tree.map(jnp.add, gradient, pull(cotangent)[0]), None
-
-        cotangents = jax.tree.map(lambda x: _apart(x, num_chunks), cotangents)
-        return found, jax.lax.scan(add, gradient, (*chunks, cotangents))[0]
-
-    return value_and_grad
-
-
-def _rest(batch):
-    """What an objective may read of a batch beside the embeddings."""
-    return {name: value for name, value in batch.items() if name not in ("views", "x")}
-
-
-def _swapped(batch):
-    """The batch with views [V, N, ...] as [N, V, ...], and back; a tuple of views leads with N already."""
-    views = batch["views"]
-    return {**batch, "views": views if isinstance(views, tuple) else jnp.swapaxes(views, 0, 1)}
-
-
-def _apart(x, num_chunks):
-    """[N, ...] -> [c, N / c, ...], every c-th row to one chunk."""
-    return jnp.moveaxis(x.reshape(-1, num_chunks, *x.shape[1:]), 1, 0)
-
-
-def _together(x):
-    """[c, N / c, ...] -> [N, ...], the inverse of `_apart`."""
-    return jnp.moveaxis(x, 0, 1).reshape(-1, *x.shape[2:])

@@ -10,8 +10,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxssl.build import build
+from jaxssl.chunks import check_chunks, chunked_value_and_grad
 from jaxssl.config import options
-from jaxssl.core import Augment, Method, State, check_chunks, init_state, make_update
+from jaxssl.core import Augment, Method, State, init_state, make_update
 from jaxssl.data.index_stream import batch_ids
 from jaxssl.data.source import Splits
 from jaxssl.optim import check_patterns, make_optimizer
@@ -94,7 +95,8 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, where)
 
     load = partial(gather, seed=data_seed, batch_size=config.batch_size, size=source.size) if resident else _as_is
-    step = make_update(method, augment, tx, root, gradient_chunks=chunks)
+    in_chunks = chunked_value_and_grad(method.split, chunks) if chunks > 1 else None
+    step = make_update(method, augment, tx, root, value_and_grad=in_chunks)
     sharded = batch_sharding(mesh)
 
     def update(state, feed):

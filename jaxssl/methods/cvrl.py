@@ -1,11 +1,8 @@
 """CVRL: two clips of a video attract, clips of all other videos of the batch repel."""
 
-import jax
-import jax.numpy as jnp
-
 from jaxssl.core import Method
 from jaxssl.losses import nt_xent
-from jaxssl.models.chain import forward_chain, make_predict, setup_chain
+from jaxssl.models.chain import forward_chain, interleaved, make_predict, setup_chain
 from jaxssl.models.heads import projector
 
 
@@ -37,8 +34,7 @@ def cvrl(encoder, *, hidden_dims=(2048, 2048, 2048), dim: int = 128, temperature
         return params, {"stats": stats}
 
     def loss(params, memory, batch, key, step):
-        # Example by example, so that what is sharded over examples stays where it is.
-        x = jax.tree.map(lambda *v: jnp.stack(v, axis=1).reshape(-1, *v[0].shape[1:]), *batch["views"])
+        x = interleaved(batch["views"])
         out, stats = forward_chain(chain, params, memory["stats"], x, train=True, key=key)
         h, z = (out[name].reshape(-1, 2, out[name].shape[-1]).swapaxes(0, 1) for name in ("encoder", "projector"))
         value = 2 * nt_xent(z[0], z[1], temperature=temperature)

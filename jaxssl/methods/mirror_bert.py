@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from jaxssl.core import Method
 from jaxssl.losses import masked_token_cross_entropy, nt_xent
+from jaxssl.models.chain import interleaved
 from jaxssl.models.module import forward, setup
 from jaxssl.models.text import take_positions, token_head
 from jaxssl.ops.tokens import MASK, SPECIAL, masked_tokens
@@ -47,8 +48,7 @@ def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, maski
 
     def loss(params, memory, batch, key, step):
         key_mask, key_encoder = jax.random.split(key)
-        # Example by example, so that what is sharded over examples stays where it is.
-        x = jax.tree.map(lambda *v: jnp.stack(v, axis=1).reshape(-1, *v[0].shape[1:]), *batch["views"])
+        x = interleaved(batch["views"])
         first = step < mlm_steps
         if mlm_steps:
             allowed = x["mask"] & (x["tokens"] >= len(SPECIAL))

@@ -1,11 +1,8 @@
 """SimCLR: two views of an image attract, all other images of the batch repel."""
 
-import jax
-import jax.numpy as jnp
-
 from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import nt_xent, nt_xent_chunked
-from jaxssl.models.chain import forward_chain, make_predict, setup_chain
+from jaxssl.models.chain import forward_chain, interleaved, make_predict, setup_chain
 from jaxssl.models.heads import projector
 
 
@@ -48,8 +45,7 @@ def simclr(
         return params, {"stats": stats}
 
     def embed(params, memory, batch, key, step):
-        # Example by example, so that what is sharded over examples stays where it is.
-        x = jax.tree.map(lambda *v: jnp.stack(v, axis=1).reshape(-1, *v[0].shape[1:]), *batch["views"])
+        x = interleaved(batch["views"])
         out, stats = forward_chain(chain, params, memory["stats"], x, train=True, key=key)
         return {name: h.reshape(-1, 2, h.shape[-1]) for name, h in out.items()}, {"stats": stats}
 

@@ -53,6 +53,14 @@ def forward_chain_views(chain, params, stats, views, *, train=False, key=None):
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs), stats
 
 
+def interleaved(views):
+    """Views [V, N, ...], or a tuple of V trees of arrays [N, ...], as one batch [N * V, ...], for batch statistics of all.
+
+    Example by example, so that what is sharded over examples stays where it is.
+    """
+    return jax.tree.map(lambda *v: jnp.stack(v, axis=1).reshape(-1, *v[0].shape[1:]), *views)
+
+
 def make_predict(chain):
     """`predict` of a method: the outputs of its chain on `x` [N, ...] in inference mode.
 
