@@ -17,16 +17,8 @@ def arrays(*, path: str) -> Splits:
     An array `class_names` (strings) may name the classes. Without `test_image` there is no test source.
     Raises: FileNotFoundError; ValueError or TypeError naming the file and what does not fit.
     """
-    data = _load(path)
-    known = {"image", "label", "train_image", "train_label", "test_image", "test_label", "class_names"}
-    if ("image" in data) == ("train_image" in data):
-        raise ValueError(f"{path} holds the arrays {sorted(data)}; either `image` or `train_image` must be among them")
-    if "image" in data and "test_image" in data:
-        raise ValueError(f"{path} holds `image` and `test_image`; call the first one `train_image`")
-    if data.keys() - known:
-        raise ValueError(f"{path} holds unknown arrays {sorted(data.keys() - known)}; known are {sorted(known)}")
-    class_names = [str(name) for name in data["class_names"]] if "class_names" in data else None
-    train = _source(data, "" if "image" in data else "train_", class_names, path)
+    data, prefixes, class_names = load_parts(path, ("image", "label"))
+    train = _source(data, prefixes[0], class_names, path)
     if "test_image" not in data:
         return Splits(train)
     test = _source(data, "test_", class_names, path)
@@ -41,12 +33,35 @@ def arrays(*, path: str) -> Splits:
     return Splits(train, test)
 
 
+def load_parts(path, names):
+    """(arrays by name, prefixes of the parts, class names or None) of a .npz file with one part or two.
+
+    names: arrays of a part, of which the first must be there: `x` for one part without a prefix, or `train_x` and
+        perhaps `test_x`. `class_names` may be there too.
+    Raises: FileNotFoundError, ValueError naming the file and the arrays that do not fit.
+    """
+    data, first = load_arrays(path), names[0]
+    known = {f"{prefix}{name}" for prefix in ("", "train_", "test_") for name in names} | {"class_names"}
+    if data.keys() - known:
+        raise ValueError(f"{path} holds unknown arrays {sorted(data.keys() - known)}; known are {sorted(known)}")
+    if (first in data) == (f"train_{first}" in data):
+        raise ValueError(
+            f"{path} holds the arrays {sorted(data)}; either `{first}` or `train_{first}` must be among them"
+        )
+    if first in data and f"test_{first}" in data:
+        raise ValueError(f"{path} holds `{first}` and `test_{first}`; call the first one `train_{first}`")
+    class_names = [str(name) for name in data["class_names"]] if "class_names" in data else None
+    prefixes = ["" if first in data else "train_"] + ["test_"] * (f"test_{first}" in data)
+    return data, prefixes, class_names
+
+
 def _source(data, prefix, class_names, path):
     part = {key: data[prefix + key] for key in ("image", "label") if prefix + key in data}
     return from_arrays(part, class_names=class_names, where=f"{path} ({prefix}image)")
 
 
-def _load(path):
+def load_arrays(path) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file. Raises: FileNotFoundError, ValueError naming the file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}

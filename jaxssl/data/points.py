@@ -7,12 +7,11 @@ every cloud. The augmentations move each cloud into the unit sphere.
 import dataclasses
 import hashlib
 import re
-import zlib
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from jaxssl.data.arrays import load_parts
 from jaxssl.data.fashion_mnist import fashion_mnist_12k
 from jaxssl.data.solids import SOLIDS, sample_surface, unit_sphere
 from jaxssl.data.source import Splits, from_arrays
@@ -211,20 +210,7 @@ def resample(x, count, *, name, seed=0):
 
 def _read_npz(file, num_points, seed):
     """([training part, test part where there is one], class names or None)."""
-    try:
-        with np.load(file, allow_pickle=False) as opened:
-            data = {key: opened[key] for key in opened.files}
-    except (OSError, EOFError, ValueError, AttributeError, TypeError, BadZipFile, zlib.error) as error:
-        raise ValueError(f"{file} cannot be read as a .npz file of plain arrays: {error}") from error
-    known = {f"{p}{k}" for p in ("", "train_", "test_") for k in ("x", "length", "label")} | {"class_names"}
-    if data.keys() - known:
-        raise ValueError(f"{file} holds unknown arrays {sorted(data.keys() - known)}; known are {sorted(known)}")
-    if ("x" in data) == ("train_x" in data):
-        raise ValueError(f"{file} holds the arrays {sorted(data)}; either `x` or `train_x` must be among them")
-    if "x" in data and "test_x" in data:
-        raise ValueError(f"{file} holds `x` and `test_x`; call the first one `train_x`")
-    names = [str(name) for name in data["class_names"]] if "class_names" in data else None
-    prefixes = ["" if "x" in data else "train_"] + ["test_"] * ("test_x" in data)
+    data, prefixes, names = load_parts(file, ("x", "length", "label"))
     return [_npz_part(data, prefix, file, num_points, seed) for prefix in prefixes], names
 
 

@@ -5,12 +5,11 @@ lengths: they are then filled up with zeros behind their end, and the augmentati
 """
 
 import dataclasses
-import zlib
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from jaxssl.data.arrays import load_parts
 from jaxssl.data.source import Splits, from_arrays
 
 MOTIONS_FILE = Path(__file__).parent / "files" / "basic_motions.npz"
@@ -229,21 +228,9 @@ def _filled(part):
 
 def _read_npz(file):
     """([training part, test part or None], class names or None)."""
-    try:
-        with np.load(file, allow_pickle=False) as opened:
-            data = {key: opened[key] for key in opened.files}
-    except (OSError, EOFError, ValueError, AttributeError, TypeError, BadZipFile, zlib.error) as error:
-        raise ValueError(f"{file} cannot be read as a .npz file of plain arrays: {error}") from error
-    known = {f"{p}{k}" for p in ("", "train_", "test_") for k in ("x", "length", "label")} | {"class_names"}
-    if data.keys() - known:
-        raise ValueError(f"{file} holds unknown arrays {sorted(data.keys() - known)}; known are {sorted(known)}")
-    if ("x" in data) == ("train_x" in data):
-        raise ValueError(f"{file} holds the arrays {sorted(data)}; either `x` or `train_x` must be among them")
-    if "x" in data and "test_x" in data:
-        raise ValueError(f"{file} holds `x` and `test_x`; call the first one `train_x`")
-    names = [str(name) for name in data["class_names"]] if "class_names" in data else None
-    train = _npz_part(data, "" if "x" in data else "train_", file)
-    return [train, _npz_part(data, "test_", file) if "test_x" in data else None], names
+    data, prefixes, names = load_parts(file, ("x", "length", "label"))
+    parts = [_npz_part(data, prefix, file) for prefix in prefixes]
+    return [*parts, None][:2], names
 
 
 def _npz_part(data, prefix, file):

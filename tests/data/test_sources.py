@@ -118,7 +118,7 @@ def test_npz_splits_have_the_same_classes_though_one_lacks_some(tmp_path):
 @pytest.mark.parametrize(
     "content, message",
     [
-        ({"images": IMAGES}, r"arrays \['images'\]; either `image` or `train_image`"),
+        ({"images": IMAGES}, r"unknown arrays \['images'\]"),
         ({"image": IMAGES, "test_image": IMAGES}, "call the first one `train_image`"),
         ({"image": IMAGES, "labels": LABELS}, r"unknown arrays \['labels'\]"),
         ({"train_image": IMAGES, "test_image": IMAGES[:, :3]}, "test images are"),
