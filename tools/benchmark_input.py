@@ -3,8 +3,9 @@
     .venv/bin/python tools/benchmark_input.py [--count 600] [--size 224] [--side 500x375] [--data FOLDER] [--out FILE.json]
 
 Without --data the files are made: crops of the two photographs of scikit-learn, quality 90. Each way reads, decodes, cuts
-the centre square and resizes it; the first pass over the files is not counted. With torch installed, its DataLoader is
-timed too, one worker a core.
+the centre square and resizes it. The ways take turns, pass by pass, and the medians are reported, so that a machine that
+is slower for a while is slower for all; the first pass is not counted. With torch installed, its DataLoader is timed too,
+one worker a core.
 """
 
 import argparse
@@ -32,15 +33,21 @@ def main(argv=None) -> int:
         if not files:
             print(f"benchmark_input: {folder} holds no .jpg or .jpeg file", file=sys.stderr)
             return 2
-        report = {"files": len(files), "size": args.size, "processors": len(os.sched_getaffinity(0))}
-        report["pillow_one_core"] = rate(lambda: [with_pillow(f, args.size) for f in files], len(files))
-        report["jaxssl_decode_one_core"] = rate(decode_all(files, args.size), len(files))
-        report["jaxssl_stream"] = stream_rate(folder, args.size, len(files))
-        torch_rate = torch_loader_rate(files, args.size)
-        if torch_rate:
-            report["torch_loader"] = torch_rate
-    for name, value in report.items():
-        print(f"{name:24} {value:.0f}" + (" images/s" if isinstance(value, float) else ""))
+        processors = len(os.sched_getaffinity(0))
+        ways = {
+            "Pillow, 1 thread": timed(lambda: [with_pillow(f, args.size) for f in files]),
+            "jaxssl decoder, 1 thread": timed(decode_all(files, args.size)),
+            f"jaxssl stream, {processors} threads": stream_pass(folder, args.size, len(files)),
+        }
+        loader = torch_loader(files, args.size, processors)
+        if loader:
+            ways[f"torch DataLoader, {processors} workers"] = loader
+        rates = median_rates(ways, len(files), args.passes)
+    report = {"files": len(files), "size": args.size, "processors": processors, "passes": args.passes}
+    report["images_per_s"] = rates
+    base = next(iter(rates.values()))
+    for name, value in rates.items():
+        print(f"{name:32} {value:7.0f} images/s   {value / base:.2f} times Pillow")
     if args.out:
         Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
     return 0
@@ -50,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     """The arguments."""
     found = argparse.ArgumentParser(prog="benchmark_input", description=__doc__.splitlines()[0])
     found.add_argument("--count", type=int, default=600, help="files")
+    found.add_argument("--passes", type=int, default=7, help="passes over the files that count")
     found.add_argument("--size", type=int, default=224, help="pixels of the square that comes out")
     found.add_argument("--side", default="500x375", help="WIDTHxHEIGHT of the files that are made")
     found.add_argument("--data", metavar="FOLDER", help="JPEG files of one's own")
@@ -73,15 +81,27 @@ def make_files(folder: Path, count: int, width: int, height: int) -> Path:
     return folder
 
 
-def rate(run, count: int, passes: int = 3) -> float:
-    """Images a second of the best of some passes, after one that warms up."""
-    run()
-    seconds = []
-    for _ in range(passes):
+def median_rates(ways: dict, count: int, passes: int) -> dict[str, float]:
+    """Images a second of each way, a function that returns the seconds of a pass: the median, less a first pass."""
+    seconds = {name: [] for name in ways}
+    for turn in range(passes + 1):
+        for name, run in ways.items():
+            found = run()
+            if turn:
+                seconds[name].append(found)
+    return {name: count / float(np.median(found)) for name, found in seconds.items()}
+
+
+def timed(run, before=lambda: None):
+    """A function: does `before`, then `run`, and returns the seconds that `run` took."""
+
+    def call():
+        before()
         began = time.perf_counter()
         run()
-        seconds.append(time.perf_counter() - began)
-    return count / min(seconds)
+        return time.perf_counter() - began
+
+    return call
 
 
 def with_pillow(file: Path, size: int) -> np.ndarray:
@@ -104,19 +124,20 @@ def decode_all(files, size):
     return lambda: [decode(f.read_bytes()) for f in files]
 
 
-def stream_rate(folder: Path, size: int, count: int) -> float:
-    """Images a second of the training stream, all processors."""
+def stream_pass(folder, size, count):
+    """A pass of the training stream, all processors."""
     from jaxssl.data.image_folder import image_folder
     from jaxssl.data.pipeline import stream
 
     batch = 50
     batches = stream(image_folder(path=str(folder), image_size=size).train, seed=0, batch_size=batch)
-    steps = max(count // batch, 1)
-    return rate(lambda: [next(batches) for _ in range(steps)], steps * batch)
+    take = lambda number: [next(batches) for _ in range(number)]
+    # What the stream has made ready while the others ran is taken first.
+    return timed(lambda: take(-(-count // batch)), before=lambda: take(8))
 
 
-def torch_loader_rate(files, size: int) -> float | None:
-    """Images a second of torch's DataLoader around `with_pillow`, or None without torch."""
+def torch_loader(files, size, workers):
+    """A pass of torch's DataLoader around `with_pillow`, or None without torch."""
     try:
         from torch.utils.data import DataLoader
     except ImportError:
@@ -129,9 +150,8 @@ def torch_loader_rate(files, size: int) -> float | None:
         def __getitem__(self, i):
             return with_pillow(files[i], size)
 
-    workers = len(os.sched_getaffinity(0))
     loader = DataLoader(Files(), batch_size=50, num_workers=workers, persistent_workers=True)
-    return rate(lambda: [None for _ in loader], len(files))
+    return timed(lambda: [None for _ in loader])
 
 
 if __name__ == "__main__":

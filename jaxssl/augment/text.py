@@ -37,12 +37,15 @@ def mirror(*, span=2, min_length=10, drop_rate=0.0, mask_id=MASK):
         raise ValueError(f"drop_rate must lie in [0, 1), got {drop_rate}")
 
     def thinned(key, x):
-        """A view without some of its tokens, which no token then sees."""
+        """A view without some of its tokens; the others move up, so that no position tells how long the text was."""
         keys, count = jax.random.split(key, x["mask"].shape[0]), x["mask"].sum(1, keepdims=True)
         place = jnp.arange(x["mask"].shape[1])
         dropped = jax.vmap(lambda k: jax.random.bernoulli(k, drop_rate, place.shape))(keys)
         inner = (place > 0) & (place < count - 1)
-        return {**x, "mask": x["mask"] & ~(dropped & inner)}
+        kept = x["mask"] & ~(dropped & inner)
+        order = jnp.argsort(~kept, axis=1, stable=True)
+        mask = jnp.take_along_axis(kept, order, axis=1)
+        return {"tokens": jnp.where(mask, jnp.take_along_axis(x["tokens"], order, axis=1), 0), "mask": mask}
 
     def augment(key, batch):
         tokens, length, rest = _take(batch)

@@ -139,7 +139,7 @@ def pairs(
     file = _existing_file(path)
     rows = _read_rows(file, limit)
     label, class_names = _labels(file, rows)
-    decode = decoder(image_size, channels, tensorflow=False)
+    decode = decoder(image_size, channels)
     images = np.stack([_read_image(file, line, row["image"], decode) for line, row in rows])
     texts = [row["caption"] for _, row in rows]
     tokens, length = tokenize(texts, max_length)

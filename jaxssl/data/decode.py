@@ -5,28 +5,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxssl.data.load_tensorflow import load_tensorflow
-
-JPEG_START, PNG_START = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+JPEG_START = b"\xff\xd8\xff"
 EXIF_MARKS = (b"Exif\0\0", b"eXIf")
 ORIENTATION = 0x0112
 
 
-def decoder(image_size: int, channels: int, *, tensorflow: bool = True) -> Callable[[bytes], np.ndarray]:
+def decoder(image_size: int, channels: int) -> Callable[[bytes], np.ndarray]:
     """A function: bytes of an image file -> uint8 [image_size, image_size, channels], or ValueError.
 
     The centre square is cut out and resized (bilinear, antialiased), which is a resize of the shorter side
     and a centre crop. Any channels are made to 3 (RGB) or 1 (luminance): 16 bits lose the lower 8;
     transparency is dropped. An orientation in EXIF is obeyed.
-    TensorFlow decodes JPEG and PNG when it is installed; Pillow the rest, and what TensorFlow refuses. With
-    `tensorflow` False Pillow decodes all, which is enough for what is read only once.
+    Pillow decodes and resizes all but plain JPEG files. Of these libjpeg-turbo makes 1/2, 1/4 or 1/8 of the size where
+    that is still large enough, and OpenCV resizes them: the threads of one process then decode side by side.
+    Raises: ImportError without simplejpeg or OpenCV.
     """
-    fast = _tensorflow_decoders(image_size, channels) if tensorflow else {}
+    decode_jpeg = _jpeg_decoder(image_size, channels)
 
     def decode(data):
-        kind = next((start for start in fast if data.startswith(start)), None)
-        if kind and not _is_turned(data):
-            image = fast[kind](data)
+        if data.startswith(JPEG_START) and not _is_turned(data):
+            image = decode_jpeg(data)
             if image is not None:
                 return image
         return _decode_with_pillow(data, image_size, channels)
@@ -47,36 +45,44 @@ def resizer(image_size: int, channels: int) -> Callable[[np.ndarray], np.ndarray
     return resize
 
 
-def _tensorflow_decoders(image_size, channels):
+def _jpeg_decoder(image_size, channels):
+    """A function like `decoder`, but None for what Pillow must decode: CMYK, and what is damaged."""
     try:
-        tf = load_tensorflow("data.decode")
-    except ImportError:
-        return {}
+        import cv2
+        import simplejpeg
+    except ImportError as error:
+        raise ImportError(
+            f"images from files need the package {error.name}: pip install 'jaxssl[train]' brings it"
+        ) from error
+    colour = "RGB" if channels == 3 else "GRAY"
+    # From 2 on libjpeg-turbo has fast code for the smaller sizes; those between 1 and 2 are slower than the full one.
+    scaled = dict(min_height=image_size, min_width=image_size, min_factor=2)
 
-    def compiled(decode_file):
-        @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-        def decode_square(data):
-            image = decode_file(data, channels=channels)
-            height, width = tf.shape(image)[0], tf.shape(image)[1]
-            side = tf.minimum(height, width)
-            top, left = (height - side) // 2, (width - side) // 2
-            image = image[top : top + side, left : left + side]
-            image = tf.image.resize(image, [image_size, image_size], "bilinear", antialias=True)
-            return tf.cast(tf.clip_by_value(tf.round(image), 0.0, 255.0), tf.uint8)
-
-        def decode(data):
-            try:
-                return decode_square(tf.constant(data)).numpy()
-            except tf.errors.OpError:
+    def decode(data):
+        try:
+            height, width, found, _ = simplejpeg.decode_jpeg_header(data)
+            if found in ("CMYK", "YCCK"):
                 return None
+            image = simplejpeg.decode_jpeg(data, colour, **(scaled if min(height, width) >= 2 * image_size else {}))
+        except ValueError:
+            return None
+        return _square_with_opencv(cv2, image, image_size).reshape(image_size, image_size, channels)
 
-        return decode
+    return decode
 
-    return {JPEG_START: compiled(tf.io.decode_jpeg), PNG_START: compiled(tf.io.decode_png)}
+
+def _square_with_opencv(cv2, image, image_size):
+    """Bilinear at n times the size, then means of n x n pixels; n is the least that does not reduce the first time."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    image, n = image[top : top + side, left : left + side], -(-side // image_size)
+    image = cv2.resize(image, (n * image_size, n * image_size), interpolation=cv2.INTER_LINEAR)
+    return image if n == 1 else cv2.resize(image, (image_size, image_size), interpolation=cv2.INTER_AREA)
 
 
 def _is_turned(data):
-    """Whether EXIF asks for a turned or mirrored image, which TensorFlow does not obey."""
+    """Whether EXIF asks for a turned or mirrored image, which libjpeg does not obey."""
     if not any(mark in data[:65536] for mark in EXIF_MARKS):
         return False
     from PIL import Image
