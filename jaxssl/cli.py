@@ -213,7 +213,11 @@ def _sources(data: str | None, experiment):
     if data is None:
         yield from experiment.splits.sources().items()
         return
+    from jaxssl.data.packed import is_pack
+
     section = {k: v for k, v in options(experiment.config.data).items() if k != "mode"}
+    if is_pack(data):
+        section = dict(name="data.packed")
     if "path" not in options_of(resolve(section["name"])):
         example = experiment.splits.train.fetch([0])
         if "image" not in example:

@@ -20,6 +20,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from jaxssl.build import nearest, options_of, resolve
+from jaxssl.data.packed import is_pack
 
 # Sections that `build` calls: there, every option that the factory takes may be set, written in the file or not.
 FACTORIES = ("data", "augment", "preprocess", "encoder", "method")
@@ -233,7 +234,7 @@ def quick_imagenet(config: ConfigDict) -> ConfigDict:
 def load_config(path: str, overrides: Mapping[str, str] | None = None, *, data: str | None = None) -> ConfigDict:
     """The config of `FILE.py[:ARG]` (or of a run's config.json) with `section.option=value` overrides applied.
 
-    data: shorthand for the override `data.path`.
+    data: shorthand for the override `data.path`; the folder of a pack takes the place of the whole section.
     Raises ValueError naming the file, or the unknown option with the nearest known one.
     """
     file, _, arg = path.partition(":")
@@ -252,6 +253,8 @@ def load_config(path: str, overrides: Mapping[str, str] | None = None, *, data: 
     missing = set(base()) - set(config)
     if missing:
         raise ValueError(f"config '{file}' lacks the sections {sorted(missing)}; start from jaxssl.config.base().")
+    if data is not None and is_pack(data):
+        config.data = ConfigDict(dict(name="data.packed", mode=config.data.get("mode", "stream"), path=data))
     for name, text in {**(overrides or {}), **({"data.path": data} if data is not None else {})}.items():
         override(config, name, text)
     validate(config)

@@ -28,7 +28,7 @@ def main(argv=None) -> int:
         print(f"benchmark_input: --side {args.side}: WIDTHxHEIGHT, as in 500x375", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(args.data) if args.data else make_files(Path(made), args.count, width, height)
+        folder = Path(args.data) if args.data else make_files(Path(made) / "jpeg", args.count, width, height)
         files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[: args.count]
         if not files:
             print(f"benchmark_input: {folder} holds no .jpg or .jpeg file", file=sys.stderr)
@@ -38,6 +38,7 @@ def main(argv=None) -> int:
             "Pillow, 1 thread": timed(lambda: [with_pillow(f, args.size) for f in files]),
             "jaxssl decoder, 1 thread": timed(decode_all(files, args.size)),
             f"jaxssl stream, {processors} threads": stream_pass(folder, args.size, len(files)),
+            "jaxssl stream of a pack": pack_pass(folder, args.size, Path(made) / "pack", len(files)),
         }
         loader = torch_loader(files, args.size, processors)
         if loader:
@@ -70,6 +71,7 @@ def make_files(folder: Path, count: int, width: int, height: int) -> Path:
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
+    folder.mkdir()
     photographs, random = [Image.fromarray(x) for x in load_sample_images().images], np.random.default_rng(0)
     for i in range(count):
         photograph = photographs[i % 2]
@@ -127,10 +129,25 @@ def decode_all(files, size):
 def stream_pass(folder, size, count):
     """A pass of the training stream, all processors."""
     from jaxssl.data.image_folder import image_folder
+
+    return source_pass(image_folder(path=str(folder), image_size=size).train, count)
+
+
+def pack_pass(folder, size, out, count):
+    """A pass of the training stream over a pack of the same files."""
+    from jaxssl.data.image_folder import image_folder
+    from jaxssl.data.packed import packed, write_pack
+
+    write_pack(image_folder(path=str(folder), image_size=size), str(out))
+    return source_pass(packed(path=str(out)).train, count)
+
+
+def source_pass(source, count):
+    """A pass of the training stream over a source."""
     from jaxssl.data.pipeline import stream
 
     batch = 50
-    batches = stream(image_folder(path=str(folder), image_size=size).train, seed=0, batch_size=batch)
+    batches = stream(source, seed=0, batch_size=batch)
     take = lambda number: [next(batches) for _ in range(number)]
     # What the stream has made ready while the others ran is taken first.
     return timed(lambda: take(-(-count // batch)), before=lambda: take(8))
