@@ -63,7 +63,7 @@ def to_host(tree):
 
 
 # Other data for a method that has a config here already: the whole contract with --slow only.
-SAME_METHOD = ("clan_flows", "point_cmae_fashion_clouds", "scgc_debian")
+SAME_METHOD = ("clan_flows", "point_cmae_fashion_clouds", "scgc_debian", "t_jepa_sensors")
 
 
 def configs():

@@ -5,7 +5,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from jaxssl.data.table import breast_cancer, breast_cancer_anomaly, digits_columns, flows, table, wine
+from jaxssl.data.table import breast_cancer, breast_cancer_anomaly, digits_columns, flows, sensors, table, wine
 
 HEADER = "age,colour,flag,height,constant,class"
 
@@ -194,3 +194,21 @@ def test_flows_are_what_they_say():
     move = np.abs((shifted.mean(0) - benign.mean(0)) @ axes) / np.sqrt(values)
     np.testing.assert_allclose(move[-1], 3, atol=0.2)
     assert move[:-1].max() < 0.5
+
+
+def test_sensors_see_hidden_quantities_among_columns_of_noise():
+    train, test = sensors(train_size=3000, test_size=500, factors=3, copies=4, noise=0.1, noise_columns=5)
+    x = train.arrays["numbers"]
+    assert x.shape == (3000, 17) and test.arrays["numbers"].shape == (500, 17) and train.num_classes == 6
+    # A boosted tree tells a column from the others where three of these see the same, and not where it is noise.
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    def explained(column):
+        others = np.delete(x, column, axis=1)
+        model = HistGradientBoostingRegressor(max_iter=40).fit(others[:2000], x[:2000, column])
+        return model.score(others[2000:], x[2000:, column])
+
+    scores = [explained(column) for column in range(17)]
+    assert sum(score > 0.5 for score in scores) == 12 and sum(score < 0.1 for score in scores) == 5
+    with pytest.raises(ValueError, match="classes must be at least 2"):
+        sensors(classes=1)
