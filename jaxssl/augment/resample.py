@@ -1,4 +1,4 @@
-"""Crops, resizing, flips and blur of one image as products `weights_y @ image @ weights_x.T`."""
+"""Crops, resizing, flips and blur of one image: weighted sums of its rows, then of its columns."""
 
 import math
 
@@ -17,7 +17,7 @@ def crop_and_resize(image, box, size, *, interpolation="bilinear", flip=False):
 
     Args:
       image: [H, W, C] in [0, 1].
-      box: [4] = (y0, x0, height, width) in input pixels; may be fractional.
+      box: [4] = (y0, x0, height, width) in input pixels; may be fractional; no higher or wider than the image.
       size: (h, w) of the result.
       interpolation: 'bilinear' or 'bicubic' (a = -0.5).
       flip: bool or bool[]; mirror the result left to right.
@@ -31,9 +31,10 @@ def crop_and_resize(image, box, size, *, interpolation="bilinear", flip=False):
     check_interpolation(interpolation)
     rows, columns = _positions(size[0]), _positions(size[1])
     columns = jnp.where(flip, size[1] - 1 - columns, columns)
-    weights_y = _resize_weights(rows, size[0], image.shape[0], box[0], box[2], interpolation)
-    weights_x = _resize_weights(columns, size[1], image.shape[1], box[1], box[3], interpolation)
-    return jnp.clip(_separable(image, weights_y, weights_x), 0, 1)
+    image = _resample_rows(image, rows, size[0], box[0], box[2], interpolation)
+    image = _made(image, -4, 4)  # bicubic weights overshoot by far less
+    image = _resample_rows(image.swapaxes(0, 1), columns, size[1], box[1], box[3], interpolation)
+    return _made(image.swapaxes(0, 1), 0, 1)
 
 
 def flip_horizontal(image):
@@ -58,10 +59,14 @@ def gaussian_blur(image, sigma, kernel_size):
       ValueError: even `kernel_size`, or one that reaches across the image (r >= H or W).
     """
     check_kernel("kernel_size", kernel_size, image.shape)
-    height, width = image.shape[:2]
-    weights_y = _blur_weights(height, sigma, kernel_size // 2)
-    weights_x = weights_y if height == width else _blur_weights(width, sigma, kernel_size // 2)
-    return _separable(image, weights_y, weights_x)
+    height, width, channels = image.shape
+    radius = kernel_size // 2
+    taps = jnp.exp(-0.5 * jnp.square(_positions(radius + 1) / jnp.maximum(sigma, 1e-6)))
+    taps = taps / (2 * taps.sum() - taps[0])
+    image = jnp.pad(image, ((radius, radius), (0, 0), (0, 0)), mode="reflect").reshape(-1, width * channels)
+    image = _weighted_neighbours(image, taps, axis=0).reshape(height, width, channels)
+    image = jnp.pad(image, ((0, 0), (radius, radius), (0, 0)), mode="reflect").reshape(height, -1)
+    return _weighted_neighbours(image, taps, axis=1, stride=channels).reshape(height, width, channels)
 
 
 def random_box(uniforms, shape, scale, ratio):
@@ -128,13 +133,6 @@ def _centre_box(height, width, ratio):
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def _separable(image, weights_y, weights_x):
-    # Full precision: an identity must give the image back also where matmul inputs would be rounded.
-    precision = jax.lax.Precision.HIGHEST
-    rows = jnp.einsum("ih,hwc->iwc", weights_y, image, precision=precision)
-    return jnp.einsum("jw,iwc->ijc", weights_x, rows, precision=precision)
-
-
 def _triangle(t):
     return jnp.maximum(0, 1 - jnp.abs(t))
 
@@ -146,26 +144,44 @@ def _cubic(t):
     return jnp.where(t < 1, near, jnp.where(t < 2, far, 0))
 
 
-_KERNELS = {"bilinear": _triangle, "bicubic": _cubic}
+# Name -> (kernel, how many steps it reaches to each side).
+_KERNELS = {"bilinear": (_triangle, 1), "bicubic": (_cubic, 2)}
+# With more input pixels to an output pixel than this, a product with a matrix of weights is faster than a sum of rows.
+MOST_TAPS = 24
 
 
-def _resize_weights(positions, size, length, start, extent, interpolation):
-    """Weights [size, length] of the input pixels for each output position; every row sums to one."""
+def _resample_rows(image, positions, size, start, extent, interpolation):
+    """[H, W, C] -> [len(positions), W, C]: rows at positions 0 .. size - 1 of the range start .. start + extent."""
+    length = image.shape[0]
+    kernel, reach = _KERNELS[interpolation]
     step = extent / size
-    centres = start + (positions + 0.5) * step
-    distance = (_positions(length) + 0.5 - centres[:, None]) / jnp.maximum(step, 1)
-    weights = _KERNELS[interpolation](distance)
-    return weights / weights.sum(1, keepdims=True)
+    centres, scale = start + (positions + 0.5) * step, jnp.maximum(step, 1)
+    taps = math.ceil(2 * reach * max(1, length / size)) + 1
+    if min(taps, length) > MOST_TAPS:
+        weights = kernel((_positions(length) + 0.5 - centres[:, None]) / scale)
+        weights = weights / weights.sum(1, keepdims=True)
+        # Full precision: an identity must give the image back also where inputs of products would be rounded.
+        return jnp.einsum("ih,hwc->iwc", weights, image, precision=jax.lax.Precision.HIGHEST)
+    first = jnp.floor(centres - 0.5 - reach * scale) + 1
+    at = first[:, None] + _positions(taps)
+    weights = jnp.where((at >= 0) & (at < length), kernel((at + 0.5 - centres[:, None]) / scale), 0)
+    weights = (weights / weights.sum(1, keepdims=True)).T[:, :, None]
+    at = jnp.clip(at, 0, length - 1).astype(jnp.int32).T
+    rows = image.reshape(length, -1)
+    return sum(w * rows[i] for w, i in zip(weights, at)).reshape(len(positions), *image.shape[1:])
 
 
-def _blur_weights(length, sigma, radius):
-    """Weights [length, length] of the blur along one side, the mirror images of the edges folded in."""
+def _weighted_neighbours(image, taps, *, axis, stride=1):
+    """sum_d taps[|d|] * (what lies d * stride further along the axis), |d| <= r; the axis loses 2 r * stride."""
+    radius = len(taps) - 1
+    count = image.shape[axis] - 2 * radius * stride
+    at = lambda d: jax.lax.slice_in_dim(image, (radius + d) * stride, (radius + d) * stride + count, axis=axis)
+    return sum((taps[d] * (at(-d) + at(d)) for d in range(1, radius + 1)), taps[0] * at(0))
 
-    def tap(offset):
-        value = jnp.exp(-0.5 * jnp.square(offset / jnp.maximum(sigma, 1e-6)))
-        return jnp.where(jnp.abs(offset) <= radius, value, 0)
 
-    i, j = _positions(length)[:, None], _positions(length)
-    before = jnp.where(j > 0, tap(i + j), 0)
-    behind = jnp.where(j < length - 1, tap(2 * (length - 1) - j - i), 0)
-    return (tap(j - i) + before + behind) / tap(jnp.arange(-radius, radius + 1)).sum()
+def _made(image, lower, upper):
+    """clip(image, lower, upper), in a loop that does it twice: what comes before is then computed once.
+
+    The compiler would fuse it into what comes after, and compute it again for every neighbour that is read there.
+    """
+    return jax.lax.fori_loop(0, 2, lambda _, x: jnp.clip(x, lower, upper), image)

@@ -500,6 +500,8 @@ def sensors(
     seen = np.repeat(hidden, copies, axis=1)
     frequency, phase = rng.uniform(0.5, 2, seen.shape[1]), rng.uniform(0, 2 * np.pi, seen.shape[1])
     x = np.sin(frequency * seen + phase) + noise * rng.normal(size=seen.shape)
-    x = np.concatenate([x, rng.normal(size=(size, noise_columns))], axis=1)[:, rng.permutation(seen.shape[1] + noise_columns)]
+    x = np.concatenate([x, rng.normal(size=(size, noise_columns))], axis=1)[
+        :, rng.permutation(seen.shape[1] + noise_columns)
+    ]
     rows = np.split(np.arange(size), [train_size])
     return _from_numbers(x, y, [str(i) for i in range(classes)], *rows, limit, "sensors")
