@@ -22,6 +22,18 @@ from jaxssl.optim import path_name
 
 Rules = Sequence[tuple[str, Any]]
 
+# Rules for mesh.rules: the wide products of transformers and heads are divided over 'model', columns first, then rows, so
+# that one sum over the devices ends each pair; fused queries, keys and values are laid out anew for the heads.
+_HEADS = r"(^|/)(head|projector|predictor)/"
+TENSOR_PARALLEL = (
+    (r"/(qkv|fc1)/(kernel|bias)$", (None, "model")),
+    (r"/(proj|fc2)/kernel$", ("model", None)),
+    (_HEADS + r"(linear[02]/kernel|last_layer)$", (None, "model")),
+    (_HEADS + r"(linear[02]/bias|norm[02]/(scale|bias))$", ("model",)),
+    (_HEADS + r"linear1/kernel$", ("model", None)),
+    (".*", "replicate"),
+)
+
 
 def make_mesh(data: int = -1, model: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """The mesh; -1 means: as many as there are. Raises ValueError when the devices cannot be laid out so."""

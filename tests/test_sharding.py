@@ -180,6 +180,64 @@ def test_head_over_the_model_axis(replicate):
     np.testing.assert_allclose(run.values, replicate.values, rtol=1e-4)
 
 
+class Tensor:
+    """Three steps of DINO with a tiny ViT: gradient of the first step (through Adam's first moment), losses, state."""
+
+    def __init__(self, **mesh):
+        config = load_config("configs/dino_fashion_mnist_12k.py:quick", {f"mesh.{k}": v for k, v in mesh.items()})
+        with config.unlocked():
+            config.augment.update(jitter=(0.0,) * 4, num_local=1, local_size=14, global_size=14)
+            size = dict(patch_size=7, embed_dim=32, depth=1, num_heads=4)
+            config.encoder = dict(name="models.vit.vit", image_size=14, dtype="float32", remat=False, **size)
+            config.preprocess = dict(config.preprocess, size=14)
+        self.experiment = setup(config)
+        self.state, self.values = self.experiment.initial(), []
+        feed = resident_feed(self.experiment)
+        for step in range(3):
+            self.state, metrics = self.experiment.update(self.state, feed)
+            self.values.append(float(metrics["loss"]))
+            if step == 0:
+                self.first_moment = jax.tree.map(np.asarray, self.adam().mu)
+
+    def adam(self):
+        leaves = jax.tree.leaves(self.state.opt_state, is_leaf=lambda s: hasattr(s, "mu"))
+        return next(s for s in leaves if hasattr(s, "mu"))
+
+
+@pytest.fixture(scope="module")
+def tensor_parallel():
+    return Tensor(model=2, rules=sharding.TENSOR_PARALLEL)
+
+
+def test_tensor_parallel_has_the_losses_and_gradients_of_replicate(tensor_parallel):
+    whole = Tensor()
+    np.testing.assert_allclose(tensor_parallel.values, whole.values, rtol=1e-4)
+    # Batch norm makes some gradients vanish but for rounding; the bound is a share of the largest one.
+    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(whole.first_moment))
+    for (path, a), (_, b) in zip(
+        jax.tree_util.tree_leaves_with_path(tensor_parallel.first_moment),
+        jax.tree_util.tree_leaves_with_path(whole.first_moment),
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=5e-5 * largest, err_msg=path_name(path))
+
+
+def test_tensor_parallel_divides_params_optimiser_and_teacher_alike(tensor_parallel):
+    params = specs(tensor_parallel.state.params)
+    block, head = "encoder/block0/", "head/"
+    columns, rows = P(None, "model"), P("model", None)
+    expected = {f"{block}attn/qkv/kernel": columns, f"{block}attn/proj/kernel": rows}
+    expected |= {f"{block}fc1/kernel": columns, f"{block}fc1/bias": P("model"), f"{block}fc2/kernel": rows}
+    expected |= {f"{head}linear0/kernel": columns, f"{head}linear1/kernel": rows, f"{head}last_layer": columns}
+    assert {path: params.get(path) for path in expected} == expected, sorted(params)
+    assert params["encoder/cls_token"] == P()
+    adam = tensor_parallel.adam()
+    assert specs(adam.mu) == params and specs(adam.nu) == params
+    teacher = specs(tensor_parallel.state.memory["teacher"])
+    assert teacher and teacher == {path: params[path] for path in teacher}
+    kernel = tensor_parallel.state.params["encoder"]["block0"]["fc1"]["kernel"]
+    assert {shard.data.shape for shard in kernel.addressable_shards} == {(32, 64)}
+
+
 def test_rule_that_does_not_fit_is_refused_before_compilation():
     with pytest.raises(ValueError, match="no rule matches"):
         setup(load_config(BYOL, {"mesh.rules": (("kernel", "fsdp"),)}))
