@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxssl.models.linear import Dense
 from jaxssl.models.norm import batch_norm
 from jaxssl.models.positions import resample, sincos_2d
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
@@ -32,7 +33,7 @@ class Conv3(nn.Module):
     def __call__(self, x):
         x = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
         x = jnp.concatenate([x[:, :-2], x[:, 1:-1], x[:, 2:]], axis=-1)
-        return nn.Dense(self.features, use_bias=False, kernel_init=conv_init, dtype=self.dtype, name="taps")(x)
+        return Dense(self.features, use_bias=False, kernel_init=conv_init, dtype=self.dtype, name="taps")(x)
 
 
 class SampleBlock(nn.Module):
@@ -72,7 +73,7 @@ class SampleCNN(nn.Module):
                 f"got {x.shape[1]}; set `size` of the augmentation to a multiple, or give fewer widths"
             )
         x = x.astype(self.dtype).reshape(x.shape[0], -1, self.stem)
-        x = nn.Dense(self.widths[0], use_bias=False, kernel_init=conv_init, dtype=self.dtype, name="stem")(x)
+        x = Dense(self.widths[0], use_bias=False, kernel_init=conv_init, dtype=self.dtype, name="stem")(x)
         x = nn.relu(batch_norm(dtype=self.dtype, name="stem_norm")(x, use_running_average=not train))
         block = nn.remat(SampleBlock, static_argnums=(2,)) if self.remat else SampleBlock
         for i, width in enumerate(self.widths[1:]):
@@ -144,7 +145,7 @@ class SpectrogramViT(nn.Module):
         """
         grid = self.grid(x)
         init = nn.initializers.xavier_uniform()
-        h = nn.Dense(self.embed_dim, kernel_init=init, dtype=self.dtype, name="patch_embed")(
+        h = Dense(self.embed_dim, kernel_init=init, dtype=self.dtype, name="patch_embed")(
             self.patches(x).astype(self.dtype)
         )
         token = self.param("mask_token", linear_init, (1, self.embed_dim), jnp.float32)

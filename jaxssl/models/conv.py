@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 # Above this input size the shifted copies of the taps cost more memory than they are worth.
 TAPS_MAX_SIZE = 64
+# The gradient of a kernel is summed over so many images at a time, unless their maps have fewer pixels than these.
+IMAGES_A_PRODUCT, SMALLEST_MAP = 16, 36
 
 kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -47,6 +49,36 @@ def _shifted(x, size, strides, out_h, out_w):
     ]
 
 
+def _kernel_gradient(x, grad, size):
+    """dL/dkernel [k, k, C, D] of a convolution with stride 1: x [N, H, W, C], grad [N, H, W, D].
+
+    A tap moves x by rows, which is a slice without gaps, and the gradient by columns; those of all columns are one product.
+    A few images at a time stay in the cache. Each group of neighbours in the batch gives one of them, so that a batch whose
+    neighbours lie on one device stays there.
+    """
+    n, height, width, channels = x.shape
+    groups = IMAGES_A_PRODUCT if n % IMAGES_A_PRODUCT == 0 and height * width >= SMALLEST_MAP else n
+    x, grad = (a.reshape(groups, n // groups, *a.shape[1:]) for a in (x, grad))
+
+    def add(i, total):
+        some_x, some_grad = (jax.lax.dynamic_index_in_dim(a, i, 1, keepdims=False) for a in (x, grad))
+        return total + _row_products(some_x, some_grad, size)
+
+    total = jnp.zeros((size, channels, size, grad.shape[-1]), x.dtype)
+    return jax.lax.fori_loop(0, n // groups, add, total).swapaxes(1, 2)
+
+
+def _row_products(x, grad, size):
+    """`_kernel_gradient` as [k, C, k, D], of all images at once."""
+    (n, height, width, channels), features, pad = x.shape, grad.shape[-1], size // 2
+    grad = jnp.pad(grad, ((0, 0), (0, 0), (pad, pad), (0, 0)))
+    grad = jnp.concatenate([grad[:, :, 2 * pad - j : 2 * pad - j + width] for j in range(size)], axis=-1)
+    grad = grad.reshape(-1, size * features)
+    x = jnp.pad(x, ((0, 0), (pad, pad), (0, 0), (0, 0))).reshape(n, -1, channels)
+    rows = [x[:, i * width : (i + height) * width].reshape(-1, channels) for i in range(size)]
+    return jnp.stack([row.T @ grad for row in rows]).reshape(size, channels, size, features)
+
+
 def _conv_taps_forward(x, kernel, strides):
     return conv(x, kernel, strides), (x, kernel)
 
@@ -60,6 +92,8 @@ def _conv_taps_backward(strides, saved, grad):
         (grad_x,) = jax.linear_transpose(taps, x)(grad @ kernel.reshape(-1, features).T)
     else:
         (grad_x,) = jax.linear_transpose(lambda x: conv(x, kernel, strides), x)(grad)
+    if strides == 1 and size > 1 and channels >= 8:
+        return grad_x, _kernel_gradient(x, grad, size)
     shifted, grad = _shifted(x, size, strides, out_h, out_w), grad.reshape(-1, features)
     if channels < 8:
         # So thin a product is not worth a call; all taps together are.

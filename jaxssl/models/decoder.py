@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxssl.models.linear import Dense
 from jaxssl.models.positions import sincos_2d, take_tokens
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
 
@@ -66,7 +67,7 @@ class MAEDecoder(nn.Module):
         length = restore_ids.shape[1]
         if visible > length:
             raise ValueError(f"MAEDecoder: {visible} visible patches but restore_ids for only {length}")
-        embed = nn.Dense(self.width, kernel_init=linear_init, dtype=self.dtype, name="embed")
+        embed = Dense(self.width, kernel_init=linear_init, dtype=self.dtype, name="embed")
         h = embed(patches)
         mask_token = self.param("mask_token", linear_init, (1, self.width), jnp.float32).astype(self.dtype)
         hidden = jnp.broadcast_to(mask_token, (n, length - visible, self.width))
@@ -78,7 +79,7 @@ class MAEDecoder(nn.Module):
         for i in range(self.depth):
             h = block(self.num_heads, self.mlp_ratio, dtype=self.dtype, name=f"block{i}")(h, train)
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
-        h = nn.Dense(self.out_dim, kernel_init=linear_init, dtype=self.dtype, name="predict")(h)
+        h = Dense(self.out_dim, kernel_init=linear_init, dtype=self.dtype, name="predict")(h)
         return h[:, -length:].astype(jnp.float32)
 
 

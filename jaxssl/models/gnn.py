@@ -1,3 +1,5 @@
+from jaxssl.models.linear import Dense
+
 """Message-passing networks on padded graphs."""
 
 from typing import Any
@@ -19,7 +21,7 @@ class GCNLayer(nn.Module):
 
     @nn.compact
     def __call__(self, h, x):
-        h = nn.Dense(self.features, use_bias=False, dtype=self.dtype, name="linear")(h)
+        h = Dense(self.features, use_bias=False, dtype=self.dtype, name="linear")(h)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         return propagate_all(h, x["senders"], x["receivers"], x["edge_mask"]) + bias.astype(self.dtype)
 

@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxssl.models.linear import Dense
 from jaxssl.models.norm import norm
 from jaxssl.models.positions import take_tokens
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
@@ -38,7 +39,7 @@ class PatchPointNet(nn.Module):
 
     @nn.compact
     def __call__(self, groups, train):
-        dense = lambda dim, name, bias=False: nn.Dense(
+        dense = lambda dim, name, bias=False: Dense(
             dim, use_bias=bias, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name=name
         )
         first, second, third = self.widths
@@ -62,9 +63,9 @@ class PointPositions(nn.Module):
     @nn.compact
     def __call__(self, centers):
         # Fan-in of 3: with the 0.02 of the other maps, positions would start at nothing.
-        h = nn.Dense(self.hidden, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name="fc1")(centers)
+        h = Dense(self.hidden, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name="fc1")(centers)
         h = nn.gelu(h, approximate=False)
-        return nn.Dense(self.dim, kernel_init=linear_init, dtype=self.dtype, name="fc2")(h)
+        return Dense(self.dim, kernel_init=linear_init, dtype=self.dtype, name="fc2")(h)
 
 
 def _blocks(h, positions, depth, train, *, num_heads, mlp_ratio, drop_path, dtype, remat):
@@ -251,9 +252,7 @@ class PointDecoder(nn.Module):
         positions = PointPositions(dim, dim, self.dtype, name="positions")(centers)
         options = dict(num_heads=self.num_heads, mlp_ratio=self.mlp_ratio, drop_path=self.drop_path)
         h = _blocks(h, positions, self.depth, train, dtype=self.dtype, remat=self.remat, **options)
-        points = nn.Dense(3 * self.group_size, kernel_init=linear_init, dtype=self.dtype, name="predict")(
-            h[:, visible:]
-        )
+        points = Dense(3 * self.group_size, kernel_init=linear_init, dtype=self.dtype, name="predict")(h[:, visible:])
         return points.reshape(n, hidden, self.group_size, 3).astype(jnp.float32), h
 
 

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.models.linear import Dense
 from jaxssl.models.positions import take_tokens
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
 
@@ -122,7 +123,7 @@ class SeriesViT(nn.Module):
         length = self.num_patches(x)
         patches = x.astype(self.dtype).reshape(x.shape[0], length, -1)
         init = nn.initializers.xavier_uniform()
-        h = nn.Dense(self.embed_dim, use_bias=False, kernel_init=init, dtype=self.dtype, name="patch_embed")(patches)
+        h = Dense(self.embed_dim, use_bias=False, kernel_init=init, dtype=self.dtype, name="patch_embed")(patches)
         h = h + jnp.asarray(sincos_1d(self.embed_dim, length)).astype(self.dtype)
         if visible_ids is not None:
             h = take_tokens(h, visible_ids)
@@ -192,7 +193,7 @@ class SeriesPredictor(nn.Module):
         """z [N, K, D] of the patches visible_ids [N, K] -> those of hidden_ids [N, M]: [N, M, D] float32."""
         length = visible_ids.shape[1] + hidden_ids.shape[1]
         positions = jnp.asarray(sincos_1d(self.width, length)).astype(self.dtype)
-        dense = lambda dim, name: nn.Dense(dim, use_bias=False, kernel_init=linear_init, dtype=self.dtype, name=name)
+        dense = lambda dim, name: Dense(dim, use_bias=False, kernel_init=linear_init, dtype=self.dtype, name=name)
         token = self.param("mask_token", linear_init, (1, self.width), jnp.float32).astype(self.dtype)
         visible = dense(self.width, "embed")(z) + positions[visible_ids]
         h = jnp.concatenate([visible, token + positions[hidden_ids]], axis=1)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.models.linear import Dense
 from jaxssl.models.positions import take_tokens
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
 
@@ -21,9 +22,9 @@ class ResidualLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        branch = nn.relu(nn.Dense(self.width, dtype=self.dtype, name="linear")(x))
+        branch = nn.relu(Dense(self.width, dtype=self.dtype, name="linear")(x))
         if x.shape[-1] != self.width:
-            x = nn.Dense(self.width, dtype=self.dtype, name="resize")(x)
+            x = Dense(self.width, dtype=self.dtype, name="resize")(x)
         return x + branch
 
 
@@ -124,7 +125,7 @@ class TableTransformer(nn.Module):
             h = jnp.concatenate([jnp.broadcast_to(register, (h.shape[0], *register.shape)), h], axis=1)
         h = run_blocks(self, h.astype(self.dtype), train, self.depth, self.num_heads, self.mlp_ratio)
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
-        h = nn.Dense(self.embed_dim, dtype=self.dtype, name="linear")(h)
+        h = Dense(self.embed_dim, dtype=self.dtype, name="linear")(h)
         return nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="last_norm")(h).astype(jnp.float32)
 
     def pooled(self, tokens):
@@ -203,7 +204,7 @@ class ColumnPredictor(nn.Module):
         """z [N, registers + C, D], context int [N, C], targets int [N, T, M] -> [N, T, M, D] float32."""
         n, num_targets, size = targets.shape
         positions = jnp.asarray(sincos(self.registers + self.num_columns, self.width))
-        z = nn.Dense(self.width, kernel_init=linear_init, dtype=self.dtype, name="embed")(z)
+        z = Dense(self.width, kernel_init=linear_init, dtype=self.dtype, name="embed")(z)
         registers = jnp.broadcast_to(positions[: self.registers], (n, self.registers, self.width))
         z = z + jnp.concatenate([registers, positions[self.registers + context]], axis=1).astype(self.dtype)
         token = self.param("mask_token", nn.initializers.normal(self.width**-0.5), (self.width,), jnp.float32)
@@ -212,7 +213,7 @@ class ColumnPredictor(nn.Module):
         h = jnp.concatenate([z, asked], axis=2).reshape(n * num_targets, -1, self.width)
         h = run_blocks(self, h, train, self.depth, self.num_heads, self.mlp_ratio)[:, -size:]
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
-        h = nn.Dense(self.dim, kernel_init=linear_init, dtype=self.dtype, name="head")(h)
+        h = Dense(self.dim, kernel_init=linear_init, dtype=self.dtype, name="head")(h)
         return h.reshape(n, num_targets, size, self.dim).astype(jnp.float32)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxssl.models.linear import Dense
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
 
 
@@ -139,7 +140,7 @@ class TokenHead(nn.Module):
 
     @nn.compact
     def __call__(self, h, table):
-        h = nn.Dense(h.shape[-1], kernel_init=linear_init, dtype=self.dtype, name="hidden")(h)
+        h = Dense(h.shape[-1], kernel_init=linear_init, dtype=self.dtype, name="hidden")(h)
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(nn.gelu(h, approximate=False))
         bias = self.param("bias", nn.initializers.zeros, (table.shape[0],), jnp.float32)
         return (h @ table.T.astype(self.dtype)).astype(jnp.float32) + bias

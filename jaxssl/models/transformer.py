@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxssl.models.linear import Dense
+
 LAYER_NORM_EPS = 1e-6
 
 linear_init = nn.initializers.truncated_normal(0.02)
@@ -64,13 +66,13 @@ class Attention(nn.Module):
     def __call__(self, x, mask=None, train=False):
         n, length, dim = x.shape
         first, last = self.inits
-        qkv = nn.Dense(3 * dim, use_bias=self.qkv_bias, kernel_init=first, dtype=self.dtype, name="qkv")(x)
+        qkv = Dense(3 * dim, use_bias=self.qkv_bias, kernel_init=first, dtype=self.dtype, name="qkv")(x)
         q, k, v = jnp.moveaxis(qkv.reshape(n, length, 3, self.num_heads, dim // self.num_heads), 2, 0)
         x = jax.nn.dot_product_attention(q, k, v, mask=mask)
         if train and self.drophead:
             x = drophead(self.make_rng("dropout"), x, self.drophead)
         x = x.reshape(n, length, dim)
-        return nn.Dense(dim, use_bias=self.bias, kernel_init=last, dtype=self.dtype, name="proj")(x)
+        return Dense(dim, use_bias=self.bias, kernel_init=last, dtype=self.dtype, name="proj")(x)
 
 
 class TransformerBlock(nn.Module):
@@ -119,9 +121,9 @@ class TransformerBlock(nn.Module):
         )
         x = self._add(x, attention(h, mask, train), train, 1)
         h = nn.LayerNorm(LAYER_NORM_EPS, name="norm2", **options)(x)
-        h = nn.Dense(round(dim * self.mlp_ratio), kernel_init=fc1, name="fc1", **options)(h)
+        h = Dense(round(dim * self.mlp_ratio), kernel_init=fc1, name="fc1", **options)(h)
         h = nn.gelu(h, approximate=False)
-        return self._add(x, nn.Dense(dim, kernel_init=fc2, name="fc2", **options)(h), train, 2)
+        return self._add(x, Dense(dim, kernel_init=fc2, name="fc2", **options)(h), train, 2)
 
 
 def check_transformer(name, embed_dim, depth, num_heads, drop_path=0.0):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.models.conv import Conv, kernel_init
+from jaxssl.models.linear import Dense
 from jaxssl.models.norm import norm
 from jaxssl.models.positions import patch_grid, sincos_2d, take_tokens, to_patches
 from jaxssl.models.series import sincos_1d
@@ -335,7 +336,7 @@ class ClipViT(nn.Module):
         grid = self.grid(x)
         init = nn.initializers.xavier_uniform()
         cuboids = to_tubelets(x, self.tubelet, self.patch_size).astype(self.dtype)
-        h = nn.Dense(self.embed_dim, kernel_init=init, dtype=self.dtype, name="patch_embed")(cuboids)
+        h = Dense(self.embed_dim, kernel_init=init, dtype=self.dtype, name="patch_embed")(cuboids)
         h = h + jnp.asarray(sincos_3d(self.embed_dim, grid)).astype(self.dtype)
         if visible_ids is not None:
             h = take_tokens(h, visible_ids)

@@ -22,21 +22,28 @@ def count(tree):
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize("size, strides", [(3, 1), (3, 2), (1, 2), (7, 2)])
-def test_taps_equals_convolution_in_value_and_gradient(size, strides):
+MANY = jax.random.normal(KEY, (32, 9, 8, 10))  # groups of images and more than a few channels
+
+
+@pytest.mark.parametrize(
+    "size, strides, x",
+    [(3, 1, X), (3, 2, X), (1, 2, X), (7, 2, X), (3, 1, MANY), (5, 1, MANY[:6]), (3, 1, MANY[:, :4])],
+)
+def test_taps_equals_convolution_in_value_and_gradient(size, strides, x):
+    n, height, width, channels = x.shape
     modules = [Conv(5, size, strides, name) for name in ("conv", "taps", "auto")]
-    params, _ = setup(modules[0], KEY, X)
-    assert params["kernel"].shape == (size, size, 3, 5)
+    params, _ = setup(modules[0], KEY, x)
+    assert params["kernel"].shape == (size, size, channels, 5)
 
     def loss(params, x, module):
         y, _ = forward(module, params, {}, x)
         return jnp.sin(y).sum(), y
 
     def grad(module):
-        return jax.jit(jax.value_and_grad(lambda p, x: loss(p, x, module), (0, 1), has_aux=True))(params, X)
+        return jax.jit(jax.value_and_grad(lambda p, x: loss(p, x, module), (0, 1), has_aux=True))(params, x)
 
     results = [grad(module) for module in modules]
-    assert results[0][0][1].shape == (4, -(-9 // strides), -(-8 // strides), 5)
+    assert results[0][0][1].shape == (n, -(-height // strides), -(-width // strides), 5)
     for result in results[1:]:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), result, results[0])
 
