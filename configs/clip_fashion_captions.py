@@ -28,7 +28,10 @@ def get_config(arg=None):
     config.optim.update(name="adamw", learning_rate=2e-3, warmup_steps=60, weight_decay=0.05, b2=0.98, eps=1e-6)
     config.optim.exclude = r"/(bias|scale|log_scale|pos_embed)$"
     config.checkpoint.every = 250
-    config.evaluate.floors = {"raw pixels": dict(name="evaluators.floors.flat", only="image")}
+    config.evaluate.floors = {
+        "raw pixels": dict(name="evaluators.floors.flat", only="image"),
+        "ridge to words": dict(name="evaluators.floors_pairs.ridge_to_words"),
+    }
     config.evaluate.evaluators = dict(
         zero_shot=dict(name="evaluators.zero_shot"),
         retrieval=dict(name="evaluators.retrieval", groups="meaning"),

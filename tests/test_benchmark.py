@@ -130,3 +130,35 @@ def test_says_what_is_wrong_in_one_line(benchmark, argv, words, capsys):
     said = capsys.readouterr().err
     assert said.startswith("benchmark: ") and len(said.strip().splitlines()) == 1
     assert all(word in said for word in words), said
+
+
+def test_suite_runs_a_case_both_ways_and_compares(benchmark, tmp_path, capfd, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import benchmark_input
+
+    make = benchmark_input.make_files
+    monkeypatch.setattr(benchmark_input, "make_files", lambda where, *_: make(where, 24, 64, 48))
+    out = tmp_path / "suite.json"
+    small = {"batch_size": 8, "encoder.dtype": "float32", "encoder.layers": "(1,)", "encoder.name": "models.resnet.resnet"}
+    overrides = [f"--config.{k}={v}" for k, v in small.items()] + ["--config.mesh.data=1"]
+    options = ["--out", str(out), "--steps", "2", "--warmup", "0", "--peak-tflops", "0.1"]
+    assert benchmark.main(["--suite", "simclr_resnet18_32", *options, *overrides]) == 0
+    found = json.loads(out.read_text())
+    assert list(found) == ["simclr_resnet18_32, resident", "simclr_resnet18_32, stream"]
+    assert [report["data_mode"] for report in found.values()] == ["resident", "stream"]
+    assert str(ROOT) not in out.read_text(), "a path of this machine"
+    capfd.readouterr()
+    assert benchmark.main(["--compare", str(out), str(out)]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 3 and all(line.endswith("1.00") for line in lines[1:])
+
+
+def test_suite_options_that_do_not_fit(benchmark, tmp_path, capsys):
+    for argv, words in (
+        ([], "give a config, or --suite"),
+        (["--suite", "mae_vit_g", "--out", str(tmp_path / "a.json")], "mae_vit_g: must be of dino_vit_s_224"),
+        (["--suite"], "--suite needs --out"),
+        (["--compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")], "a.json: no report of --suite"),
+    ):
+        assert benchmark.main(argv) == 2
+        assert words in capsys.readouterr().err

@@ -1,16 +1,25 @@
 """Where the time of a training step goes: speed, share of data and augmentation, FLOPs, memory; in one run.
 
-    .venv/bin/python tools/benchmark.py configs/simclr_fashion_mnist_12k.py [--config.batch_size=512 ...]
+    .venv/bin/python tools/benchmark.py configs/simclr_fashion_mnist_12k.py [--config.batch_size=512 ...] [--data PATH]
         [--steps 30] [--warmup 5] [--peak-tflops 67] [--out FILE.json] [--trace DIR]
+    .venv/bin/python tools/benchmark.py --suite [NAME ...] [--config.batch_size=16 ...] --out FILE.json
+    .venv/bin/python tools/benchmark.py --compare BEFORE.json AFTER.json
 
 Every step is waited for before the next one begins, so that steps can be told apart. The training loop keeps a few
 steps in flight instead and can be somewhat faster where a step is short.
+
+The suite takes the configs of tools/suite/ (or those named), each with all images on the device and with JPEG files of
+500 x 375 decoded on the way, every one in a process of its own. Overrides hold for all; on a CPU give smaller batches and
+--config.encoder.dtype=float32.
 """
 
 import argparse
 import contextlib
 import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -22,6 +31,9 @@ MATMUL_SIZES = (512, 1024, 2048, 4096, 8192)
 MATMUL_REPEATS = 5
 SLOW = 0.1
 TRACED_STEPS = 3
+SUITE = Path(__file__).parent / "suite"
+CASES = tuple(sorted(file.stem for file in SUITE.glob("*_*.py")))
+COMPARED = {"step_ms": "step, ms", "data_share": "waiting", "augment_share": "views", "memory_peak_bytes": "memory"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,6 +43,11 @@ def main(argv: list[str] | None = None) -> int:
         rest, overrides = split_overrides(argv)
         args = parser().parse_args(rest)
         check(args)
+        if args.compare:
+            print(compared(*(read_suite(file) for file in args.compare)))
+            return 0
+        if args.suite is not None:
+            return run_suite(args, [f"--config.{k}={v}" for k, v in overrides.items()])
         report = benchmark(args, overrides)
     except (ValueError, TypeError, FileNotFoundError) as error:
         if "--traceback" in argv:
@@ -46,7 +63,10 @@ def main(argv: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The arguments, apart from the overrides."""
     found = argparse.ArgumentParser(prog="benchmark", description=__doc__.splitlines()[0])
-    found.add_argument("config", help="FILE.py[:ARG]; --config.section.option=value changes it")
+    found.add_argument("config", nargs="?", help="FILE.py[:ARG]; --config.section.option=value changes it")
+    found.add_argument("--data", metavar="PATH", help="folder or file that the config's data source reads")
+    found.add_argument("--suite", nargs="*", metavar="NAME", help=f"run {', '.join(CASES)}, or those named")
+    found.add_argument("--compare", nargs=2, metavar="FILE.json", help="two reports of --suite side by side")
     found.add_argument("--steps", type=int, default=30, help="steps that are timed")
     found.add_argument("--warmup", type=int, default=5, help="steps before them")
     found.add_argument("--peak-tflops", type=float, help="peak of one device; default: measured by large products")
@@ -58,6 +78,13 @@ def parser() -> argparse.ArgumentParser:
 
 def check(args) -> None:
     """Raises ValueError naming the argument, before anything is loaded."""
+    if (args.config is not None) + (args.suite is not None) + (args.compare is not None) != 1:
+        raise ValueError("give a config, or --suite, or --compare.")
+    unknown = set(args.suite or ()) - set(CASES)
+    if unknown:
+        raise ValueError(f"--suite {' '.join(sorted(unknown))}: must be of {', '.join(CASES)}.")
+    if args.suite is not None and not args.out:
+        raise ValueError("--suite needs --out FILE.json.")
     if args.steps < 1:
         raise ValueError(f"--steps {args.steps}: must be at least 1.")
     if args.warmup < 0:
@@ -74,7 +101,7 @@ def benchmark(args, overrides: dict[str, str]) -> dict:
     """All measurements as one flat dict; times in ms unless the name says s, rates per second, memory in bytes."""
     from jaxssl.config import load_config
 
-    config = load_config(args.config, overrides)
+    config = load_config(args.config, overrides, data=args.data)
     import jax  # after the config: what is wrong there is said before anything heavy is loaded
     import numpy as np
 
@@ -130,6 +157,81 @@ def benchmark(args, overrides: dict[str, str]) -> dict:
         "peak_share": None if achieved is None else achieved / peak,
         **memory,
     }
+
+
+def run_suite(args, overrides: list[str]) -> int:
+    """All cases, one process each; the report is written after every one. Returns 1 if one failed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SUITE), os.environ.get("PYTHONPATH", "")])}
+    reports, failed = {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        data = suite_data(Path(folder))
+        for case in args.suite or CASES:
+            for mode in ("resident", "stream"):
+                out = Path(folder) / "report.json"
+                out.unlink(missing_ok=True)
+                path = data["stream" if mode == "stream" else int(case.rsplit("_", 1)[1])]
+                command = [sys.executable, __file__, f"{SUITE / case}.py:{mode}", "--data", str(path), "--out", str(out)]
+                command += ["--steps", str(args.steps), "--warmup", str(args.warmup), *overrides]
+                command += ["--peak-tflops", str(args.peak_tflops)] if args.peak_tflops else []
+                print(f"--- {case}, {mode}", flush=True)
+                if subprocess.run(command, env=environment).returncode:
+                    failed.append(f"{case}, {mode}")
+                    continue
+                reports[f"{case}, {mode}"] = {**json.loads(out.read_text()), "config": f"tools/suite/{case}.py:{mode}"}
+                Path(args.out).write_text(json.dumps(reports, indent=1) + "\n")
+    for name in failed:
+        print(f"benchmark: {name} failed, see above", file=sys.stderr)
+    return int(bool(failed))
+
+
+def suite_data(folder: Path) -> dict:
+    """{'stream': folder of JPEG files, 32 and 224: packs for views of so many pixels}."""
+    import numpy as np
+    from benchmark_input import make_files, with_pillow
+
+    from jaxssl.data.packed import write_pack
+    from jaxssl.data.source import Splits, from_arrays
+
+    files = make_files(folder / "jpeg", 512, 500, 375)
+    found = {"stream": files}
+    for size, image_size in ((32, 32), (224, 256)):
+        found[size] = folder / f"pack{size}"
+        # By Pillow, so that the resident half needs nothing that decodes JPEG files faster.
+        images = np.stack([with_pillow(file, image_size) for file in sorted(files.iterdir())])
+        write_pack(Splits(from_arrays({"image": images})), str(found[size]))
+    return found
+
+
+def read_suite(file: str) -> dict:
+    """The reports that --suite wrote. Raises ValueError if the file is none of these."""
+    try:
+        found = json.loads(Path(file).read_text())
+        if found and all("step_ms" in report for report in found.values()):
+            return found
+    except (OSError, json.JSONDecodeError, AttributeError, TypeError):
+        pass
+    raise ValueError(f"--compare {file}: no report of --suite.")
+
+
+def compared(before: dict, after: dict) -> str:
+    """What both reports hold, side by side; the ratio is that of the speeds, above 1 where the second is faster."""
+    cell = lambda report, key: report.get(key) if report else None
+    rows = [["", *(f"{label} {when}" for label in COMPARED.values() for when in ("before", "after")), "speed"]]
+    for name in [*before, *(n for n in after if n not in before)]:
+        row, pair = [name], (before.get(name), after.get(name))
+        for key in COMPARED:
+            for value in (cell(report, key) for report in pair):
+                shown = {"step_ms": "{:.1f}", "memory_peak_bytes": "{:.2e}"}.get(key, "{:.1%}")
+                row.append("-" if value is None else shown.format(value))
+        known = all(pair)
+        row.append(f"{pair[1]['images_per_s'] / pair[0]['images_per_s']:.2f}" if known else "-")
+        rows.append(row)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(value.ljust(width) for value, width in zip(row, widths)).rstrip() for row in rows]
+    devices = [sorted({report["device_kind"] for report in part.values()}) for part in (before, after)]
+    if devices[0] != devices[1]:
+        lines.append(f"different devices: {', '.join(devices[0])} and {', '.join(devices[1])}")
+    return "\n".join(lines)
 
 
 def compile_update(experiment, state, batch):

@@ -14,7 +14,7 @@ from jaxssl.augment.view import check_count
 MASK = 3
 
 
-def mirror(*, span=2, min_length=10, drop_rate=0.0, mask_id=MASK):
+def mirror(*, span=2, min_length=10, drop_rate=(0.0, 0.0), mask_id=MASK):
     """Two views of a text: as it is, and with a random span of tokens hidden; both less some tokens, if asked for.
 
     The rest of the difference comes from the dropout of the network. The paper hides 5 characters of texts of 30 or
@@ -23,8 +23,10 @@ def mirror(*, span=2, min_length=10, drop_rate=0.0, mask_id=MASK):
     Args:
       span: tokens hidden, 0 = none.
       min_length: texts with fewer tokens, the first and the last included, are left whole.
-      drop_rate: chance of every token but the first and the last to be left out, in each view apart; in [0, 1). The
-        paper has no such thing, but starts from a large language model that knows which words belong together.
+      drop_rate: (lower, upper), 0 <= lower <= upper < 1. Every view of every text draws a rate between them, and leaves
+        every token but the first and the last out with this chance; the others move up. The paper has no such thing, but
+        starts from a large language model that knows which words belong together. From random weights, and with one rate
+        for all, the length of a text alone would tell which views belong together.
       mask_id: id of the mask token.
 
     Source: Liu, Vulic, Korhonen, Collier, Fast, Effective, and Self-Supervised: Transforming Masked Language Models
@@ -33,15 +35,21 @@ def mirror(*, span=2, min_length=10, drop_rate=0.0, mask_id=MASK):
     check_count("span", span, least=0)
     check_count("min_length", min_length, least=span + 2)
 
-    if not 0 <= drop_rate < 1:
-        raise ValueError(f"drop_rate must lie in [0, 1), got {drop_rate}")
+    lower, upper = drop_rate
+    if not 0 <= lower <= upper < 1:
+        raise ValueError(f"drop_rate must be (lower, upper) with 0 <= lower <= upper < 1, got {drop_rate}")
 
     def thinned(key, x):
-        """A view without some of its tokens; the others move up, so that no position tells how long the text was."""
-        keys, count = jax.random.split(key, x["mask"].shape[0]), x["mask"].sum(1, keepdims=True)
+        """A view without some of its tokens."""
         place = jnp.arange(x["mask"].shape[1])
-        dropped = jax.vmap(lambda k: jax.random.bernoulli(k, drop_rate, place.shape))(keys)
-        inner = (place > 0) & (place < count - 1)
+
+        def draw(key):
+            key_rate, key_tokens = jax.random.split(key)
+            rate = jax.random.uniform(key_rate, (), minval=lower, maxval=upper)
+            return jax.random.bernoulli(key_tokens, rate, place.shape)
+
+        dropped = jax.vmap(draw)(jax.random.split(key, x["mask"].shape[0]))
+        inner = (place > 0) & (place < x["mask"].sum(1, keepdims=True) - 1)
         kept = x["mask"] & ~(dropped & inner)
         order = jnp.argsort(~kept, axis=1, stable=True)
         mask = jnp.take_along_axis(kept, order, axis=1)
@@ -52,7 +60,7 @@ def mirror(*, span=2, min_length=10, drop_rate=0.0, mask_id=MASK):
         hide = lambda k, t, n: span_masked(k, t, n, span=span, min_length=min_length, mask_id=mask_id)
         hidden = jax.vmap(hide)(jax.random.split(key, tokens.shape[0]), tokens, length) if span else tokens
         views = tuple(_input(t, length) for t in (tokens, hidden))
-        if drop_rate:
+        if upper:
             # Folded, so that the spans stay those of the same key without it.
             views = tuple(thinned(jax.random.fold_in(key, v), x) for v, x in enumerate(views))
         return {**rest, "views": views}

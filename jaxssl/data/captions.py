@@ -163,7 +163,7 @@ def tokenize(texts, max_length: int) -> tuple[np.ndarray, np.ndarray]:
     """(tokens int32 [N, max_length], length int32 [N]): start, the bytes of the text, end, padding.
 
     A byte b is token b + 1. Where a text is too long its last bytes go, the end stays. In this module only this
-    function, VOCAB_SIZE and check_max_length know what a token is.
+    function, `detokenize`, VOCAB_SIZE and check_max_length know what a token is.
     """
     tokens = np.full((len(texts), max_length), PAD, np.int32)
     length = np.empty(len(texts), np.int32)
@@ -172,6 +172,11 @@ def tokenize(texts, max_length: int) -> tuple[np.ndarray, np.ndarray]:
         length[row] = len(ids) + 2
         tokens[row, : length[row]] = START, *ids, END
     return tokens, length
+
+
+def detokenize(tokens) -> str:
+    """The text of one row of tokens; bytes of a character that was cut are left out."""
+    return bytes(int(t) - 1 for t in tokens if PAD < t < START).decode(errors="ignore")
 
 
 def check_max_length(max_length):

@@ -77,7 +77,7 @@ def test_the_mask_token_is_that_of_the_tokenizer():
 
 def test_tokens_are_dropped_in_each_view_apart_but_never_the_ends(batch):
     """What is left moves up: neither positions nor padding show how long the text was."""
-    views = jax.jit(mirror(span=0, drop_rate=0.4))(jax.random.key(0), batch)["views"]
+    views = jax.jit(mirror(span=0, drop_rate=(0.3, 0.5)))(jax.random.key(0), batch)["views"]
     shares = []
     for view in views:
         for tokens, mask, whole, length in zip(view["tokens"], view["mask"], batch["tokens"], batch["length"]):
@@ -89,7 +89,7 @@ def test_tokens_are_dropped_in_each_view_apart_but_never_the_ends(batch):
             shares.append((len(left) - 2) / (length - 2))
     assert 0.5 < np.mean(shares) < 0.7
     assert (views[0]["tokens"] != views[1]["tokens"]).any()
-    hidden = mirror(span=2, min_length=10, drop_rate=0.4)(jax.random.key(0), batch)["views"]
+    hidden = mirror(span=2, min_length=10, drop_rate=(0.4, 0.4))(jax.random.key(0), batch)["views"]
     assert (hidden[1]["tokens"] == MASK).any() and not (hidden[0]["tokens"] == MASK).any()
-    with pytest.raises(ValueError, match="drop_rate must lie in"):
-        mirror(drop_rate=1.0)
+    with pytest.raises(ValueError, match="drop_rate must be"):
+        mirror(drop_rate=(0.2, 1.0))

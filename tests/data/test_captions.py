@@ -16,15 +16,12 @@ from jaxssl.data.captions import (
     START,
     TEMPLATES,
     UNSEEN_TEMPLATES,
+    detokenize,
     fashion_captions,
     measure,
     pairs,
     tokenize,
 )
-
-
-def text_of(tokens):
-    return bytes(int(t) - 1 for t in tokens if PAD < t < START).decode()
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +31,7 @@ def splits():
 
 @pytest.fixture(scope="module")
 def texts(splits):
-    return [text_of(t) for t in splits.train.arrays["tokens"]]
+    return [detokenize(t) for t in splits.train.arrays["tokens"]]
 
 
 def test_tokens_are_bytes_between_a_start_and_an_end_that_is_never_cut_off():
@@ -106,7 +103,7 @@ def test_groups_are_equal_captions_and_meanings_hold_several(splits):
     (train, test), text = splits, {}
     for source in (train, test):
         for tokens, group, meaning in zip(*(source.arrays[n] for n in ("tokens", "group", "meaning"))):
-            assert text.setdefault(int(group), (text_of(tokens), int(meaning))) == (text_of(tokens), int(meaning))
+            assert text.setdefault(int(group), (detokenize(tokens), int(meaning))) == (detokenize(tokens), int(meaning))
     assert len({t for t, _ in text.values()}) == len(text)
     assert len(set(train.arrays["meaning"])) < len(set(train.arrays["group"])) / 4
 
@@ -115,8 +112,8 @@ def test_prompts_are_unseen_templates_around_each_class(splits):
     prompts, length = (splits.test.extra[n] for n in ("prompts", "prompt_length"))
     assert prompts.shape == (10, len(UNSEEN_TEMPLATES), 48) and length.shape == prompts.shape[:2]
     np.testing.assert_array_equal((prompts != PAD).sum(-1), length)
-    assert text_of(prompts[9, 0]) == "an image of an ankle boot."
-    assert text_of(prompts[1, 3]) == "trousers for sale."
+    assert detokenize(prompts[9, 0]) == "an image of an ankle boot."
+    assert detokenize(prompts[1, 3]) == "trousers for sale."
 
 
 def test_views_crop_the_image_and_leave_the_text(splits):
@@ -170,14 +167,14 @@ def test_pairs_are_read_with_their_labels_and_split(folder):
         for name, image, tokens, label, group in zip(
             source.names(np.arange(source.size)), a["image"], a["tokens"], a["label"], a["group"]
         ):
-            seen[name] = (int(image.mean()), text_of(tokens), int(label), int(group))
+            seen[name] = (int(image.mean()), detokenize(tokens), int(label), int(group))
     assert len(seen) == 10
     for i in range(9):
         grey, text, label, group = seen[f"sub/{i}.png"]
         assert (grey, text, label) == (20 * i, f"picture {i % 4}", (1, -1, 0)[i % 3])
         assert group == seen[f"sub/{i % 4}.png"][3]
     assert seen["sub/9.png"][1:3] == ("last", -1)
-    assert text_of(train.extra["prompts"][0, 0]) == "a photo of a blue." and train.extra["prompts"].shape[:2] == (2, 4)
+    assert detokenize(train.extra["prompts"][0, 0]) == "a photo of a blue." and train.extra["prompts"].shape[:2] == (2, 4)
 
     numbered = pairs(path=write(folder, rows_of([2, 0, 1, None])), image_size=8, channels=1, test_fraction=0, limit=3)
     assert numbered.test is None and numbered.train.arrays["image"].shape == (3, 8, 8, 1)

@@ -134,3 +134,22 @@ def test_perfect_and_collapsed_embeddings():
     np.testing.assert_array_equal(first_hit(np.zeros((N, D)), ones), N)
     with pytest.raises(ValueError, match="ks"):
         retrieval(DATA, ks=(0,))
+
+
+def test_ridge_to_words_finds_the_words_of_a_picture():
+    """Generated captions of the bundled images: far above chance without a network, and images alone have features."""
+    from jaxssl.augment.image_text import plain
+    from jaxssl.data.captions import fashion_captions
+    from jaxssl.data.pipeline import evaluation_batches
+    from jaxssl.evaluators.floors_pairs import ridge_to_words
+
+    splits = fashion_captions(limit=1000)
+    batches = lambda source: (lambda: evaluation_batches(source, batch_size=200))
+    data = EvaluationData(batches(splits.train), batches(splits.test), 10, extra=splits.test.extra)
+    predict = ridge_to_words(data, plain(mean=(0.3,), std=(0.35,)))
+    assert zero_shot(data)(predict, STATE)["zero_shot/top1"] > 0.4
+    assert retrieval(data, groups="meaning")(predict, STATE)["retrieval/recall_at_5"] > 0.1
+    image = next(batches(splits.test)())["image"]
+    assert sorted(predict({}, {}, {"image": image})) == ["features", "image_embedding"]
+    with pytest.raises(ValueError, match="alpha=0"):
+        ridge_to_words(data, None, alpha=0)

@@ -1,0 +1,10 @@
+"""DINO, ViT-S/16, two crops of 224 and six of 96 pixels, 128 images."""
+
+from suite import base, with_data
+
+
+def get_config(arg=None):
+    config = base("dino_imagenet")
+    config.batch_size = 128
+    config.augment.num_local = 6
+    return with_data(config, arg, image_size=256)

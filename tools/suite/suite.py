@@ -1,0 +1,25 @@
+"""What the configs of this folder share: the published recipe of configs/, with images made on the spot."""
+
+from pathlib import Path
+
+from jaxssl.config import load_config
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
+MODES = ("resident", "stream", "quick")
+
+
+def base(name: str):
+    """The config of that name, open for changes."""
+    return load_config(str(CONFIGS / f"{name}.py")).copy_and_resolve_references().unlock()
+
+
+def with_data(config, arg, *, image_size):
+    """With arg 'resident' a pack (`--data PACK`), with 'stream' a folder of JPEG files (`--data FOLDER`)."""
+    if arg not in MODES:
+        raise ValueError(f"name the data after a colon, one of {MODES}; got {arg!r}")
+    if arg == "resident":
+        config.data = dict(name="data.packed", mode="resident", path="")
+    else:
+        config.data = dict(name="data.image_folder", mode="stream", path="", image_size=image_size)
+    config.total_steps, config.optim.warmup_steps = 10_000, 100
+    return config
