@@ -173,3 +173,23 @@ def test_decoder_restores_the_order_of_the_patches():
         forward(mae_decoder(width=8, depth=1, num_heads=2), params, stats, visible, restore, cls)
     with pytest.raises(ValueError, match="restore_ids for only 1"):
         forward(decoder, params, stats, visible, restore[:, :1], cls)
+
+
+def test_cudnn_attention_is_taken_where_it_can_be(monkeypatch):
+    from types import SimpleNamespace
+
+    from jaxssl.models.transformer import attention_implementation
+
+    q, mask = jnp.zeros((2, 5, 3, 64), jnp.bfloat16), jnp.ones((2, 1, 5, 5), bool)
+    assert attention_implementation(q) == "xla", "this is no GPU"
+    gpu = SimpleNamespace(client=SimpleNamespace(platform_version="PJRT C API cuda 12090"), compute_capability="9.0")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda: [gpu])
+    assert attention_implementation(q) == "cudnn"
+    for wrong in (q.astype(jnp.float32), q[..., :60], jnp.zeros((2, 5, 3, 136), jnp.bfloat16)):
+        assert attention_implementation(wrong) == "xla"
+    assert attention_implementation(q, mask) == "xla"
+    gpu.compute_capability = "7.5"
+    assert attention_implementation(q) == "xla"
+    gpu.client.platform_version, gpu.compute_capability = "rocm 6.2", "gfx90a"
+    assert attention_implementation(q) == "xla"
