@@ -139,7 +139,12 @@ def test_suite_runs_a_case_both_ways_and_compares(benchmark, tmp_path, capfd, mo
     make = benchmark_input.make_files
     monkeypatch.setattr(benchmark_input, "make_files", lambda where, *_: make(where, 24, 64, 48))
     out = tmp_path / "suite.json"
-    small = {"batch_size": 8, "encoder.dtype": "float32", "encoder.layers": "(1,)", "encoder.name": "models.resnet.resnet"}
+    small = {
+        "batch_size": 8,
+        "encoder.dtype": "float32",
+        "encoder.layers": "(1,)",
+        "encoder.name": "models.resnet.resnet",
+    }
     overrides = [f"--config.{k}={v}" for k, v in small.items()] + ["--config.mesh.data=1"]
     options = ["--out", str(out), "--steps", "2", "--warmup", "0", "--peak-tflops", "0.1"]
     assert benchmark.main(["--suite", "simclr_resnet18_32", *options, *overrides]) == 0

@@ -170,7 +170,15 @@ def run_suite(args, overrides: list[str]) -> int:
                 out = Path(folder) / "report.json"
                 out.unlink(missing_ok=True)
                 path = data["stream" if mode == "stream" else int(case.rsplit("_", 1)[1])]
-                command = [sys.executable, __file__, f"{SUITE / case}.py:{mode}", "--data", str(path), "--out", str(out)]
+                command = [
+                    sys.executable,
+                    __file__,
+                    f"{SUITE / case}.py:{mode}",
+                    "--data",
+                    str(path),
+                    "--out",
+                    str(out),
+                ]
                 command += ["--steps", str(args.steps), "--warmup", str(args.warmup), *overrides]
                 command += ["--peak-tflops", str(args.peak_tflops)] if args.peak_tflops else []
                 print(f"--- {case}, {mode}", flush=True)

@@ -28,7 +28,13 @@ def main(argv=None) -> int:
 
     from jaxssl import losses
 
-    report = {"device": jax.devices()[0].device_kind, "dim": args.dim, "block": args.block, "passes": PASSES, "rows": []}
+    report = {
+        "device": jax.devices()[0].device_kind,
+        "dim": args.dim,
+        "block": args.block,
+        "passes": PASSES,
+        "rows": [],
+    }
     for size in args.sizes:
         for name, products in LOSSES.items():
             options = dict(block_size=args.block) if name.endswith("chunked") else {}

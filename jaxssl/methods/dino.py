@@ -28,6 +28,7 @@ def dino(
     momentum: float = 0.996,
     momentum_end: float = 1.0,
     momentum_steps: int = 0,
+    remat_views: bool = False,
 ) -> Method:
     """DINO with multi-crop.
 
@@ -46,6 +47,8 @@ def dino(
       freeze_steps: steps without gradient for the head's last layer; one epoch in the published recipe.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
+      remat_views: compute every crop again in the backward pass, crop by crop: the same loss and gradient with the
+        activations of one crop at a time, for one more forward pass.
 
     Batch: `views` [2, N, ...] and, where there are, `local_views` [V, N, ...].
     Memory: `stats`, `teacher`, `teacher_stats`, `center` [K].
@@ -75,7 +78,9 @@ def dino(
         last = jnp.where(step < freeze_steps, jax.lax.stop_gradient(last), last)
         student = {**params, "head": {**params["head"], "last_layer": last}}
         crops = [*batch["views"], *batch.get("local_views", ())]
-        out, stats = forward_chain_views(chain, student, memory["stats"], crops, train=True, key=key_student)
+        out, stats = forward_chain_views(
+            chain, student, memory["stats"], crops, train=True, key=key_student, remat=remat_views
+        )
         seen, teacher_stats = forward_chain_views(
             teacher_chain, memory["teacher"], memory["teacher_stats"], batch["views"], train=True, key=key_teacher
         )

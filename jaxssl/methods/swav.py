@@ -20,6 +20,7 @@ def swav(
     epsilon: float = 0.05,
     num_iters: int = 3,
     freeze_steps: int = 0,
+    remat_views: bool = False,
 ) -> Method:
     """SwAV with multi-crop.
 
@@ -35,6 +36,8 @@ def swav(
       temperature: tau.
       epsilon, num_iters: of Sinkhorn's algorithm.
       freeze_steps: steps without gradient for the prototypes; one epoch in the published recipe.
+      remat_views: compute every crop again in the backward pass, crop by crop: the same loss and gradient with the
+        activations of one crop at a time, for one more forward pass.
 
     Batch: `views` [V, N, ...] and, where there are, `local_views` [V2, N, ...]. Memory: `stats`.
 
@@ -58,7 +61,7 @@ def swav(
         params = {**params, "prototypes": prototypes}
         local, num_global = list(batch.get("local_views", ())), len(batch["views"])
         crops = [*batch["views"], *local]
-        out, stats = forward_chain_views(chain, params, memory["stats"], crops, train=True, key=key)
+        out, stats = forward_chain_views(chain, params, memory["stats"], crops, train=True, key=key, remat=remat_views)
         scores = out["prototypes"]
         value = swav_loss(
             scores[:num_global],

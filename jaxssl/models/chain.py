@@ -4,6 +4,8 @@ A chain is a dict from names to modules, in order; each is fed with the output o
 batch statistics are dicts by the same names, so that a teacher is simply another such dict.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 
@@ -36,21 +38,36 @@ def forward_chain(chain, params, stats, x, *, train=False, key=None):
     return outputs, stats
 
 
-def forward_chain_views(chain, params, stats, views, *, train=False, key=None):
+def forward_chain_views(chain, params, stats, views, *, train=False, key=None, remat=False):
     """As `forward_chain` for every view apart, so that batch statistics see one view at a time.
 
     Args:
       views: [V, N, ...], or a sequence of views: arrays [N, ...] of different sizes, or trees of arrays [N, ...].
+      remat: compute every view again in the backward pass, which then holds the activations of one view at a time.
 
     Returns:
       (outputs stacked to [V, N, ...] by name, statistics after all views in turn).
     """
     views, outputs = list(views), []
     keys = [None] * len(views) if key is None else jax.random.split(key, len(views))
-    for view, key_view in zip(views, keys):
-        output, stats = forward_chain(chain, params, stats, view, train=train, key=key_view)
+
+    def one(stats, view_and_key):
+        view, key = view_and_key
+        output, stats = forward_chain(chain, params, stats, view, train=train, key=key)
+        return stats, output
+
+    if not remat:
+        for view_and_key in zip(views, keys):
+            stats, output = one(stats, view_and_key)
+            outputs.append(output)
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs), stats
+    # A loop over the views of one size: a chain of them would be computed again all at once.
+    sizes = lambda pair: jax.tree.map(jnp.shape, pair[0])
+    for _, group in itertools.groupby(zip(views, keys), key=sizes):
+        group = jax.tree.map(lambda *leaves: jnp.stack(leaves), *group)
+        stats, output = jax.lax.scan(jax.checkpoint(one, prevent_cse=False), stats, group)
         outputs.append(output)
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs), stats
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *outputs), stats
 
 
 def interleaved(views):

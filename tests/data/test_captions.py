@@ -174,7 +174,10 @@ def test_pairs_are_read_with_their_labels_and_split(folder):
         assert (grey, text, label) == (20 * i, f"picture {i % 4}", (1, -1, 0)[i % 3])
         assert group == seen[f"sub/{i % 4}.png"][3]
     assert seen["sub/9.png"][1:3] == ("last", -1)
-    assert detokenize(train.extra["prompts"][0, 0]) == "a photo of a blue." and train.extra["prompts"].shape[:2] == (2, 4)
+    assert detokenize(train.extra["prompts"][0, 0]) == "a photo of a blue." and train.extra["prompts"].shape[:2] == (
+        2,
+        4,
+    )
 
     numbered = pairs(path=write(folder, rows_of([2, 0, 1, None])), image_size=8, channels=1, test_fraction=0, limit=3)
     assert numbered.test is None and numbered.train.arrays["image"].shape == (3, 8, 8, 1)

@@ -144,7 +144,7 @@ def test_ridge_to_words_finds_the_words_of_a_picture():
     from jaxssl.evaluators.floors_pairs import ridge_to_words
 
     splits = fashion_captions(limit=1000)
-    batches = lambda source: (lambda: evaluation_batches(source, batch_size=200))
+    batches = lambda source: lambda: evaluation_batches(source, batch_size=200)
     data = EvaluationData(batches(splits.train), batches(splits.test), 10, extra=splits.test.extra)
     predict = ridge_to_words(data, plain(mean=(0.3,), std=(0.35,)))
     assert zero_shot(data)(predict, STATE)["zero_shot/top1"] > 0.4
