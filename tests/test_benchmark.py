@@ -132,6 +132,7 @@ def test_says_what_is_wrong_in_one_line(benchmark, argv, words, capsys):
     assert all(word in said for word in words), said
 
 
+@pytest.mark.slow
 def test_suite_runs_a_case_both_ways_and_compares(benchmark, tmp_path, capfd, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import benchmark_input

@@ -62,13 +62,24 @@ def to_host(tree):
     return jax.tree.map(np.asarray, tree)
 
 
-# Other data for a method that has a config here already: the whole contract with --slow only.
+# Other data for a method that has a config here already, as all `*_imagenet` are: the whole contract with --slow only.
 SAME_METHOD = ("clan_flows", "point_cmae_fashion_clouds", "scgc_debian", "t_jepa_sensors")
 
 
 def configs():
     """Every config, with the mark `slow` where that is right."""
-    return [pytest.param(c, id=c.stem, marks=[pytest.mark.slow] * (c.stem in SAME_METHOD)) for c in CONFIGS]
+    again = lambda name: name in SAME_METHOD or name.endswith("_imagenet")
+    return [pytest.param(c, id=c.stem, marks=[pytest.mark.slow] * again(c.stem)) for c in CONFIGS]
+
+
+@pytest.mark.parametrize("config", [c for c in CONFIGS if c.stem.endswith("_imagenet")], ids=lambda c: c.stem)
+def test_an_update_can_be_traced(config):
+    """In its quick form, without compiling or computing anything."""
+    experiment = setup(load_config(f"{config}:quick"), devices=jax.devices()[:1])
+    arrays = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in experiment.splits.train.arrays.items()}
+    state, metrics = jax.eval_shape(experiment.update, experiment.abstract, arrays)
+    assert jax.tree.structure(state) == jax.tree.structure(experiment.abstract)
+    assert metrics["loss"].shape == () and metrics["loss"].dtype == jnp.float32
 
 
 @pytest.fixture(scope="module", params=configs())
@@ -164,15 +175,13 @@ def distance(tree, reference):
     return math.sqrt(square / max(sum(np.square(b.astype(np.float64)).sum() for _, b in pairs), 1e-30))
 
 
-def test_eight_devices_give_the_losses_and_gradients_of_one(run, request):
+def test_eight_devices_give_the_losses_and_gradients_of_one(run):
     """Losses and methods see the global batch, so that the number of devices is no option of the method.
 
     Every step starts where the run on one device stood: where the input of a ReLU is zero but for rounding, a gradient
     of a network this small jumps by per cents, and left to themselves the two runs would part on one machine or
     another. Hence also the median for the gradients.
     """
-    if request.node.callspec.id.endswith("_imagenet") and not request.config.getoption("--slow"):
-        pytest.skip("the same method is compared on the bundled images; run with --slow")
     experiment = setup(run.config, devices=jax.devices()[:8], wrap_tx=record)
     sharding = jax.tree.map(lambda x: x.sharding, experiment.abstract)
     feed, grads = resident_feed(experiment), []

@@ -1,5 +1,6 @@
 """Crops, resizing, flips and blur of one image: weighted sums of its rows, then of its columns."""
 
+import functools
 import math
 
 import jax
@@ -29,6 +30,12 @@ def crop_and_resize(image, box, size, *, interpolation="bilinear", flip=False):
       ValueError: unknown `interpolation`.
     """
     check_interpolation(interpolation)
+    return _crop_and_resize(image, box, flip, size=tuple(size), interpolation=interpolation)
+
+
+# Compiled as one also where the caller is not: an operation by itself would compile its loop at every call.
+@functools.partial(jax.jit, static_argnames=("size", "interpolation"))
+def _crop_and_resize(image, box, flip, *, size, interpolation):
     rows, columns = _positions(size[0]), _positions(size[1])
     columns = jnp.where(flip, size[1] - 1 - columns, columns)
     image = _resample_rows(image, rows, size[0], box[0], box[2], interpolation)
