@@ -153,7 +153,7 @@ def _cubic(t):
 
 # Name -> (kernel, how many steps it reaches to each side).
 _KERNELS = {"bilinear": (_triangle, 1), "bicubic": (_cubic, 2)}
-# With more input pixels to an output pixel than this, a product with a matrix of weights is faster than a sum of rows.
+# Where an output pixel needs more rows than this, a product with a matrix of weights keeps the program short.
 MOST_TAPS = 24
 
 

@@ -1,5 +1,3 @@
-from jaxssl.models.linear import Dense
-
 """Message-passing networks on padded graphs."""
 
 from typing import Any
@@ -8,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxssl.models.linear import Dense
 from jaxssl.ops.graph import propagate
 
 propagate_all = jax.vmap(propagate)

@@ -91,5 +91,9 @@ def test_tokens_are_dropped_in_each_view_apart_but_never_the_ends(batch):
     assert (views[0]["tokens"] != views[1]["tokens"]).any()
     hidden = mirror(span=2, min_length=10, drop_rate=(0.4, 0.4))(jax.random.key(0), batch)["views"]
     assert (hidden[1]["tokens"] == MASK).any() and not (hidden[0]["tokens"] == MASK).any()
+    # Every view of every text has a rate of its own.
+    views = mirror(span=0, drop_rate=(0.0, 0.9))(jax.random.key(0), batch)["views"]
+    left = np.stack([view["mask"].sum(1)[:20] for view in views])
+    assert np.ptp(left, axis=1).min() > 4 and (left[0] != left[1]).any()
     with pytest.raises(ValueError, match="drop_rate must be"):
         mirror(drop_rate=(0.2, 1.0))

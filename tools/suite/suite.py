@@ -5,7 +5,7 @@ from pathlib import Path
 from jaxssl.config import load_config
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
-MODES = ("resident", "stream", "quick")
+MODES = ("resident", "stream")
 
 
 def base(name: str):
