@@ -2,7 +2,8 @@
 
 The batch is embedded chunk by chunk, the loss of all embeddings is taken together, and every chunk is embedded again for
 its gradient. Loss and gradient are those of the whole batch, the activations those of a chunk; the forward pass is
-computed twice. For methods with a `core.Split` only.
+computed twice. For methods with a `core.Split` only; where the loss is a mean over examples, as MAE's, the losses of the
+examples are their embeddings. What `embed` draws at random (masks, dropped paths) it draws anew for every chunk.
 """
 
 from typing import Any
@@ -27,7 +28,7 @@ def check_chunks(method: Method, memory: Any, batch_size: int, gradient_chunks: 
         raise ValueError(
             f"{name}: the loss of this method is not written as a function of embeddings, and the mean of the losses of"
             " chunks would be another loss, with fewer negatives or poorer statistics. Take encoder.remat=True or"
-            " encoder.dtype=bfloat16 to save memory, or a method with a split (methods.simclr, methods.clip)."
+            " encoder.dtype=bfloat16 to save memory, or a method with a split (methods.simclr, methods.clip, methods.mae)."
         )
     if isinstance(memory, dict) and jax.tree.leaves(memory.get("stats", {})):
         raise ValueError(

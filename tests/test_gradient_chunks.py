@@ -14,6 +14,7 @@ from jaxssl.core import init_state, make_update
 from jaxssl.experiment import resident_feed, setup
 from jaxssl.methods.clip import clip
 from jaxssl.methods.dino import dino
+from jaxssl.methods.mae import mae
 from jaxssl.methods.simclr import simclr
 from jaxssl.methods.swav import swav
 from jaxssl.models.mlp import mlp
@@ -75,6 +76,29 @@ def test_loss_and_gradient_are_those_of_the_batch(parts):
     where = {"views": P(None, "data"), "label": P("data")}
     sharded = {name: jax.device_put(x, NamedSharding(mesh, where[name])) for name, x in batch.items()}
     check(chunked(params, memory, sharded, *options[3:]), expected)
+
+
+def test_masks_are_drawn_chunk_by_chunk_and_the_rest_is_exact():
+    """MAE: its loss is the mean over images, so that the chunks' own losses and gradients have the batch's as their mean."""
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(1, N, 8, 8, 1)), jnp.float32)
+    method = mae(vit(patch_size=4, embed_dim=8, depth=1, num_heads=2), decoder_dim=8, decoder_depth=1, decoder_heads=2)
+    params, memory = jax.jit(method.init)(jax.random.key(0), {"views": images})
+    key, step = jax.random.key(1), jnp.int32(0)
+
+    def of_chunks(params):
+        losses = []
+        for j, key_chunk in enumerate(jax.random.split(jax.random.split(key)[0], 2)):
+            found, _ = method.split.embed(params, memory, {"views": images[:, j::2]}, key_chunk, step)
+            losses.append(found["losses"])
+        return jnp.concatenate(losses).mean()
+
+    expected, expected_gradient = jax.jit(jax.value_and_grad(of_chunks))(params)
+    (value, _), gradient = jax.jit(chunked_value_and_grad(method.split, 2))(
+        params, memory, {"views": images}, key, step
+    )
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected_gradient), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
 
 
 def test_an_update_in_chunks_is_the_update_of_the_batch_with_less_memory():

@@ -2,7 +2,7 @@
 
 import jax
 
-from jaxssl.core import Method
+from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import masked_patch_mse
 from jaxssl.models.decoder import mae_decoder
 from jaxssl.models.module import forward, setup
@@ -22,7 +22,8 @@ def mae(
 
         L = mean over hidden patches of |decoder(encoder(visible patches)) - patch|^2
 
-    with each target patch standardised by its own mean and deviation.
+    with each target patch standardised by its own mean and deviation. The loss of an image depends on no other image, so
+    that `gradient_chunks` applies; the masks of a batch in chunks are other draws of the same distribution.
 
     Args:
       encoder: a ViT of models.vit; it encodes the visible patches only.
@@ -67,7 +68,7 @@ def mae(
         )
         return params, {"stats": {"encoder": {}}}
 
-    def loss(params, memory, batch, key, step):
+    def embed(params, memory, batch, key, step):
         images, (key_mask, key_encoder) = batch["views"][0], jax.random.split(key)
         hidden = mask(key_mask, images)
         tokens, _ = forward(
@@ -89,13 +90,18 @@ def mae(
             tokens.get("cls"),
             train=True,
         )
-        value = masked_patch_mse(
-            pred, images, hidden.masked, patch_size=patch_size, normalize_targets=normalize_targets
-        )
-        return value, (memory, {"features": tokens["patches"].mean(1)[None]})
+        return {"features": tokens["patches"].mean(1), "losses": jax.vmap(error)(pred, images, hidden.masked)}, memory
+
+    def error(pred, image, masked):
+        options = dict(patch_size=patch_size, normalize_targets=normalize_targets)
+        return masked_patch_mse(pred[None], image[None], masked[None], **options)
+
+    def objective(params, memory, embeddings, batch, key, step):
+        # Every image has as many hidden patches, so that the mean over images is the mean over patches.
+        return embeddings["losses"].mean(), (memory, {"features": embeddings["features"][None]})
 
     def predict(params, memory, batch):
         h, _ = forward(encoder, params["encoder"], {}, batch["x"])
         return {"features": h}
 
-    return Method(init, loss, predict)
+    return split_method(init, Split(embed, objective), predict)
