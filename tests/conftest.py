@@ -2,14 +2,21 @@
 
 import os
 import tempfile
+from importlib.metadata import version
 
 # Before jax is imported anywhere. The tests compile many small programs and run each a few times only.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 FLAGS = (
     "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
+    # One thread for a product or a convolution, where eight devices share two cores: none waits for others of the pool.
+    " --xla_cpu_multi_thread_eigen=false --xla_cpu_enable_concurrency_optimized_scheduler=false"
     # Eight device threads on two busy cores may meet late; the default gives up, and the process, after 40 s.
     " --xla_cpu_collective_call_terminate_timeout_seconds=300"
 )
+if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
+    FLAGS += (
+        " --xla_cpu_use_fusion_emitters=false"  # compiles in two thirds of the time; later versions refuse the flag
+    )
 # A device's program runs in a pool of as many threads as there are devices, and its collectives hold a thread while they
 # wait; programs with several collectives at once can fill the pool and wait for ever. More threads, and they cannot.
 os.environ.setdefault("NPROC", "64")

@@ -4,21 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import forward, setup
 
-from jaxssl.models import module
 from jaxssl.models.audio import Conv3, sample_cnn, vit
 
-RANDOM = np.random.default_rng(0)
-
-
-def setup(network, *inputs):
-    return jax.jit(lambda *x: module.setup(network, jax.random.key(0), *x))(*inputs)
+RANDOM, KEY = np.random.default_rng(0), jax.random.key(0)
 
 
 def test_conv3_is_the_convolution():
     x = RANDOM.normal(size=(2, 9, 4)).astype(np.float32)
     layer = Conv3(5, "float32")
-    params, _ = setup(layer, x)
+    params, _ = setup(layer, KEY, x)
     kernel = params["taps"]["kernel"].reshape(3, 4, 5)
     expected = jax.lax.conv_general_dilated(x, kernel, (1,), [(1, 1)], dimension_numbers=("NWC", "WIO", "NWC"))
     np.testing.assert_allclose(layer.apply({"params": params}, x), expected, atol=1e-5)
@@ -28,13 +24,13 @@ def test_conv3_is_the_convolution():
 def waveform():
     encoder = sample_cnn(widths=(4, 6, 8))
     x = RANDOM.normal(size=(3, 54)).astype(np.float32)
-    return encoder, x, *setup(encoder, x)
+    return encoder, x, *setup(encoder, KEY, x)
 
 
 def test_sample_cnn_by_hand(waveform):
     """In inference mode: stem, two blocks, mean of what is left of time."""
     encoder, x, params, stats = waveform
-    found, _ = module.forward(encoder, params, stats, x)
+    found, _ = forward(encoder, params, stats, x)
 
     def normed(x, name, tree):
         return np.maximum(x / np.sqrt(1 + 1e-5) * tree["scale"] + tree["bias"], 0)
@@ -50,19 +46,17 @@ def test_sample_cnn_by_hand(waveform):
 
 def test_sample_cnn_trains_with_statistics_of_the_batch_and_takes_longer_sound(waveform):
     encoder, x, params, stats = waveform
-    _, moved = module.forward(encoder, params, stats, x, train=True)
+    _, moved = forward(encoder, params, stats, x, train=True)
     assert any(np.abs(a - b).max() > 0 for a, b in zip(jax.tree.leaves(stats), jax.tree.leaves(moved)))
-    assert module.forward(encoder, params, stats, np.tile(x, 3))[0].shape == (3, 8)
+    assert forward(encoder, params, stats, np.tile(x, 3))[0].shape == (3, 8)
     other = sample_cnn(widths=(4, 6, 8), remat=True)
-    np.testing.assert_allclose(
-        module.forward(other, params, stats, x)[0], module.forward(encoder, params, stats, x)[0], atol=1e-6
-    )
+    np.testing.assert_allclose(forward(other, params, stats, x)[0], forward(encoder, params, stats, x)[0], atol=1e-6)
 
 
 def test_the_size_of_the_publication():
     encoder = sample_cnn()
-    shapes = jax.eval_shape(lambda x: module.setup(encoder, jax.random.key(0), x), jnp.zeros((1, 59049)))
-    features = jax.eval_shape(lambda t, x: module.forward(encoder, *t, x)[0], shapes, jnp.zeros((1, 59049)))
+    shapes = jax.eval_shape(lambda x: setup(encoder, KEY, x), jnp.zeros((1, 59049)))
+    features = jax.eval_shape(lambda t, x: forward(encoder, *t, x)[0], shapes, jnp.zeros((1, 59049)))
     assert features.shape == (1, 512)
     assert sum(x.size for x in jax.tree.leaves(shapes[0])) == pytest.approx(1.7e6, rel=0.1)
 
@@ -70,11 +64,11 @@ def test_the_size_of_the_publication():
 def test_sample_cnn_refusals(waveform):
     encoder, x, params, stats = waveform
     with pytest.raises(ValueError, match="a T that 27 divides, got 53"):
-        module.forward(encoder, params, stats, x[:, 1:])
+        forward(encoder, params, stats, x[:, 1:])
     with pytest.raises(ValueError, match=r"\[N, T\]"):
-        module.forward(encoder, params, stats, x[..., None])
+        forward(encoder, params, stats, x[..., None])
     with pytest.raises(ValueError, match="floating"):
-        module.forward(encoder, params, stats, x.astype(np.int16))
+        forward(encoder, params, stats, x.astype(np.int16))
     with pytest.raises(ValueError, match="widths"):
         sample_cnn(widths=())
 
@@ -83,7 +77,7 @@ def test_sample_cnn_refusals(waveform):
 def spectrogram():
     encoder = vit(patch_size=(4, 2), input_size=(8, 12), embed_dim=8, depth=2, num_heads=2)
     x = RANDOM.normal(size=(3, 8, 12, 1)).astype(np.float32)
-    return encoder, x, setup(encoder, x)[0]
+    return encoder, x, setup(encoder, KEY, x)[0]
 
 
 def test_patches_are_rectangles_row_by_row(spectrogram):
@@ -97,7 +91,7 @@ def test_patches_are_rectangles_row_by_row(spectrogram):
 
 def test_hidden_patches_have_no_influence_and_their_places_do(spectrogram):
     encoder, x, params = spectrogram
-    apply = jax.jit(lambda x, masked: module.forward(encoder, params, {}, x, masked=masked, method="tokens")[0])
+    apply = jax.jit(lambda x, masked: forward(encoder, params, {}, x, masked=masked, method="tokens")[0])
     masked = np.zeros((3, 12), bool)
     masked[:, [0, 7]] = True
     changed = x.copy()
@@ -110,15 +104,15 @@ def test_hidden_patches_have_no_influence_and_their_places_do(spectrogram):
 
 def test_features_are_the_mean_of_the_tokens_at_any_length(spectrogram):
     encoder, x, params = spectrogram
-    tokens, _ = module.forward(encoder, params, {}, x, method="tokens")
-    np.testing.assert_allclose(module.forward(encoder, params, {}, x)[0], tokens.mean(1), atol=1e-6)
-    assert module.forward(encoder, params, {}, np.tile(x, (1, 1, 2, 1)), method="tokens")[0].shape == (3, 24, 8)
+    tokens, _ = forward(encoder, params, {}, x, method="tokens")
+    np.testing.assert_allclose(forward(encoder, params, {}, x)[0], tokens.mean(1), atol=1e-6)
+    assert forward(encoder, params, {}, np.tile(x, (1, 1, 2, 1)), method="tokens")[0].shape == (3, 24, 8)
 
 
 def test_spectrogram_refusals(spectrogram):
     encoder, x, params = spectrogram
     for bad, said in ((x[..., 0], "bands, frames"), (x[:, :7], "must divide"), (x.astype(int), "floating")):
         with pytest.raises(ValueError, match=said):
-            module.forward(encoder, params, {}, bad)
+            forward(encoder, params, {}, bad)
     with pytest.raises(ValueError, match="patch_size"):
         vit(patch_size=(16, 16), input_size=(100, 16))

@@ -6,15 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import forward, setup
 
-from jaxssl.models import module
 from jaxssl.models.conv import Conv
 from jaxssl.models.convnet import convnet
 from jaxssl.models.resnet import resnet, resnet18, resnet34, resnet50
 
 KEY = jax.random.key(0)
-setup = jax.jit(module.setup, static_argnums=0, static_argnames=("method",))
-forward = jax.jit(module.forward, static_argnums=0, static_argnames=("train", "method"))
 X = jax.random.normal(KEY, (4, 9, 8, 3))
 
 

@@ -4,13 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import forward, setup
 
-from jaxssl.models import module
 from jaxssl.models.heads import DINOHead, Prototypes, predictor, projector
 
 KEY = jax.random.key(0)
-setup = jax.jit(module.setup, static_argnums=0, static_argnames=("method",))
-forward = jax.jit(module.forward, static_argnums=0, static_argnames=("train", "method"))
 H = jax.random.normal(KEY, (16, 6))
 
 HEADS = {

@@ -5,14 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import forward, setup
 
 from jaxssl.models import module
 from jaxssl.models.convnet import convnet
 from jaxssl.models.norm import GroupedBatchNorm, batch_norm, norm
 
 KEY = jax.random.key(0)
-setup = jax.jit(module.setup, static_argnums=0, static_argnames=("method", "use_running_average"))
-forward = jax.jit(module.forward, static_argnums=0, static_argnames=("train", "method", "use_running_average"))
 forward_views = jax.jit(module.forward_views, static_argnums=0, static_argnames="train")
 X = 3 + 2 * jax.random.normal(KEY, (8, 4, 4, 3))
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import forward, setup
 
-from jaxssl.models import module
 from jaxssl.models.points import PatchPointNet, decoder, transformer
 from jaxssl.optim import path_name
 
@@ -16,30 +16,28 @@ SMALL = dict(num_groups=6, group_size=5, embed_dim=8, depth=2, num_heads=2, patc
 @pytest.fixture(scope="module")
 def network():
     encoder = transformer(**SMALL)
-    params, stats = jax.jit(lambda x: module.setup(encoder, jax.random.key(0), x))(X)
+    params, stats = setup(encoder, jax.random.key(0), X)
     # Larger than at the start, so that what should matter does.
     return encoder, jax.tree.map(lambda p: 3 * p if p.ndim > 1 else p, params), stats
 
 
-def forward(network, *inputs, **options):
+def encoded(network, *inputs, **options):
     encoder, params, stats = network
-    static = {k: v for k, v in options.items() if k in ("train", "method")}
-    rest = {k: v for k, v in options.items() if k not in static}
-    return jax.jit(lambda p, x, o: module.forward(encoder, p, stats, *x, **o, **static))(params, inputs, rest)[0]
+    return forward(encoder, params, stats, *inputs, **options)[0]
 
 
 def test_features_do_not_depend_on_the_order_of_the_points(network):
     order = np.random.default_rng(1).permutation(40)
-    found = forward(network, X)
+    found = encoded(network, X)
     assert found.shape == (3, 16) and found.dtype == jnp.float32
-    np.testing.assert_allclose(forward(network, X[:, order]), found, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(encoded(network, X[:, order]), found, rtol=1e-4, atol=1e-4)
     assert np.abs(found[0] - found[1]).max() > 0.01
 
 
 def test_features_are_mean_and_maximum_of_the_patches(network):
-    patches = np.asarray(forward(network, X, method="tokens")["patches"])
+    patches = np.asarray(encoded(network, X, method="tokens")["patches"])
     np.testing.assert_allclose(
-        forward(network, X), np.concatenate([patches.mean(1), patches.max(1)], axis=1), rtol=1e-5, atol=1e-6
+        encoded(network, X), np.concatenate([patches.mean(1), patches.max(1)], axis=1), rtol=1e-5, atol=1e-6
     )
 
 
@@ -48,14 +46,14 @@ def test_masks_are_encoded_each_by_itself(network):
     encoder, params, stats = network
     order = np.stack([np.random.default_rng(n).permutation(6) for n in range(3)])
     ids = np.stack([np.tile(np.arange(6), (3, 1)), order], axis=1)
-    whole, found = forward(network, X, method="tokens"), forward(network, X, visible_ids=ids, method="tokens")
+    whole, found = encoded(network, X, method="tokens"), encoded(network, X, visible_ids=ids, method="tokens")
     assert found["patches"].shape == (3, 2, 6, 8) and found["cls"].shape == (3, 2, 8)
     np.testing.assert_allclose(found["patches"][:, 0], whole["patches"], atol=1e-4)
     np.testing.assert_allclose(found["cls"][:, 0], whole["cls"], atol=1e-4)
     assert np.abs(found["cls"][:, 1] - whole["cls"]).max() > 0.01, "the second mask has a class token of its own"
     same = {**params, "cls_token": jnp.tile(params["cls_token"][:1], (2, 1, 1))}
     same["cls_pos"] = jnp.tile(params["cls_pos"][:1], (2, 1, 1))
-    found = forward((encoder, same, stats), X, visible_ids=ids, method="tokens")
+    found = encoded((encoder, same, stats), X, visible_ids=ids, method="tokens")
     expected = np.take_along_axis(np.asarray(whole["patches"]), order[..., None], axis=1)
     np.testing.assert_allclose(found["patches"][:, 1], expected, atol=1e-4)
 
@@ -67,11 +65,11 @@ def test_hidden_patches_have_no_influence(network):
         np.concatenate([near, far], axis=1),
         np.concatenate([near, far * np.float32([1, 1, 1.001])], axis=1),
     )
-    first, second = (forward(network, c, method="tokens") for c in (cloud, changed))
+    first, second = (encoded(network, c, method="tokens") for c in (cloud, changed))
     ids = np.flatnonzero(np.asarray(first["centers"])[0, :, 0] < 50)
     assert 0 < len(ids) < 6
     ids = ids[None, None]
-    some = [forward(network, c, visible_ids=ids, method="tokens")["patches"] for c in (cloud, changed)]
+    some = [encoded(network, c, visible_ids=ids, method="tokens")["patches"] for c in (cloud, changed)]
     np.testing.assert_array_equal(*some)
     assert np.abs(first["patches"] - second["patches"]).max() > 0
 
@@ -80,14 +78,14 @@ def test_hidden_patches_have_no_influence(network):
 def test_the_small_network_sees_sets(norm):
     groups = np.random.default_rng(0).normal(size=(2, 4, 7, 3)).astype(np.float32)
     net = PatchPointNet(5, (4, 6, 8), norm, "float32")
-    params, stats = module.setup(net, jax.random.key(0), groups)
+    params, stats = setup(net, jax.random.key(0), groups)
     assert [path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(params) if "bias" in path_name(p)] == [
         "norm1/bias",
         "norm2/bias",
         "patch2/bias",
     ]
-    found, _ = module.forward(net, params, stats, groups)
-    again, _ = module.forward(net, params, stats, groups[:, :, ::-1])
+    found, _ = forward(net, params, stats, groups)
+    again, _ = forward(net, params, stats, groups[:, :, ::-1])
     assert found.shape == (2, 4, 5)
     np.testing.assert_allclose(found, again, rtol=1e-3, atol=1e-4)  # sums of a norm in another order
 
@@ -97,9 +95,9 @@ def test_decoder_reads_visible_tokens_and_both_kinds_of_places():
     random = np.random.default_rng(0)
     z = random.normal(size=(2, 3, 8)).astype(np.float32)
     seen, hidden = random.normal(size=(2, 3, 3)).astype(np.float32), random.normal(size=(2, 5, 3)).astype(np.float32)
-    params, _ = module.setup(net, jax.random.key(0), z, seen, hidden)
+    params, _ = setup(net, jax.random.key(0), z, seen, hidden)
     params = jax.tree.map(lambda p: 5 * p if p.ndim > 1 else p, params)
-    run = jax.jit(lambda *a: module.forward(net, params, {}, *a)[0])
+    run = jax.jit(lambda *a: forward(net, params, {}, *a)[0])
     points, tokens = run(z, seen, hidden)
     assert points.shape == (2, 5, 4, 3) and tokens.shape == (2, 8, 8) and points.dtype == jnp.float32
     swapped, _ = run(z, seen, hidden[:, ::-1])
@@ -120,7 +118,7 @@ def test_refusals():
             transformer(**{**SMALL, **options})
     for x, said in ((X[0], r"\[N, P, 3\]"), (X[:, :5], "num=6"), (X.astype(int), "floating")):
         with pytest.raises(ValueError, match=said):
-            module.setup(transformer(**SMALL), jax.random.key(0), x)
+            setup(transformer(**SMALL), jax.random.key(0), x)
     with pytest.raises(ValueError, match="3 masks need cls_tokens=3"):
         ids = np.zeros((3, 3, 2), int)
-        module.setup(transformer(**SMALL), jax.random.key(0), X, visible_ids=ids, method="tokens")
+        setup(transformer(**SMALL), jax.random.key(0), X, visible_ids=ids, method="tokens")

@@ -4,20 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import forward, setup
 
-from jaxssl.models import module
 from jaxssl.models.series import convnet, predictor, sincos_1d, vit
 from jaxssl.optim import path_name
-
-
-def setup(network, key, *inputs):
-    return jax.jit(lambda *x: module.setup(network, key, *x))(*inputs)
-
-
-def forward(network, params, stats, *inputs, visible_ids=None, **options):
-    more = {} if visible_ids is None else {"visible_ids": visible_ids}
-    return jax.jit(lambda p, x, ids: module.forward(network, p, stats, *x, **ids, **options))(params, inputs, more)
-
 
 X = np.random.default_rng(0).normal(size=(3, 40, 2)).astype(np.float32)
 SMALL = dict(patch_size=5, embed_dim=8, depth=2, num_heads=2)

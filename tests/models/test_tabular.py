@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import forward, setup
 
-from jaxssl.models.module import forward, setup
 from jaxssl.models.tabular import column_predictor, residual_mlp, sincos, table_transformer
 
 RANDOM = np.random.default_rng(0)

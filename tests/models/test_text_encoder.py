@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compiled import forward, setup
 
 from jaxssl.augment.text import mirror, plain
 from jaxssl.data.tokenizer import load_tokenizer
 from jaxssl.methods.mirror_bert import mirror_bert
-from jaxssl.models.module import forward, setup
 from jaxssl.models.text import text_encoder
 from jaxssl.models.transformer import Attention, TransformerBlock, drophead
 

@@ -6,17 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import forward, setup
 from PIL import Image
 
-from jaxssl.models import module
 from jaxssl.models.decoder import mae_decoder
 from jaxssl.models.positions import resample, sincos_2d, take_tokens, to_patches
 from jaxssl.models.transformer import DropPath
 from jaxssl.models.vit import vit, vit_b, vit_s, vit_ti
 
 KEY = jax.random.key(0)
-setup = jax.jit(module.setup, static_argnums=0, static_argnames=("method",))
-forward = jax.jit(module.forward, static_argnums=0, static_argnames=("train", "method"))
 X = jax.random.normal(KEY, (2, 8, 12, 3))
 SMALL = dict(patch_size=4, embed_dim=8, depth=2, num_heads=2, image_size=(8, 12), registers=2)
 

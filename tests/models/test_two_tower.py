@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import forward, setup
 from ml_collections import ConfigDict
 
 from jaxssl.config import load_config
 from jaxssl.models.causal_text import causal_text
-from jaxssl.models.module import forward, setup
 from jaxssl.models.transformer import TransformerBlock
 from jaxssl.models.two_tower import two_tower
 

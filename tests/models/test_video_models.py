@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import forward, setup
 
 from jaxssl.models import video
-from jaxssl.models.module import forward, setup
 
 
 @pytest.mark.parametrize("size, strides, length", [(3, 1, 5), (3, 2, 5), (3, 2, 6), (5, 2, 7), (1, 2, 4)])

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled import forward, setup
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from jaxssl.models import module
 from jaxssl.models.convnet import convnet
 from jaxssl.models.resnet import resnet
 from jaxssl.models.vit import vit
@@ -19,8 +19,6 @@ from jaxssl.models.weights import export_timm, import_timm
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 KEY = jax.random.key(0)
-setup = jax.jit(module.setup, static_argnums=0, static_argnames=("method",))
-forward = jax.jit(module.forward, static_argnums=0, static_argnames=("train", "method"))
 VIT = dict(patch_size=8, embed_dim=48, image_size=32)
 NETWORKS = {
     "timm_resnet_bottleneck": resnet(layers=(1, 2, 1, 1), channels=(8, 16, 24, 32), block="bottleneck"),
