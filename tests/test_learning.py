@@ -1,5 +1,6 @@
 """Learning: whole recipes beat their own untrained networks. Minutes each; run with --slow."""
 
+import jax
 import pytest
 
 from jaxssl.config import load_config
@@ -21,7 +22,7 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_recipe_beats_the_untrained_network(name):
     evaluators, gains = RECIPES[name]
-    experiment = setup(load_config(f"configs/{name}.py"))
+    experiment = setup(load_config(f"configs/{name}.py"), devices=jax.devices()[:1])
     evaluation = Evaluation(experiment, evaluators)
     before = evaluation.run(experiment.initial())
     state, feed = experiment.initial(), resident_feed(experiment)

@@ -113,9 +113,9 @@ def test_t_jepa_predicts_a_column_whose_twin_it_sees():
     """The error at a target with a twin in the context is at most half of the error without; no collapse."""
     x = twins(2000)
     source = from_arrays({"numbers": x, "categories": np.zeros((len(x), 0), np.int32)})
-    config = changed("t_jepa_breast_cancer", total_steps=2000, encoder=dict(embed_dim=32, num_heads=2))
+    config = changed("t_jepa_breast_cancer", total_steps=4000, encoder=dict(embed_dim=32, num_heads=2))
     with config.unlocked():
-        config.method.momentum_steps = 2000
+        config.method.momentum_steps = 4000
         config.evaluate.evaluators, config.evaluate.during = {}, ()
     experiment, _, _, state, metrics = trained(config, Splits(source))
     assert metrics["target_std"] > 0.1
