@@ -1,4 +1,4 @@
-"""`setup` and `forward` of jaxssl.models.module, compiled as one: a network op by op takes many times as long here."""
+"""`setup` and `forward` of jaxssl.models.module, each compiled as one program and kept by network and options."""
 
 import functools
 
