@@ -28,7 +28,8 @@ def check_chunks(method: Method, memory: Any, batch_size: int, gradient_chunks: 
         raise ValueError(
             f"{name}: the loss of this method is not written as a function of embeddings, and the mean of the losses of"
             " chunks would be another loss, with fewer negatives or poorer statistics. Take encoder.remat=True or"
-            " encoder.dtype=bfloat16 to save memory, or a method with a split (methods.simclr, methods.clip, methods.mae)."
+            " encoder.dtype=bfloat16 to save memory, or a method with a split (methods.simclr, vicreg, barlow_twins, clip, mae,"
+            " clmr, cvrl, clan)."
         )
     if isinstance(memory, dict) and jax.tree.leaves(memory.get("stats", {})):
         raise ValueError(

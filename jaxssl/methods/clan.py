@@ -2,10 +2,10 @@
 
 import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import clan as clan_loss
 from jaxssl.losses import clan_active_fraction
-from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain
+from jaxssl.models.chain import by_view, embed_apart, make_predict, setup_chain
 
 
 def clan(encoder, *, margin: float = 0.5, alpha: float = 0.5, squared: bool = False) -> Method:
@@ -37,12 +37,12 @@ def clan(encoder, *, margin: float = 0.5, alpha: float = 0.5, squared: bool = Fa
         params, stats = setup_chain(chain, key, batch["views"][0])
         return params, {"stats": stats}
 
-    def loss(params, memory, batch, key, step):
-        out, stats = forward_chain_views(chain, params, memory["stats"], batch["views"], train=True, key=key)
+    def objective(params, memory, embeddings, batch, key, step):
+        out = by_view(embeddings)
         z, z_aug = out["encoder"]
         value = clan_loss(z, z_aug, margin=margin, alpha=alpha, squared=squared)
         active = clan_active_fraction(z, z_aug, margin=margin, squared=squared)
         both = jnp.stack([z, z_aug], axis=1).reshape(1, -1, z.shape[-1])
-        return value, ({"stats": stats}, {"features": both, "active_fraction": active})
+        return value, (memory, {"features": both, "active_fraction": active})
 
-    return Method(init, loss, make_predict(chain))
+    return split_method(init, Split(embed_apart(chain), objective), make_predict(chain))

@@ -1,8 +1,8 @@
 """CLMR: two altered pieces of a recording attract, all other pieces of the batch repel."""
 
-from jaxssl.core import Method
+from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import nt_xent
-from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain
+from jaxssl.models.chain import by_view, embed_apart, make_predict, setup_chain
 from jaxssl.models.heads import projector
 
 
@@ -32,10 +32,10 @@ def clmr(encoder, *, hidden_dims=(512,), dim: int = 64, temperature: float = 0.5
         params, stats = setup_chain(chain, key, batch["views"][0])
         return params, {"stats": stats}
 
-    def loss(params, memory, batch, key, step):
-        out, stats = forward_chain_views(chain, params, memory["stats"], batch["views"], train=True, key=key)
+    def objective(params, memory, embeddings, batch, key, step):
+        out = by_view(embeddings)
         z = out["projector"]
         value = nt_xent(z[0], z[1], temperature=temperature)
-        return value, ({"stats": stats}, {"features": out["encoder"], "projections": z})
+        return value, (memory, {"features": out["encoder"], "projections": z})
 
-    return Method(init, loss, make_predict(chain))
+    return split_method(init, Split(embed_apart(chain), objective), make_predict(chain))

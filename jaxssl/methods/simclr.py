@@ -2,7 +2,7 @@
 
 from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import nt_xent, nt_xent_chunked
-from jaxssl.models.chain import forward_chain, interleaved, make_predict, setup_chain
+from jaxssl.models.chain import by_view, embed_together, make_predict, setup_chain
 from jaxssl.models.heads import projector
 
 
@@ -44,17 +44,13 @@ def simclr(
         params, stats = setup_chain(chain, key, batch["views"][0])
         return params, {"stats": stats}
 
-    def embed(params, memory, batch, key, step):
-        x = interleaved(batch["views"])
-        out, stats = forward_chain(chain, params, memory["stats"], x, train=True, key=key)
-        return {name: h.reshape(-1, 2, h.shape[-1]) for name, h in out.items()}, {"stats": stats}
-
     def objective(params, memory, embeddings, batch, key, step):
-        h, z = (embeddings[name].swapaxes(0, 1) for name in ("encoder", "projector"))
+        out = by_view(embeddings)
+        z = out["projector"]
         if block_size:
             value = nt_xent_chunked(z[0], z[1], temperature=temperature, block_size=block_size)
         else:
             value = nt_xent(z[0], z[1], temperature=temperature)
-        return value, (memory, {"features": h, "projections": z})
+        return value, (memory, {"features": out["encoder"], "projections": z})
 
-    return split_method(init, Split(embed, objective), make_predict(chain))
+    return split_method(init, Split(embed_together(chain), objective), make_predict(chain))

@@ -78,6 +78,35 @@ def interleaved(views):
     return jax.tree.map(lambda *v: jnp.stack(v, axis=1).reshape(-1, *v[0].shape[1:]), *views)
 
 
+def embed_together(chain):
+    """`embed` of a `core.Split`: all views as one batch, for batch statistics of all.
+
+    Its embeddings are the outputs of the chain by name, [N, V, D]; see `by_view`.
+    """
+
+    def embed(params, memory, batch, key, step):
+        x, num_views = interleaved(batch["views"]), len(batch["views"])
+        outputs, stats = forward_chain(chain, params, memory["stats"], x, train=True, key=key)
+        return {name: h.reshape(-1, num_views, h.shape[-1]) for name, h in outputs.items()}, {"stats": stats}
+
+    return embed
+
+
+def embed_apart(chain):
+    """As `embed_together`, with every view by itself, so that batch statistics see one view at a time."""
+
+    def embed(params, memory, batch, key, step):
+        outputs, stats = forward_chain_views(chain, params, memory["stats"], batch["views"], train=True, key=key)
+        return by_view(outputs), {"stats": stats}
+
+    return embed
+
+
+def by_view(embeddings):
+    """Embeddings by name, [N, V, D] -> [V, N, D] and back."""
+    return {name: h.swapaxes(0, 1) for name, h in embeddings.items()}
+
+
 def make_predict(chain):
     """`predict` of a method: the outputs of its chain on `x` [N, ...] in inference mode.
 
