@@ -419,7 +419,7 @@ def table(report: dict) -> str:
             f"{r['step_ms']:.3f} ms median, spread {r['step_iqr_ms']:.3f} ms (interquartile),"
             f" {r['step_min_ms']:.3f} ms min, of {r['steps']}",
         ),
-        ("speed", f"{r['images_per_s']:,.0f} images/s"),
+        ("speed", f"{r['images_per_s']:,.{2 if r['images_per_s'] < 10 else 0}f} images/s"),
         ("data", f"{share('data_share')} of the step ({r['data_ms']:.3f} ms, {r['data_measured']})"),
         ("augmentation", f"{share('augment_share')} of the step ({r['augment_ms']:.3f} ms alone)"),
         (
