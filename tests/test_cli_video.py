@@ -11,7 +11,13 @@ av = pytest.importorskip("av", reason="PyAV reads the videos")
 
 CONFIG = "configs/cvrl_video_folder.py:quick"
 CHANGES = ["--config.total_steps=6", "--config.log.every=3", "--config.checkpoint.every=6"]
-CHANGES += ["--mesh", "1", "--config.log.tensorboard=false", "--config.data.frame_step=1", "--config.encoder.widths=(4, 8)"]
+CHANGES += [
+    "--mesh",
+    "1",
+    "--config.log.tensorboard=false",
+    "--config.data.frame_step=1",
+    "--config.encoder.widths=(4, 8)",
+]
 
 
 def write(file, seed, step):

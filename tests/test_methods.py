@@ -70,7 +70,14 @@ def to_host(tree):
 
 
 # Other data for a method that has a config here already, as all `*_imagenet` are: the whole contract with --slow only.
-SAME_METHOD = ("clan_flows", "point_cmae_fashion_clouds", "scgc_debian", "simclr_fashion_mnist", "t_jepa_sensors")
+SAME_METHOD = (
+    "clan_flows",
+    "mirror_bert_wordnet",
+    "point_cmae_fashion_clouds",
+    "scgc_debian",
+    "simclr_fashion_mnist",
+    "t_jepa_sensors",
+)
 
 
 def configs():

@@ -1,4 +1,4 @@
-"""Texts: one's own (.txt, .jsonl), and short descriptions of Debian packages that come with the package.
+"""Texts: one's own (.txt, .jsonl), and two sets that come with the package: Debian's descriptions, WordNet's glosses.
 
 Arrays of an example: `tokens` int32 [L], padded with 0 to one L for all; `length` int32, the tokens before the padding.
 """
@@ -14,6 +14,7 @@ from jaxssl.data.source import Source, Splits, from_arrays
 from jaxssl.data.tokenizer import load_tokenizer
 
 DEBIAN_FILE = Path(__file__).parent / "files" / "debian_descriptions.json.gz"
+WORDNET_FILE = Path(__file__).parent / "files" / "wordnet_glosses.json.gz"
 
 
 def text(
@@ -78,35 +79,24 @@ def debian_descriptions(*, max_length: int = 32, tokenizer: str | None = None, l
     Source: package indices of Debian 12 (tools/make_debian_descriptions.py); licence in
     files/debian_descriptions_LICENSE.txt.
     """
-    data = json.loads(gzip.decompress(DEBIAN_FILE.read_bytes()))
-    names, encode = data["class_names"], load_tokenizer(tokenizer).encode_batch
-    train, test = ({k: np.array(v) for k, v in data[part].items()} for part in ("train", "test"))
-    rows = {"train": slice(None), "test": slice(None)}
-    if limit is not None:
-        per_class = 2 * len(names)
-        if limit % per_class or not per_class <= limit <= 2 * len(train["label"]):
-            raise ValueError(f"data.limit={limit}: must be a multiple of {per_class} in {per_class} .. 10000")
-        rows["train"] = _balanced(train["label"], limit // per_class)
-        rows["test"] = _balanced(test["label"], max(1, limit // 5 // len(names)))
-    train = {k: v[rows["train"]] for k, v in train.items()}
-    # Interleaved: synopsis and sentence of a package are neighbours.
-    texts = np.stack([train["synopsis"], train["sentence"]], axis=1).reshape(-1)
-    arrays = {**encode(texts, max_length=max_length), "label": np.repeat(train["label"], 2)}
-    synopsis, sentence = (encode(test[k], max_length=max_length) for k in ("synopsis", "sentence"))
-    pairs = np.array(data["similarity"])
-    left, right = pairs[:, 0].astype(int), pairs[:, 1].astype(int)
-    extra = {
-        "retrieval": {"query": _rows(sentence, rows["test"]), "target": _rows(synopsis, rows["test"])},
-        "similarity": {
-            "left": _rows(synopsis, left),
-            "right": _rows(synopsis, right),
-            "score": pairs[:, 2].astype(np.float32),
-        },
-    }
-    held = {**_rows(synopsis, rows["test"]), "label": test["label"][rows["test"]]}
-    return Splits(
-        _source(arrays, names, {}, "debian_descriptions train"), _source(held, names, extra, "debian_descriptions test")
-    )
+    return _bundled(DEBIAN_FILE, ("synopsis", "sentence"), max_length, tokenizer, limit)
+
+
+def wordnet_glosses(*, max_length: int = 32, tokenizer: str | None = None, limit: int | None = None) -> Splits:
+    """What 6,200 nouns of WordNet mean, labelled with their subject (20: animal, food, time, ...); no download.
+
+    Train: the synonyms and the gloss of 250 synsets a subject, 10,000 texts. Test: the glosses of 60 others a subject,
+    1,200 texts. `extra` of the test source, read by evaluators only, has arrays as those of an example:
+
+      retrieval:  query, the synonyms of each test synset; target, the gloss in the same row.
+      similarity: left and right, glosses; score float32 [2000], the similarity of Wu and Palmer in WordNet's hierarchy,
+          in (0, 1]; a quarter of the pairs each below 0.3, 0.5, 0.7 and above.
+
+    limit: as in `debian_descriptions`.
+
+    Source: WordNet 3.0 (tools/make_wordnet_glosses.py); licence in files/wordnet_glosses_LICENSE.txt.
+    """
+    return _bundled(WORDNET_FILE, ("gloss", "synonyms"), max_length, tokenizer, limit)
 
 
 def debian_training_texts() -> list[str]:
@@ -177,6 +167,38 @@ def _label_ids(labels, path):
     names = sorted(set(labels))
     ids = {name: i for i, name in enumerate(names)}
     return np.array([ids[label] for label in labels]), names
+
+
+def _bundled(file, fields, max_length, tokenizer, limit) -> Splits:
+    """Texts of a bundled file. `fields`: (what is evaluated and found, what is trained on with it and asks for it)."""
+    data = json.loads(gzip.decompress(file.read_bytes()))
+    names, encode = data["class_names"], load_tokenizer(tokenizer).encode_batch
+    train, test = ({k: np.array(v) for k, v in data[part].items()} for part in ("train", "test"))
+    rows = {"train": slice(None), "test": slice(None)}
+    if limit is not None:
+        per_class = 2 * len(names)
+        if limit % per_class or not per_class <= limit <= 2 * len(train["label"]):
+            raise ValueError(f"data.limit={limit}: must be a multiple of {per_class} in {per_class} .. 10000")
+        rows["train"] = _balanced(train["label"], limit // per_class)
+        rows["test"] = _balanced(test["label"], max(1, limit // 5 // len(names)))
+    train = {k: v[rows["train"]] for k, v in train.items()}
+    # Interleaved: both texts of one thing are neighbours.
+    texts = np.stack([train[field] for field in fields], axis=1).reshape(-1)
+    arrays = {**encode(texts, max_length=max_length), "label": np.repeat(train["label"], 2)}
+    target, query = (encode(test[field], max_length=max_length) for field in fields)
+    pairs = np.array(data["similarity"])
+    left, right = pairs[:, 0].astype(int), pairs[:, 1].astype(int)
+    extra = {
+        "retrieval": {"query": _rows(query, rows["test"]), "target": _rows(target, rows["test"])},
+        "similarity": {
+            "left": _rows(target, left),
+            "right": _rows(target, right),
+            "score": pairs[:, 2].astype(np.float32),
+        },
+    }
+    held = {**_rows(target, rows["test"]), "label": test["label"][rows["test"]]}
+    where = file.name.split(".")[0]
+    return Splits(_source(arrays, names, {}, f"{where} train"), _source(held, names, extra, f"{where} test"))
 
 
 def _balanced(labels, count):

@@ -1,12 +1,14 @@
 """The tokenizer, the bundled texts, and texts of one's own."""
 
 import json
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jaxssl.data.text import debian_descriptions, debian_training_texts, text
+from jaxssl.data.text import debian_descriptions, debian_training_texts, text, wordnet_glosses
 from jaxssl.data.tokenizer import NUM_BASE, Tokenizer, load_tokenizer, train_tokenizer
 from jaxssl.ops.tokens import CLS, END, MASK, PAD, SEP, SPECIAL, START
 
@@ -23,9 +25,9 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def bundled():
-    return debian_descriptions()
+@pytest.fixture(scope="module", params=[debian_descriptions, wordnet_glosses], ids=["debian", "wordnet"])
+def bundled(request):
+    return request.param()
 
 
 @pytest.mark.parametrize("tokenizer", [Tokenizer(), load_tokenizer()], ids=["bytes", "bundled"])
@@ -104,14 +106,42 @@ def test_bundled_texts_are_balanced_and_disjoint(bundled):
     assert MASK not in train.arrays["tokens"]
 
 
-def test_pairs_belong_to_the_test_texts(bundled):
+def test_pairs_belong_to_the_test_texts(bundled, request):
     extra, tokens = bundled.test.extra, bundled.test.arrays["tokens"]
     np.testing.assert_array_equal(extra["retrieval"]["target"]["tokens"], tokens)
     rows = {row.tobytes() for row in tokens}
     pairs = extra["similarity"]
     assert all(row.tobytes() in rows for side in ("left", "right") for row in pairs[side]["tokens"])
     assert not (pairs["left"]["tokens"] == pairs["right"]["tokens"]).all(axis=1).any()
-    assert 0 <= pairs["score"].min() and pairs["score"].max() == 1 and 0.4 < (pairs["score"] == 0).mean() < 0.6
+    score = pairs["score"]
+    assert score.shape == (2000,) and score.dtype == np.float32 and 0 <= score.min() and 0.85 < score.max() <= 1
+    if "debian" in request.node.callspec.id:
+        assert 0.4 < (score == 0).mean() < 0.6
+    else:
+        np.testing.assert_allclose(np.quantile(score, (0.25, 0.5, 0.75)), (0.3, 0.5, 0.7), atol=0.03)
+
+
+def test_nearness_of_nouns_is_that_of_the_hierarchy():
+    """Wu and Palmer's own example of a tree: depth of what is above both, against the depths of both."""
+    tools = str(Path(__file__).parents[2] / "tools")
+    sys.path.insert(0, tools)
+    try:
+        from make_wordnet_glosses import ancestors, similarity
+    finally:
+        sys.path.remove(tools)
+    # entity > thing > (plant > (tree, herb), animal); the herb is also, two steps up, a medicine below the entity.
+    above = dict(entity=[], thing=["entity"], plant=["thing"], tree=["plant"], animal=["thing"])
+    above |= dict(medicine=["entity"], herb=["plant", "medicine"])
+    synsets = {name: (None, None, None, up) for name, up in above.items()}
+    up = {name: ancestors(synsets, name) for name in synsets}
+    depth = {name: 1 + steps["entity"] for name, steps in up.items()}
+    assert up["tree"] == dict(tree=0, plant=1, thing=2, entity=3)
+    assert depth["herb"] == 3, "the shorter way up"
+    nearness = lambda a, b: similarity(up[a], up[b], depth)
+    assert nearness("tree", "tree") == 1
+    assert nearness("tree", "herb") == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))
+    assert nearness("tree", "animal") == pytest.approx(2 * 2 / (2 * 2 + 2 + 1))
+    assert nearness("medicine", "animal") == pytest.approx(2 * 1 / (2 * 1 + 1 + 2))
 
 
 def test_a_part_of_the_bundled_texts():
