@@ -11,7 +11,7 @@ import numpy as np
 import rich.console
 import rich.table
 
-from jaxssl.build import build, nearest
+from jaxssl.build import build, nearest, resolve
 from jaxssl.config import options
 from jaxssl.core import State
 from jaxssl.data.pipeline import evaluation_batches
@@ -52,10 +52,9 @@ class Evaluation:
         )
         self.evaluators, self.skipped = {}, {}
         for name in section.evaluators if names is None else names:
-            if name not in section.evaluators:
-                raise ValueError(f"no evaluator '{name}' in the config.{nearest(name, section.evaluators)}")
+            spec = evaluator_spec(section.evaluators, name)
             try:
-                self.evaluators[name] = build(options(section.evaluators[name]), self.data)
+                self.evaluators[name] = build(spec, self.data)
             except NotApplicable as reason:
                 self.skipped[name] = str(reason)
         self.floors = {
@@ -107,6 +106,17 @@ class Evaluation:
         return summary
 
 
+def evaluator_spec(evaluators, name: str) -> dict:
+    """The config's options of an evaluator; one of jaxssl.evaluators that it does not have runs with its defaults."""
+    if name in evaluators:
+        return options(evaluators[name])
+    try:
+        resolve(f"evaluators.{name}")
+    except ValueError:
+        raise ValueError(f"no evaluator '{name}' in the config.{nearest(name, evaluators)}") from None
+    return {"name": f"evaluators.{name}"}
+
+
 def device_name() -> str:
     """What the run computed on, in words."""
     kind, count = jax.devices()[0].device_kind, jax.device_count()
@@ -126,6 +136,7 @@ HEADINGS = {
     "knn/top1": "k-NN",
     "linear/top1": "linear, all labels",
     "few_labels/{n}_mean": "{n} label{s} a class",
+    "fine_tune/{n}_mean": "{n} label{s} a class, fine-tuned",
     "linear/ridge_top1": "ridge, all labels",
     "trees/top1": "boosted trees",
     "rankme/rank": "effective rank",
@@ -134,10 +145,11 @@ HEADINGS = {
 
 def heading(name: str) -> str:
     """The heading of a flat result, or the result's own name."""
-    count = re.fullmatch(r"few_labels/(\d+)_mean", name)
-    if count is None:
+    count = re.fullmatch(r"(\w+)/(\d+)_mean", name)
+    general = name if count is None else f"{count[1]}/{{n}}_mean"
+    if count is None or general not in HEADINGS:
         return HEADINGS.get(name, name)
-    return HEADINGS["few_labels/{n}_mean"].format(n=count[1], s="s" if int(count[1]) > 1 else "")
+    return HEADINGS[general].format(n=count[2], s="s" if int(count[2]) > 1 else "")
 
 
 def columns(results: dict[str, float]) -> dict[str, str]:
@@ -145,13 +157,11 @@ def columns(results: dict[str, float]) -> dict[str, str]:
     cells = {}
     for name, title in HEADINGS.items():
         if "{n}" in name:
-            found = sorted(
-                (int(k.split("/")[1].split("_")[0]) for k in results if re.fullmatch(r"few_labels/\d+_mean", k)),
-                reverse=True,
-            )
-            for n in found:
-                mean, std = results[f"few_labels/{n}_mean"], results[f"few_labels/{n}_std"]
-                cells[heading(f"few_labels/{n}_mean")] = f"{100 * mean:.1f} ± {100 * std:.1f}"
+            pattern = re.escape(name).replace(r"\{n\}", r"(\d+)")
+            found = sorted((int(m[1]) for m in (re.fullmatch(pattern, k) for k in results) if m), reverse=True)
+            for key in (name.format(n=n) for n in found):
+                mean, std = results[key], results[key.removesuffix("_mean") + "_std"]
+                cells[heading(key)] = f"{100 * mean:.1f} ± {100 * std:.1f}"
         elif name in results:
             cells[title] = f"{results[name]:.1f}" if name == "rankme/rank" else f"{100 * results[name]:.1f}"
     return cells

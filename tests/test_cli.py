@@ -132,6 +132,13 @@ def test_evaluate_runs_the_evaluators_that_are_named(trained, tmp_path, capsys):
     assert "k-NN" in shown and "few" not in shown and "effective rank" not in shown
 
 
+def test_evaluate_takes_evaluators_that_the_config_does_not_have(trained, tmp_path):
+    workdir = shutil.copytree(trained, tmp_path / "run")
+    assert main(["evaluate", str(workdir), "--evaluators", "clustering", "--config.mesh.data=1"]) == 0
+    results = json.loads((workdir / "summary.json").read_text())["results"]
+    assert all("clustering/nmi" in values and "knn/top1" in values for values in results.values())
+
+
 def test_evaluate_names_what_there_is_not(trained, capsys):
     assert main(["evaluate", str(trained), "--evaluators", "knnn"]) == 2
     assert "no evaluator 'knnn' in the config. Did you mean 'knn'?" in capsys.readouterr().err

@@ -48,7 +48,7 @@ def few_labels(
 
     def run(predict, state) -> dict[str, float]:
         f = data.labelled_features(predict, state, "few_labels")
-        _check_counts(f.train_y, data.num_classes, per_class[-1], data.class_names)
+        check_counts("few_labels", f.train_y, data.num_classes, per_class[-1], data.class_names)
         train_x, test_x = _scaled(f.train_x, f.test_x)
         metrics = {}
         for n in per_class:
@@ -85,13 +85,14 @@ def draw_rows(labels: np.ndarray, per_class: int, *, num_classes: int, draws: in
     return np.stack(rows)
 
 
-def _check_counts(labels, num_classes, needed, class_names):
+def check_counts(evaluator, labels, num_classes, needed, class_names):
+    """Raises LabelsNeeded, naming `evaluator`, if a class has fewer than `needed` of the labels."""
     counts = np.bincount(labels, minlength=num_classes)
     short = int(np.argmin(counts))
     if counts[short] < needed:
         name = f" ({class_names[short]})" if class_names else ""
         raise LabelsNeeded(
-            f"few_labels: per_class asks for {needed} labels, but class {short}{name} has {counts[short]}"
+            f"{evaluator}: per_class asks for {needed} labels, but class {short}{name} has {counts[short]}"
         )
 
 
