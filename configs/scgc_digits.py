@@ -27,6 +27,7 @@ def get_config(arg=None):
         pretrain_steps=90,
     )
     config.optim.update(name="adamw", learning_rate=1e-3, weight_decay=0.0, warmup_steps=0)
+    config.log.monitor_after = 150  # there are no clusters while the autoencoder is trained
     config.evaluate.evaluators = dict(
         clustering=dict(name="evaluators.clustering", own="assignments"),
         knn=dict(name="evaluators.knn", k=20, temperature=0.07),

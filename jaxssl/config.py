@@ -69,7 +69,13 @@ def base() -> ConfigDict:
                 trust_coefficient=None,
             ),
             mesh=dict(data=-1, model=1, rules=((".*", "replicate"),), fsdp_min_size=2**14),
-            log=dict(every=20, tensorboard=True, monitor=True, stop_on_collapse=False),
+            log=dict(
+                every=20,
+                tensorboard=True,
+                monitor=True,
+                monitor_after=50,  # steps before the first alarm
+                stop_on_collapse=False,
+            ),
             checkpoint=dict(every=500, keep=2),
             evaluate=dict(
                 every=0,

@@ -88,8 +88,8 @@ ALARMS = (
     Alarm(
         "assignment_entropy",
         lambda v, size: v > 0.995,
-        "the teacher's assignments are uniform (entropy {v:.3f} of 1): there is nothing to learn from. "
-        "Lower the teacher's temperature or epsilon.",
+        "the assignments are uniform (entropy {v:.3f} of 1): there is nothing to learn from. "
+        "Lower the temperature or epsilon of what assigns (the teacher's, where there is one).",
     ),
     Alarm(
         "teacher_distance",

@@ -82,7 +82,7 @@ class Session:
         self.experiment, self.config, self.workdir, self.checkpoints = experiment, config, workdir, checkpoints
         self.runlog = RunLog(workdir, start_step=start, tensorboard=config.log.tensorboard, active=first)
         self.progress = Progress(config.total_steps, start, active=first)
-        self.monitor = monitor.Monitor()
+        self.monitor = monitor.Monitor(config.log.get("monitor_after", 50))
         self.digest, self.all_finite = jax.jit(monitor.digest), jax.jit(monitor.all_finite)
         self.evaluation = evaluation
         # (step, scalars on the device) since the last look; a look is one transfer.

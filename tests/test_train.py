@@ -250,11 +250,13 @@ def test_collapse_is_said_in_the_log_and_training_goes_on(tmp_path):
     assert steps_saved(tmp_path)[-1] == 80
 
 
-def test_stop_on_collapse_stops(tmp_path, capsys):
-    assert toy_command(tmp_path, method__trouble="collapse", total_steps=80, log__stop_on_collapse=True) == 1
-    assert "step 50: effective rank 1.0 of 8" in capsys.readouterr().err, "not in the warm-up"
-    assert [row["step"] for row in metrics(tmp_path)][-1] == 50
-    assert steps_saved(tmp_path)[-1] == 40
+@pytest.mark.parametrize("after, saved", [(50, 40), (30, 20)])
+def test_stop_on_collapse_stops(tmp_path, capsys, after, saved):
+    changes = dict(log__stop_on_collapse=True) | (dict(log__monitor_after=after) if after != 50 else {})
+    assert toy_command(tmp_path, method__trouble="collapse", total_steps=80, **changes) == 1
+    assert f"step {after}: effective rank 1.0 of 8" in capsys.readouterr().err, "not in the warm-up"
+    assert [row["step"] for row in metrics(tmp_path)][-1] == after
+    assert steps_saved(tmp_path)[-1] == saved
 
 
 def test_the_monitor_can_be_switched_off(tmp_path):
