@@ -3,6 +3,9 @@
 jaxssl train configs/scgc_debian.py --workdir runs/scgc_debian
 
 With --data PATH on a graph of one's own (see jaxssl/data/graph.py); set method.num_clusters.
+
+Seed 0: clusters agree with 64.6 % of the sections (untrained 20.5, k-means on the node features 45.0, on the spectral embedding
+34.0); 5 labels a class 60.9 (features 48.9).
 """
 
 from jaxssl.config import base
@@ -25,6 +28,7 @@ def get_config(arg=None):
         pretrain_steps=90,
     )
     config.optim.update(name="adamw", learning_rate=1e-3, weight_decay=0.0, warmup_steps=0)
+    config.log.monitor_after = 150  # there are no clusters while the autoencoder is trained
     config.evaluate.evaluators = dict(
         clustering=dict(name="evaluators.clustering", own="assignments"),
         knn=dict(name="evaluators.knn", k=20, temperature=0.07),
