@@ -2,7 +2,9 @@
 
 jaxssl train configs/mirror_bert_wordnet.py --workdir runs/mirror_bert_wordnet
 
-As configs/mirror_bert_debian.py, where the options are explained.
+As configs/mirror_bert_debian.py, where the options are explained. Seed 0: the cosine of two glosses agrees with the nearness
+of the two nouns in WordNet's hierarchy by 38.1 (Spearman's correlation in hundredths; untrained 15.6, TF-IDF 26.5, a masked
+language model alone, `--config.method.mlm_steps=3000 --config.total_steps=3000`, 27.5).
 """
 
 from jaxssl.config import EVALUATORS, base
