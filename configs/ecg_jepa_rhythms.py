@@ -8,7 +8,7 @@ from jaxssl.config import base
 
 def get_config(arg=None):
     config = base()
-    config.total_steps, config.batch_size = 1000, 32
+    config.total_steps, config.batch_size = 6000, 32
     config.data = dict(name="data.series.ecg_rhythms", mode="resident", train=2000, test=400)
     statistics = dict(mean=(0.087, 0.090, 0.020, -0.065), std=(0.216, 0.183, 0.187, 0.160), clip=5.0)
     config.augment = dict(name="augment.series.whole", **statistics)
@@ -25,7 +25,7 @@ def get_config(arg=None):
         predictor_heads=4,
         momentum=0.99,
         momentum_end=0.9995,
-        momentum_steps=1000,
+        momentum_steps=6000,
     )
     # Matrices only decay.
     config.optim.update(
@@ -37,7 +37,7 @@ def get_config(arg=None):
         weight_decay_end=0.1,
         exclude=r"/(bias|scale|reg_token|mask_token)$",
     )
-    config.checkpoint.every = 500
+    config.checkpoint.every = 2000
     config.evaluate.evaluators.few_labels.per_class = (5, 50)  # 5: one per cent of the training set
     # Raw samples would be no floor: beats lie anywhere, and 4,000 of them take the linear probe minutes.
     config.evaluate.floors = {"random kernels (ROCKET)": dict(name="evaluators.floors_series.rocket", kernels=300)}
