@@ -63,14 +63,6 @@ COMPARISONS = {
         MLM,
         0.5,
     ),
-    "Point-CMAE: with the agreement of both decoders, not less than without": (
-        "point_cmae_solids",
-        "few_labels",
-        "few_labels/10_mean",
-        {},
-        {"method.consistency_weight": 0.0},
-        -0.005,
-    ),
     "CVRL: clips near in time, not less for motions that change than any two clips": (
         "cvrl_moving_items",
         "linear",
