@@ -122,7 +122,7 @@ def test_pairs_belong_to_the_test_texts(bundled, request):
 
 
 def test_nearness_of_nouns_is_that_of_the_hierarchy():
-    """Wu and Palmer's own example of a tree: depth of what is above both, against the depths of both."""
+    """By hand on a small tree: twice the depth of what is above both, against that and the steps up to it."""
     tools = str(Path(__file__).parents[2] / "tools")
     sys.path.insert(0, tools)
     try:

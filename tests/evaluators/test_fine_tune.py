@@ -100,7 +100,7 @@ def test_the_steps_are_adam_on_rows_in_turn(digits, state):
     np.testing.assert_array_equal(after.memory["teacher"]["w"], state.memory["teacher"]["w"])
 
 
-def test_the_rows_are_those_of_few_labels(digits):
+def test_the_rows_are_those_of_few_labels():
     """Every example has a row of the kernel to itself, so that the rows that move tell which were trained on."""
     x = np.eye(40, dtype=np.float32)
     y = np.arange(40, dtype=np.int32) % 4
