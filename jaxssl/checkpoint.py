@@ -1,6 +1,20 @@
-"""Checkpoints by Orbax: asynchronous, renamed into place when complete, so that a kill never harms the last good one."""
+"""Checkpoints by Orbax: asynchronous, renamed into place when complete, with a digest of every file.
 
+A kill never harms the last good checkpoint, a flipped bit is noticed, and nothing is deleted before its step has been
+saved again: what cannot be used is set aside as `30.damaged` (its digests disagree), `30.incomplete` (files are missing)
+or `30.unreadable` (it could not be read).
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
 import logging
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +22,20 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxssl.core import State
+from jaxssl.files import unused, write_whole
+from jaxssl.processes import agreed
 
 log = logging.getLogger("jaxssl")
+
+# A reading that fails is tried again after these seconds: an error may pass.
+WAITS_S = (0.2, 1.0)
+DIGESTS = "digests.json"
+# What Orbax has written in every complete checkpoint.
+COMPLETE = ("_CHECKPOINT_METADATA", "default/_METADATA", "default/manifest.ocdbt")
+
+
+class NotSaved(RuntimeError):
+    """A checkpoint could not be written; the earlier ones are kept."""
 
 
 def without_frozen(state: State) -> State:
@@ -28,22 +54,38 @@ class Checkpoints:
             raise ValueError(f"{self.folder} does not exist: not a run folder, or nothing was saved in it yet.")
         # A reader must not sweep away what a run beside it is just writing.
         own = dict(read_only=True) if read_only else dict(max_to_keep=keep, cleanup_tmp_directories=True)
-        options = ocp.CheckpointManagerOptions(**own)
-        self.manager = ocp.CheckpointManager(self.folder, options=options)
+        # Called when all files of a step are written, before the step gets its name.
+        own |= {} if read_only else {"async_options": ocp.AsyncOptions(post_finalization_callback=self._write_digests)}
+        self.saving: int | None = None
+        if not read_only:
+            _hear_once()
+        with _quiet():
+            self.manager = ocp.CheckpointManager(
+                self.folder,
+                options=ocp.CheckpointManagerOptions(**own),
+                item_handlers=ocp.StandardCheckpointHandler(),
+            )
 
     def steps(self) -> list[int]:
-        """Steps that can be restored, in order."""
+        """Steps that have a folder, in order."""
         return sorted(self.manager.all_steps())
 
     def save(self, state: State, step: int) -> None:
-        """Starts saving; the caller goes on at once."""
-        if step not in self.manager.all_steps():
+        """Starts saving; the caller goes on at once. Raises NotSaved where this or the save before it failed."""
+        if step in self.manager.all_steps():
+            return
+        with self._saved():
+            # Orbax waits for the save before: only then is its step another one's.
+            self.manager.wait_until_finished()
+            self._clear_aside()
+            self.saving = step
             self.manager.save(step, args=ocp.args.StandardSave(without_frozen(state)._asdict()), force=True)
 
     def restore(self, like: State, step: int | None = None) -> State | None:
-        """The newest checkpoint that can be read (or that of `step`) in the shapes and shardings of `like`.
+        """The newest checkpoint that can be used (or that of `step`) in the shapes and shardings of `like`.
 
-        Returns None where there is none. A damaged newest checkpoint is named in the log and the one before it taken.
+        Returns None where there is none. One that is damaged, incomplete or not readable is named in the log, the one
+        before it is taken, and the other is set aside.
         Raises ValueError when a checkpoint does not fit the config or, for all, when none can be read.
         """
         steps = self.steps() if step is None else [step]
@@ -52,44 +94,229 @@ class Checkpoints:
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), without_frozen(like)._asdict()
         )
+        passed_over: list[tuple[int, str]] = []
         for candidate in reversed(steps):
-            try:
-                tree = self.manager.restore(candidate, args=ocp.args.StandardRestore(abstract))
-            except Exception as error:  # Orbax raises many kinds; every one means: not this checkpoint
-                log.warning(
-                    "checkpoint of step %d in %s cannot be read: %s", candidate, self.folder, _first_line(error)
-                )
-                last = error
+            tree, kind, reason = self._read(candidate, abstract)
+            if tree is None:
+                log.warning("checkpoint of step %d in %s is %s: %s", candidate, self.folder, kind, reason)
+                passed_over.append((candidate, kind))
                 continue
+            for later, why in passed_over:
+                self._set_aside(later, why)
             state = State(**tree)
-            if not self.read_only:
-                self._forget_after(candidate)
             if isinstance(like.memory, dict) and "frozen" in like.memory:
                 state = state._replace(memory={**state.memory, "frozen": like.memory["frozen"]})
             return state
         if steps:
             raise ValueError(
-                f"no checkpoint in {self.folder} can be read into this config (steps {steps}): {_first_line(last)}"
+                f"no checkpoint in {self.folder} can be read into this config (steps {steps}): {reason}"
                 " Take the config that it was trained with, or another --workdir."
             )
         return None
 
-    def _forget_after(self, step: int) -> None:
-        """Damaged checkpoints stand in the way of the run that passes their step again."""
-        for later in [s for s in self.steps() if s > step]:
-            self.manager.delete(later)
-
     def wait(self) -> None:
-        """Until what was begun is on disk."""
-        self.manager.wait_until_finished()
+        """Until what was begun is on disk. Raises NotSaved where it could not be written."""
+        with self._saved():
+            self.manager.wait_until_finished()
+        self._clear_aside()
 
     def close(self) -> None:
         """Waits, then lets go of the folder."""
-        self.manager.wait_until_finished()
-        self.manager.close()
+        try:
+            self.wait()
+        finally:
+            with _quiet(), contextlib.suppress(Exception):  # what failed has been said by `wait`
+                self.manager.close()
+
+    def _read(self, step: int, abstract) -> tuple[Any, str, str]:
+        """(tree, '', '') or (None, kind of failure, reason); all processes come to the same answer."""
+        kind, _, reason = agreed(lambda: ": ".join(_trouble(self.folder / str(step)))).partition(": ")
+        if kind:
+            return None, kind, reason
+        misfit = self._misfit(step, abstract)
+        if misfit:
+            return None, "unreadable", misfit
+        for wait in (*WAITS_S, None):
+            try:
+                with _quiet():
+                    return self.manager.restore(step, args=ocp.args.StandardRestore(abstract)), "", ""
+            except Exception as error:  # Orbax raises many kinds; every one means: not this checkpoint
+                reason = _first_line(error)
+                if wait is None or jax.process_count() > 1:  # several processes must not try in turns
+                    return None, "unreadable", reason
+                time.sleep(wait)
+        raise AssertionError("the last attempt returns")
+
+    def _misfit(self, step: int, abstract) -> str:
+        """The first array that this config wants in another shape, or ''; what cannot be told is left to reading."""
+        try:
+            with _quiet():
+                saved = self.manager.item_metadata(step)
+            saved = {_path(p): tuple(x.shape) for p, x in jax.tree_util.tree_leaves_with_path(saved.tree)}
+        except Exception:
+            return ""
+        wanted = {_path(p): tuple(x.shape) for p, x in jax.tree_util.tree_leaves_with_path(abstract)}
+        for path in sorted(saved.keys() | wanted.keys()):
+            there, here = saved.get(path, "missing"), wanted.get(path, "missing")
+            # What an optimiser leaves empty may be listed or not; parameters are always listed.
+            compared = path.startswith("params/") or "missing" not in (there, here)
+            if compared and there != here:
+                return f"{path} is {_shape(there)} in the checkpoint and {_shape(here)} in this config."
+        return ""
+
+    def _set_aside(self, step: int, kind: str) -> None:
+        if self.read_only:
+            return
+        if jax.process_index() == 0:
+            aside = unused(self.folder / f"{step}.{kind}")
+            (self.folder / str(step)).rename(aside)
+            log.warning("checkpoint of step %d is set aside as %s", step, aside.name)
+        _meet("set_aside")
+        with _quiet():
+            self.manager.reload()
+
+    def _clear_aside(self) -> None:
+        """What was set aside goes when its step has been saved again."""
+        if self.read_only or jax.process_index() != 0:
+            return
+        saved = set(self.manager.all_steps())
+        for folder in self.folder.glob("*.*"):
+            step, _, kind = folder.name.partition(".")
+            aside = kind.split(".")[0] in ("damaged", "incomplete", "unreadable")
+            if aside and step.isdigit() and int(step) in saved and (self.folder / step / DIGESTS).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _write_digests(self) -> None:
+        """Beside the finished files of the step that is being saved, before it gets its name."""
+        fresh = max(self.folder.glob(f"{self.saving}.orbax-checkpoint-tmp*"), key=lambda p: p.stat().st_mtime)
+        write_whole(fresh / DIGESTS, json.dumps(_digests(fresh), indent=0, sort_keys=True) + "\n")
+
+    @contextlib.contextmanager
+    def _saved(self) -> Iterator[None]:
+        try:
+            with _quiet():
+                yield
+        except Exception as error:
+            step, self.saving = self.saving, None
+            kept = [s for s in self._listed() if s != step]
+            raise NotSaved(
+                f"the checkpoint of step {step} could not be written to {self.folder}: {_cause(error)}"
+                + (f" The checkpoint of step {kept[-1]} is kept." if kept else " No checkpoint had been written yet.")
+            ) from None
+
+    def _listed(self) -> list[int]:
+        return sorted(int(p.name) for p in self.folder.glob("*") if p.name.isdigit())
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """{file below `folder/default`: sha256 of its bytes}."""
+    files = sorted(p for p in (folder / "default").rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): _sha256(p) for p in files}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _trouble(folder: Path) -> tuple[str, str]:
+    """('', '') of a checkpoint whose files are as they were written, else (kind, sentence with the file)."""
+    for wait in (*WAITS_S, None):
+        try:
+            return _compare(folder)
+        except OSError as error:
+            if wait is None:
+                return "unreadable", f"{error}."
+            time.sleep(wait)
+    raise AssertionError("the last attempt returns")
+
+
+def _compare(folder: Path) -> tuple[str, str]:
+    missing = [name for name in COMPLETE if not (folder / name).is_file()]
+    if missing:
+        return "incomplete", f"{folder / missing[0]} is missing."
+    file = folder / DIGESTS
+    if not file.is_file():
+        return "", ""  # written by a version without digests
+    try:
+        wanted = json.loads(file.read_bytes())
+        wanted = {str(k): str(v) for k, v in wanted.items()}
+    except (ValueError, AttributeError):
+        return "damaged", f"{file} cannot be read."
+    for name, digest in wanted.items():
+        if not (folder / name).is_file():
+            return "incomplete", f"{folder / name} is missing."
+        if _sha256(folder / name) != digest:
+            return "damaged", f"{folder / name} is not what was written."
+    return "", ""
+
+
+def _meet(name: str) -> None:
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(name)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Orbax's own messages, for ours say the same in one line."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@functools.cache
+def _hear_once() -> None:
+    """Keeps the tracebacks of Orbax's writing threads off the console: their errors reach `save` and `wait`, in one line.
+
+    Where one array cannot be written, on a full disk say, those that fail after it would print theirs without end.
+    """
+
+    def own(traceback) -> bool:
+        while traceback is not None:
+            if "orbax" in Path(traceback.tb_frame.f_code.co_filename).parts:
+                return True
+            traceback = traceback.tb_next
+        return False
+
+    of_main, of_threads = sys.excepthook, threading.excepthook
+
+    def main_hook(kind, error, traceback):
+        if str(error) != "Event loop is closed":
+            of_main(kind, error, traceback)
+
+    def thread_hook(args):
+        if not own(args.exc_traceback):
+            of_threads(args)
+
+    def not_own(record):
+        return not (record.exc_info and own(record.exc_info[2]))
+
+    sys.excepthook, threading.excepthook = main_hook, thread_hook
+    logging.getLogger("asyncio").addFilter(not_own)
+
+
+def _path(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _shape(shape) -> str:
+    return shape if isinstance(shape, str) else str(list(shape))
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of the error at the root."""
+    while error.__cause__ is not None or error.__context__ is not None:
+        error = error.__cause__ or error.__context__
+    return _first_line(error)
 
 
 def _first_line(error: Any) -> str:
     # The first sentence says what is wrong; the next ones advise on options of Orbax.
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return line.split(". ")[0].rstrip(".:")[:500] + "."
+    return line.split(" [")[0].split(". ")[0].rstrip(".:")[:500] + "."

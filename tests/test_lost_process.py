@@ -8,7 +8,7 @@ import pytest
 from runs import metrics, start
 from test_processes import STEPS, TIME_LIMIT, alone, check_equal, command, free_port  # noqa: F401
 
-from jaxssl.processes import LOST, cluster, join
+from jaxssl.processes import RESUME, cluster, join
 
 # Seconds from the death of one process to the end of the others; a second was seen, the machine may be busy.
 SOON = 60
@@ -54,7 +54,7 @@ def test_when_one_process_dies_the_other_stops_and_the_job_resumes(victim, alone
     seconds, statuses, said = kill_one(start_all(2, *long), victim, workdir, after_rows=6)
     assert seconds < SOON and statuses[victim] == -9
     other = 1 - victim
-    if statuses[other] == LOST:
+    if statuses[other] == RESUME:
         assert f"process {other} of 2 stops" in said[other] and "resumes from the newest checkpoint" in said[other]
     else:
         # JAX's own watch may end a process first, by SIGABRT; where process 0 has died, which does the watching, always.
