@@ -1,11 +1,16 @@
 """The command line: train, evaluate, embed, export, import, methods."""
 
 import argparse
+import contextlib
 import logging
 import math
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+from jaxssl.processes import RESUME
 
 log = logging.getLogger("jaxssl")
 
@@ -13,7 +18,10 @@ OVERRIDE = "--config."
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0 well, 1 the run itself failed, 2 the input was wrong."""
+    """Runs one command; returns the exit status.
+
+    0 finished; 1 the run itself failed; 2 the input was wrong; 75 stopped before the end: the same command resumes.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         argv, overrides = split_overrides(argv)
@@ -21,20 +29,62 @@ def main(argv: list[str] | None = None) -> int:
         if overrides and args.command not in ("train", "evaluate", "import"):
             raise ValueError(f"{OVERRIDE}...: only train, evaluate and import take overrides.")
         keep_compiled()
-        return args.run(args, overrides) or 0
-    except (ValueError, TypeError, FileNotFoundError, NotADirectoryError) as error:
+        with terminated():
+            return args.run(args, overrides) or 0
+    except KeyboardInterrupt:
+        return _said("stopped; the same command does it again, or resumes.", RESUME)
+    except (ValueError, TypeError, *WRONG_FILES) as error:
         if "--traceback" in argv:
             raise
-        print(f"jaxssl: {error}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:
-        from jaxssl.monitor import Collapse, NonFinite
-
-        if not isinstance(error, NonFinite | Collapse):
+        return _said(error, 2)
+    except (OSError, RuntimeError) as error:
+        status = _status(error)
+        if status is None or "--traceback" in argv:
             raise
-        log.error("%s", error)
-        print(f"jaxssl: {error}", file=sys.stderr)
+        return _said(error, status)
+
+
+# What the caller named is not there, or is not what it should be; other errors of files are failures of the run.
+WRONG_FILES = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+
+
+def _said(error: Exception | str, status: int) -> int:
+    from jaxssl.names import shown
+
+    print(f"jaxssl: {shown(str(error))}", file=sys.stderr)
+    return status
+
+
+def _status(error: Exception) -> int | None:
+    """The exit status of an error that needs no traceback, or None."""
+    if isinstance(error, OSError):
         return 1
+    from jaxssl.checkpoint import NotSaved
+    from jaxssl.lock import Occupied
+    from jaxssl.monitor import Collapse, NonFinite
+    from jaxssl.train import Stopped
+
+    if isinstance(error, Stopped | Occupied):
+        return RESUME
+    return 1 if isinstance(error, NonFinite | Collapse | NotSaved) else None
+
+
+@contextlib.contextmanager
+def terminated() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does; training has handlers of its own, which save first."""
+
+    def stop(_number, _frame):
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def keep_compiled() -> None:
@@ -80,6 +130,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--num-processes", type=int, help="several processes: how many")
     sub.add_argument("--process-id", type=int, help="several processes: which one this is, from 0")
     sub.add_argument("--mesh", metavar="DATAxMODEL", help="devices along both axes of the mesh, e.g. 8x1")
+    sub.add_argument(
+        "--allow-changes", action="store_true", help="resume with another seed, batch size, method or other data"
+    )
+    sub.add_argument("--restart", action="store_true", help="begin at step 0; moves what the folder holds to earlier/")
 
     sub = command("evaluate", _evaluate, "Evaluate a run and its floors: raw input and the untrained encoder.")
     sub.add_argument("workdir", help="run folder")
@@ -128,12 +182,10 @@ def _train(args, overrides):
 
     from jaxssl.train import train  # after the config: what is wrong there is said before anything heavy is loaded
 
-    first = jax.process_index() == 0
-    workdir.mkdir(parents=True, exist_ok=True)
-    # The others say warnings only, or every line would be there as often as there are processes.
-    setup_logging(workdir if first else None, quiet=not first)
+    # The others say nothing, or every line would be there as often as there are processes.
+    setup_logging(quiet=jax.process_index() != 0)
     with stopped_by_others():
-        train(config, workdir)
+        train(config, workdir, allow_changes=args.allow_changes, restart=args.restart)
 
 
 def open_run(workdir: str, overrides=None, *, data=None, step=None):
@@ -252,6 +304,7 @@ def _export(args, overrides):
 
 def _import(args, overrides):
     from jaxssl.build import build
+    from jaxssl.changes import write_config
     from jaxssl.checkpoint import Checkpoints
     from jaxssl.config import load_config, options
 
@@ -263,7 +316,6 @@ def _import(args, overrides):
         raise ValueError(f"--workdir {workdir} holds checkpoints already; give a new folder.")
     from jaxssl.experiment import setup, with_encoder
     from jaxssl.models.weights import import_timm
-    from jaxssl.train import write_config
 
     experiment = setup(config)
     state = experiment.initial()

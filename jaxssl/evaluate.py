@@ -18,6 +18,7 @@ from jaxssl.data.pipeline import evaluation_batches
 from jaxssl.data.source import Source
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
 from jaxssl.experiment import Experiment
+from jaxssl.files import check_writable, to_json, unused, write_whole
 from jaxssl.sharding import put_batch
 
 log = logging.getLogger("jaxssl")
@@ -76,7 +77,12 @@ class Evaluation:
         return results
 
     def final(self, state: State, workdir: Path, *, baselines: bool = True) -> dict[str, dict[str, float]]:
-        """Evaluates the state, its floors and the untrained encoder, prints the table, writes summary.json."""
+        """Evaluates the state, its floors and the untrained encoder, prints the table, writes summary.json.
+
+        A folder that cannot be written is told of first, and the table is only printed.
+        Raises: OSError naming summary.json where it could not be written, after the table.
+        """
+        writable = check_folder(workdir)
         for name, reason in self.skipped.items():
             log.info("evaluator %s skipped: %s", name, reason)
         summary = {}
@@ -93,17 +99,40 @@ class Evaluation:
                 device=device_name(),
                 results=summary,
             )
-            file = workdir / "summary.json"
-            earlier = json.loads(file.read_text()) if file.is_file() else {}
-            if earlier.get("step") == content["step"] and earlier.get("data") == content["data"]:
-                # A few evaluators of the same state add to what the others found.
-                content["results"] = {
-                    **earlier["results"],
-                    **{r: {**earlier["results"].get(r, {}), **v} for r, v in summary.items()},
-                }
-            file.write_text(json.dumps(content, indent=2) + "\n")
             print_table(summary)
+            if writable:
+                write_summary(workdir / "summary.json", content)
         return summary
+
+
+def check_folder(workdir: Path) -> bool:
+    """Whether summary.json can be written; says so before anything is computed where it cannot."""
+    if jax.process_index() != 0:
+        return False
+    try:
+        check_writable(workdir)
+    except OSError as error:
+        log.warning("%s cannot be written (%s): the results are only printed", workdir / "summary.json", error.strerror)
+        return False
+    return True
+
+
+def write_summary(file: Path, content: dict) -> None:
+    """summary.json, whole or not at all; a few evaluators of the same state add to what the others found."""
+    try:
+        earlier = json.loads(file.read_bytes()) if file.is_file() else {}
+        same = earlier.get("step") == content["step"] and earlier.get("data") == content["data"]
+        found = {str(row): dict(values) for row, values in earlier["results"].items()} if same else {}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        aside = unused(file.with_name("summary.damaged.json"))
+        file.rename(aside)
+        log.warning("%s cannot be read: set aside as %s", file, aside.name)
+        found = {}
+    content["results"] = {**found, **{r: {**found.get(r, {}), **v} for r, v in content["results"].items()}}
+    try:
+        write_whole(file, to_json(content, indent=2) + "\n")
+    except OSError as error:
+        raise OSError(error.errno, f"the results stand above, but could not be written: {error.strerror}", str(file)) from None
 
 
 def evaluator_spec(evaluators, name: str) -> dict:

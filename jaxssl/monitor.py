@@ -99,6 +99,12 @@ ALARMS = (
 )
 
 
+NOT_FINITE = (
+    "{name} is {v}: features, embeddings or assignments are not finite, or overflow when they are squared. "
+    "Usual remedies: a lower learning rate, optim.clip_norm, float32 instead of bfloat16."
+)
+
+
 def sizes(watched: dict[str, jax.Array]) -> dict[str, float]:
     """The scale of each metric, from shapes alone: the largest possible rank or usage, the healthy deviation."""
     out = {}
@@ -120,13 +126,20 @@ class Monitor:
         self.warmup_steps, self.active = warmup_steps, set()
 
     def check(self, step: int, values: dict[str, float], scale: dict[str, float]) -> list[str]:
-        """Sentences that are new at this step; none during the first steps, when nothing is learnt yet."""
-        if step < self.warmup_steps:
-            return []
-        crossed = {a for a in ALARMS if a.metric in values and a.crossed(values[a.metric], scale.get(a.metric, 1.0))}
+        """Sentences that are new at this step; during the first steps, when nothing is learnt yet, only of NaN."""
+        # No comparison holds of NaN, and it is wrong at any step.
+        odd = {name: value for name, value in values.items() if not math.isfinite(value)}
+        crossed = {
+            a
+            for a in ALARMS
+            if step >= self.warmup_steps
+            and a.metric in values.keys() - odd.keys()
+            and a.crossed(values[a.metric], scale.get(a.metric, 1.0))
+        }
         new = [a for a in ALARMS if a in crossed and a not in self.active]
-        self.active = crossed
-        return [a.sentence.format(v=values[a.metric], size=scale.get(a.metric, 1.0)) for a in new]
+        said = [NOT_FINITE.format(name=n, v=v) for n, v in odd.items() if n not in self.active]
+        self.active = crossed | odd.keys()
+        return said + [a.sentence.format(v=values[a.metric], size=scale.get(a.metric, 1.0)) for a in new]
 
 
 class Collapse(RuntimeError):

@@ -68,7 +68,7 @@ def table_rows() -> list[tuple[str, str, str, str, str]]:
 
 def cell(results: dict[str, float], name: str) -> str:
     """One result in units of 0.01; mean and spread where it is the mean of several draws."""
-    if name not in results:
+    if results.get(name) is None:
         return NOT_MEASURED
     spread = name.removesuffix("_mean") + "_std"
     text = f"{100 * results[name]:.1f}"

@@ -1,70 +1,147 @@
 """What a run leaves behind while it goes: metrics.jsonl, TensorBoard events, log.txt and a progress bar."""
 
+import contextlib
 import json
 import logging
+import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import rich.console
 import rich.progress
 
+from jaxssl.files import replacing, to_json
+from jaxssl.names import shown
+
 log = logging.getLogger("jaxssl")
 
 
-def setup_logging(workdir: Path | None = None, quiet: bool = False) -> None:
-    """Messages to the console and, with a run folder, to its log.txt."""
+class _Line(logging.Formatter):
+    """One line a message: what a file's name could do to a terminal is written out."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return shown(super().formatMessage(record))
+
+
+FORMAT = _Line("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+
+
+def setup_logging(quiet: bool = False) -> None:
+    """Messages of the command line to the console."""
     log.setLevel(logging.INFO)
     log.propagate = False
     for handler in list(log.handlers):
         log.removeHandler(handler)
         handler.close()
-    handlers = [] if quiet else [logging.StreamHandler(sys.stderr)]
-    if workdir is not None:
-        handlers.append(logging.FileHandler(workdir / "log.txt"))
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    if not quiet:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(FORMAT)
         log.addHandler(handler)
 
 
-def read_metrics(path: Path) -> list[dict]:
-    """The rows of metrics.jsonl; a last line that a kill cut short is left out."""
-    rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+class _File(logging.FileHandler):
+    """A log on a disk that may be full: the run does not end for it, and says so where it fails itself."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def logged_to(file: Path) -> Iterator[None]:
+    """Messages of the block go to a file too, and the sentence of an error that ends it."""
+    handler, level = _File(file, encoding="utf-8", errors="backslashreplace"), log.level
+    handler.setFormatter(FORMAT)
+    log.addHandler(handler)
+    log.setLevel(min(log.getEffectiveLevel(), logging.INFO))
+    try:
+        yield
+    except Exception as error:
+        handler.handle(log.makeRecord(log.name, logging.ERROR, __file__, 0, "%s", (error,), None))
+        raise
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        with contextlib.suppress(OSError):  # a full disk has been told of
+            handler.close()
+
+
+class Rows(NamedTuple):
+    """metrics.jsonl: its rows, the line of each, and the lines that are none."""
+
+    rows: list[dict]
+    lines: list[bytes]
+    broken: list[bytes]
+
+
+def read_rows(path: Path) -> Rows:
+    """All of metrics.jsonl; a row is an object with a whole number `step`. Raises OSError."""
+    found = Rows([], [], [])
+    for line in path.read_bytes().split(b"\n") if path.is_file() else []:
+        if not line.strip():
+            continue
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+            row = json.loads(line.decode())
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict) and type(row.get("step")) is int:
+            found.rows.append(row)
+            found.lines.append(line)
+        else:
+            found.broken.append(line)
+    return found
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """The rows of metrics.jsonl; lines that cannot be read are left out, as one that a kill cut short."""
+    return read_rows(path).rows
 
 
 class RunLog:
-    """Writers of one run; only process 0 writes."""
+    """Writers of one run; only process 0 writes.
+
+    Rows of steps after the one that the run goes on from go to metrics.lost.jsonl: they will be logged again, so that a
+    resumed run reads like one that never stopped. Lines that cannot be read go to metrics.unreadable.jsonl.
+    """
 
     def __init__(self, workdir: Path, *, start_step: int, tensorboard: bool, active: bool):
         self.path, self.active, self.events = workdir / "metrics.jsonl", active, None
-        # What was logged after the restored step will be logged again: a resumed run reads like one that never stopped.
-        rows = [r for r in read_metrics(self.path) if r["step"] <= start_step]
-        self.evaluated = {r["step"] for r in rows if not any(k.startswith("train/") for k in r)}
+        rows, lines, broken = read_rows(self.path)
+        kept = [row["step"] <= start_step for row in rows]
+        self.evaluated = {
+            r["step"] for r, keep in zip(rows, kept) if keep and not any(k.startswith("train/") for k in r)
+        }
         if not active:
             return
-        fresh = self.path.with_suffix(".tmp")
-        fresh.write_text("".join(json.dumps(r) + "\n" for r in rows))
-        fresh.replace(self.path)
-        self.file = self.path.open("a")
+        lost = [line for line, keep in zip(lines, kept) if not keep]
+        if lost:
+            _append(workdir / "metrics.lost.jsonl", lost)
+            log.info("%s of steps after %d moved to metrics.lost.jsonl", _count(lost), start_step)
+        if broken:
+            _append(workdir / "metrics.unreadable.jsonl", broken)
+            log.warning("%s: %s that cannot be read moved to metrics.unreadable.jsonl", self.path, _count(broken))
+        with replacing(self.path) as fresh:
+            fresh.write_bytes(b"".join(line + b"\n" for line, keep in zip(lines, kept) if keep))
+        self.file = self.path.open("a", encoding="utf-8")
         if tensorboard:
             from tensorboardX import SummaryWriter
 
             self.events = SummaryWriter(str(workdir), purge_step=start_step + 1 if start_step else None)
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """One line: `step` and flat names."""
+        """One line: `step` and flat names; what is not finite is null, and said."""
         if not self.active:
             return
-        self.file.write(json.dumps({"step": step, **{k: float(v) for k, v in values.items()}}) + "\n")
+        values = {k: float(v) for k, v in values.items()}
+        odd = [k for k, v in values.items() if not math.isfinite(v)]
+        if odd:
+            log.warning("step %d: %s not finite; null in metrics.jsonl", step, ", ".join(odd))
+        self.file.write(to_json({"step": step, **values}) + "\n")
         self.file.flush()
         if self.events is not None:
             for name, value in values.items():
-                self.events.add_scalar(name, float(value), step)
+                self.events.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Flushes and closes the files."""
@@ -72,6 +149,15 @@ class RunLog:
             self.file.close()
         if self.events is not None:
             self.events.close()
+
+
+def _append(file: Path, lines: list[bytes]) -> None:
+    with file.open("ab") as out:
+        out.write(b"".join(line + b"\n" for line in lines))
+
+
+def _count(lines: list[bytes]) -> str:
+    return f"{len(lines)} line{'s' * (len(lines) > 1)}"
 
 
 class Progress:

@@ -11,7 +11,6 @@ Metrics stay on the device until a log step.
 
 import collections
 import contextlib
-import json
 import logging
 import signal
 import time
@@ -21,62 +20,96 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxssl import monitor
+from jaxssl.changes import record_config
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.core import State
 from jaxssl.evaluate import Evaluation
 from jaxssl.experiment import Experiment, make_feed, setup
-from jaxssl.runlog import Progress, RunLog
+from jaxssl.folder import check_start, occupied, put_away
+from jaxssl.runlog import Progress, RunLog, logged_to
 
 log = logging.getLogger("jaxssl")
 
 # Steps that the host may run ahead of the device: enough to hide it, few enough to stop soon after a signal.
 MAX_IN_FLIGHT = 4
+TIME_LIMIT = "max_minutes is over"
 
 
-def train(config: ConfigDict, workdir: str | Path, *, devices=None, splits=None) -> State:
+class Stopped(RuntimeError):
+    """A signal ended the run early, all of it saved; the same command resumes it. `state` is where it stopped."""
+
+    def __init__(self, sentence: str, state: State):
+        super().__init__(sentence)
+        self.state = state
+
+
+class _Interrupted(Exception):
+    """A signal during an evaluation, which changes nothing and may end anywhere."""
+
+
+def train(
+    config: ConfigDict,
+    workdir: str | Path,
+    *,
+    devices=None,
+    splits=None,
+    allow_changes: bool = False,
+    restart: bool = False,
+) -> State:
     """Trains until `total_steps`, into a run folder; a folder that holds checkpoints is resumed.
 
     The folder gets config.json, metrics.jsonl, TensorBoard events, log.txt, checkpoints/ and summary.json.
 
+    Args:
+      devices: those of the mesh; default all. splits: data in memory instead of `config.data`.
+      allow_changes: go on although seed, batch size, method or data differ from what the run was trained with.
+      restart: begin at step 0; what the folder holds is moved to `earlier/` in it.
+
     Raises:
       ValueError, TypeError: an option, file or shape that does not fit, before any compilation.
-      monitor.NonFinite: a metric became NaN or infinite; the last good checkpoint is kept.
+      lock.Occupied: another process trains in the folder.
+      Stopped: SIGTERM or Ctrl-C; all is saved.
+      monitor.NonFinite, monitor.Collapse: a metric became NaN or infinite, or an alarm was raised and is to stop the
+        run; the last good checkpoint is kept.
+      checkpoint.NotSaved: a checkpoint could not be written; the earlier ones are kept.
     """
     workdir = Path(workdir)
-    experiment = setup(config, devices=devices, splits=splits)
-    evaluation = Evaluation(experiment)
-    checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint.keep)
-    try:
-        state = checkpoints.restore(experiment.like())
-        start = 0 if state is None else int(state.step)
-        if start > config.total_steps:
-            raise ValueError(f"total_steps={config.total_steps}: {workdir} is at step {start} already.")
-        # Only now: a config that does not fit the checkpoints must not take the place of the one that does.
-        write_config(config, workdir)
-        if state is None:
-            state = experiment.initial()
-        else:
-            log.info("resumed from step %d", start)
-        with Session(experiment, evaluation, workdir, checkpoints, start) as session:
-            return session.run(state, start)
-    finally:
-        checkpoints.close()
-
-
-def write_config(config: ConfigDict, workdir: Path) -> None:
-    """config.json, whole or not at all; the one of an earlier session is replaced."""
-    if jax.process_index() == 0:
-        workdir.mkdir(parents=True, exist_ok=True)
-        fresh = workdir / "config.json.tmp"
-        fresh.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-        fresh.replace(workdir / "config.json")
+    with occupied(workdir) as lock:
+        if restart:
+            put_away(workdir)
+        logged = logged_to(workdir / "log.txt") if jax.process_index() == 0 else contextlib.nullcontext()
+        with logged:
+            experiment = setup(config, devices=devices, splits=splits)
+            evaluation = Evaluation(experiment)
+            had_checkpoints = (workdir / "checkpoints").is_dir()
+            with contextlib.closing(Checkpoints(workdir / "checkpoints", config.checkpoint.keep)) as checkpoints:
+                state = checkpoints.restore(experiment.like())
+                start = 0 if state is None else int(state.step)
+                if start > config.total_steps:
+                    raise ValueError(f"total_steps={config.total_steps}: {workdir} is at step {start} already.")
+                if state is None:
+                    check_start(workdir, had_checkpoints=had_checkpoints, every=config.checkpoint.every)
+                # Only now: a config that does not fit the checkpoints must not take the place of the one that does.
+                record_config(config, workdir, start, allow_changes=allow_changes)
+                if state is None:
+                    state = experiment.initial()
+                else:
+                    log.info("resumed from step %d", start)
+                with Session(experiment, evaluation, workdir, checkpoints, start, lock.check) as session:
+                    return session.run(state, start)
 
 
 class Session:
     """One stretch of a run, from a start or a resume to an end or a signal."""
 
     def __init__(
-        self, experiment: Experiment, evaluation: Evaluation, workdir: Path, checkpoints: Checkpoints, start: int
+        self,
+        experiment: Experiment,
+        evaluation: Evaluation,
+        workdir: Path,
+        checkpoints: Checkpoints,
+        start: int,
+        check_lock=lambda: None,
     ):
         config, first = experiment.config, jax.process_index() == 0
         self.experiment, self.config, self.workdir, self.checkpoints = experiment, config, workdir, checkpoints
@@ -84,10 +117,11 @@ class Session:
         self.progress = Progress(config.total_steps, start, active=first)
         self.monitor = monitor.Monitor(config.log.get("monitor_after", 50))
         self.digest, self.all_finite = jax.jit(monitor.digest), jax.jit(monitor.all_finite)
-        self.evaluation = evaluation
+        self.evaluation, self.check_lock = evaluation, check_lock
         # (step, scalars on the device) since the last look; a look is one transfer.
         self.pending: list[tuple[int, dict]] = []
         self.stop_signal: int | None = None
+        self.evaluating = False
 
     def __enter__(self):
         self.handlers = {}
@@ -107,9 +141,25 @@ class Session:
         if self.stop_signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.stop_signal = number
+        # Several processes must stop at the same place; they agree on it between two steps.
+        if self.evaluating and jax.process_count() == 1:
+            self.evaluating = False
+            raise _Interrupted
+        log.info("%s: stopping after this step", signal.Signals(number).name)
+
+    @contextlib.contextmanager
+    def _interruptible(self):
+        """A signal ends the block at once."""
+        self.evaluating = self.stop_signal is None
+        try:
+            yield
+        except _Interrupted:
+            log.info("%s: the evaluation is left to the resumed run", signal.Signals(self.stop_signal).name)
+        finally:
+            self.evaluating = False
 
     def run(self, state: State, start: int) -> State:
-        """The loop itself."""
+        """The loop itself. Raises Stopped at a signal, when all is saved."""
         config, total = self.config, self.config.total_steps
         feed = make_feed(self.experiment, start)
         in_flight, began = collections.deque(), time.monotonic()
@@ -119,11 +169,13 @@ class Session:
             due = config.evaluate.every and step % config.evaluate.every == 0 and 0 < step < total
             # A signal leaves the evaluation of its step to the resumed run.
             if due and not stopping and step not in self.runlog.evaluated:
-                with self._off_the_clock():
+                with self._off_the_clock(), self._interruptible():
                     self._evaluate(state, step)
+                stopping = self._stopping(step, began)
             if step > start and (step % config.checkpoint.every == 0 or step == total or stopping):
                 with self._off_the_clock():
                     self.check_finite(state)
+                    self.check_lock()
                     self.checkpoints.save(state, step)
             if step == total or stopping:
                 break
@@ -144,8 +196,11 @@ class Session:
         self.progress.close()
         if stopping:
             log.info("stopped at step %d: %s; the same command resumes", step, stopping)
-        if config.evaluate.final and (step == total or stopping == TIME_LIMIT):
-            self.evaluation.final(state, self.workdir)
+        if config.evaluate.final and (step == total or stopping == TIME_LIMIT) and not self.stop_signal:
+            with self._interruptible():
+                self.evaluation.final(state, self.workdir)
+        if self.stop_signal is not None and (step < total or config.evaluate.final):
+            raise Stopped(f"stopped at step {step} of {total}; the same command resumes.", state)
         return state
 
     def _stopping(self, step: int, began: float) -> str:
@@ -219,6 +274,3 @@ class Session:
         results = self.evaluation.run(state, names=self.config.evaluate.during)
         self.runlog.write(step, results)
         log.info("step %d: %s", step, "  ".join(f"{k} {v:.4g}" for k, v in results.items()))
-
-
-TIME_LIMIT = "max_minutes is over"

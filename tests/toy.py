@@ -8,7 +8,7 @@ from jaxssl.core import Method
 
 
 def toy(encoder, *, trouble: str = "", at: int = 0) -> Method:
-    """A linear map that learns unit variance. trouble, from step `at` on: 'nan' in the loss, or 'collapse'."""
+    """A linear map that learns unit variance. trouble, from step `at` on: 'nan' in the loss, 'collapse', or 'odd features'."""
     del encoder
 
     def features(params, batch):
@@ -25,6 +25,8 @@ def toy(encoder, *, trouble: str = "", at: int = 0) -> Method:
             part = jnp.where(step >= at, jnp.nan, part)
         if trouble == "collapse":
             h = jnp.where(step >= at, jnp.ones_like(h), h)
+        if trouble == "odd features":
+            h = jnp.where(step >= at, jnp.nan, h)
         return part, (memory, {"part": part, "features": h[None]})
 
     def predict(params, memory, batch):
