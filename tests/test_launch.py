@@ -34,7 +34,7 @@ def slurm(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("status, requeued, found", [(0, False, 0), (2, False, 2), (75, True, 0), (137, True, 0)])
+@pytest.mark.parametrize("status, requeued, found", [(0, False, 0), (1, False, 1), (2, False, 2), (75, True, 0), (137, True, 0)])
 def test_slurm_requeues_what_another_start_can_finish(slurm, status, requeued, found):
     program(slurm, "jaxssl", f'echo jaxssl "$@"; exit {status}')
     done = shell(
@@ -46,7 +46,7 @@ def test_slurm_requeues_what_another_start_can_finish(slurm, status, requeued, f
 
 
 def test_slurm_lets_the_run_save_when_the_time_is_over(slurm):
-    program(slurm, "jaxssl", "trap 'echo saved; exit 0' TERM; echo ready > \"$READY\"; while true; do sleep 0.1; done")
+    program(slurm, "jaxssl", "trap 'echo saved; exit 75' TERM; echo ready > \"$READY\"; while true; do sleep 0.1; done")
     ready = slurm / "ready"
     environ = {**os.environ, "PATH": f"{slurm}:{os.environ['PATH']}", "JAXSSL": str(slurm / "jaxssl")}
     process = subprocess.Popen(
@@ -66,12 +66,39 @@ def test_tpu_pod_dry_run():
     done = shell("tpu_pod.sh", "pod", "zone", "https://x/y.git", "c.py", "/shared/r", "--config.a=b c", DRY_RUN="1")
     install, train = done.stdout.splitlines()
     assert "git clone https://x/y.git jaxssl" in install
+    command = train.removeprefix("cd jaxssl && while ").partition("; status=")[0]
     words = subprocess.run(
-        ["bash", "-c", f"printf '%s\\n' {train.removeprefix('cd jaxssl && ')}"], capture_output=True, text=True
+        ["bash", "-c", f"printf '%s\\n' {command}"], capture_output=True, text=True
     ).stdout.splitlines()
     assert words[0] == ".venv/bin/jaxssl" and words[-1] == "--config.a=b c"
     parsed = parser().parse_args(words[1:-1])
     assert (parsed.coordinator, parsed.workdir) == ("auto", "/shared/r")
+
+
+@pytest.mark.parametrize("statuses, found", [([0], 0), ([75, 75, 0], 0), ([75, 2], 2), ([1], 1)])
+def test_a_host_of_a_tpu_pod_goes_on_while_the_status_says_so(tmp_path, statuses, found):
+    done = shell("tpu_pod.sh", "pod", "zone", "url", "c.py", "/shared/r", DRY_RUN="1")
+    (tmp_path / "jaxssl" / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / "statuses").write_text("".join(f"{s}\n" for s in statuses))
+    program(
+        tmp_path / "jaxssl" / ".venv" / "bin",
+        "jaxssl",
+        "echo \"$1\"; s=$(head -n 1 ../statuses); sed -i 1d ../statuses; exit $s",
+    )
+    program(tmp_path, "sleep", "true")
+    ran = subprocess.run(
+        ["bash", "-c", done.stdout.splitlines()[1]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+    assert ran.returncode == found and ran.stdout.count("train") == len(statuses)
+
+
+def test_kubernetes_gives_up_on_wrong_input_and_failed_runs_only():
+    text = (LAUNCH / "kubernetes.yaml").read_text()
+    assert "values: [1, 2]" in text and "action: FailJob" in text
 
 
 @pytest.mark.parametrize("script", ["slurm.sh", "tpu_pod.sh"])

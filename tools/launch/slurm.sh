@@ -39,7 +39,8 @@ if [ -n "$cut_off" ]; then
     # The first wait ended with the signal; this one is for the checkpoint.
     wait "$step" || true
 fi
-# 75: a process was lost. What is wrong with the input would only fail again.
+# 75: stopped by a signal, or a process was lost; it can be resumed. 128 and more: killed. What is wrong with the input (2)
+# or the run itself (1) would only fail again.
 if [ -n "$cut_off" ] || [ "$status" -eq 75 ] || [ "$status" -ge 128 ]; then
     scontrol requeue "$SLURM_JOB_ID"
     exit 0

@@ -4,8 +4,9 @@
 #   tools/launch/tpu_pod.sh NAME ZONE REPOSITORY CONFIG.py /shared/RUN [--config.option=value ...]
 #
 # NAME, ZONE: of the slice. REPOSITORY: what `git clone` on the hosts takes. The run folder must lie on a file system that
-# all hosts have mounted (Filestore, or a bucket by gcsfuse). The same command resumes. DRY_RUN=1 prints what the hosts
-# would run.
+# all hosts have mounted (Filestore, or a bucket by gcsfuse). A host whose training ends with status 75 (stopped by a signal,
+# or because another host was lost) starts it again, and it resumes; any other status ends it. The same command resumes too.
+# DRY_RUN=1 prints what the hosts would run.
 set -euo pipefail
 
 if [ "$#" -lt 5 ]; then
@@ -17,7 +18,7 @@ shift 5
 
 command=$(printf '%q ' jaxssl/.venv/bin/jaxssl train "$config" --workdir "$run" --coordinator auto "$@")
 # The configs are named from the clone's folder.
-command="cd jaxssl && ${command#jaxssl/}"
+command="cd jaxssl && while ${command#jaxssl/}; status=\$?; [ \$status -eq 75 ]; do sleep 10; done; exit \$status"
 install="test -d jaxssl || git clone $(printf '%q' "$repository") jaxssl"
 install+=" && python3 -m venv jaxssl/.venv && jaxssl/.venv/bin/pip install -q -e 'jaxssl[train]' 'jax[tpu]'"
 
