@@ -21,7 +21,20 @@ HEAD = (
     "trained, 10 labels a class",
     "k-NN",
     "linear, all labels",
+    "in words",
 )
+# Sources whose examples, or a part of them, are computed and not collected.
+GENERATED = {
+    "data.audio.tones": "generated data",
+    "data.audio.words": "words spoken by a synthesiser",
+    "data.captions.fashion_captions": "captions made by rules",
+    "data.points.fashion_clouds": "clouds made from images",
+    "data.points.solids": "generated data",
+    "data.series.ecg_rhythms": "generated data",
+    "data.table.flows": "generated data",
+    "data.table.sensors": "generated data",
+    "data.video.moving_items": "generated motions",
+}
 
 
 def row(cells) -> str:
@@ -43,12 +56,16 @@ def images(measured: dict) -> list[str]:
         found = measured.get(Path(config).name, {}).get("results", {})
         trained, untrained = found.get("trained encoder", {}), found.get("untrained encoder", {})
         rest = (cell(trained, "knn/top1"), cell(trained, "linear/top1"))
-        lines.append(row([name, reference(paper), f"`{config}`", cell(untrained, headline), trained_cell, *rest]))
+        floors = {k: v for k, v in found.items() if k not in ("trained encoder", "untrained encoder")}
+        measures = {"10 labels": headline, "k-NN": "knn/top1", "linear": "linear/top1"}
+        behind = [name for name, measure in measures.items() if leaders(trained, untrained, floors, measure)]
+        said = f"raw pixels lead: {', '.join(behind)}" if behind else ""
+        lines.append(row([name, reference(paper), f"`{config}`", cell(untrained, headline), trained_cell, *rest, said]))
     one = next((m for name, m in measured.items() if name.endswith(IMAGES)), None)
     if one is not None:
         raw = one["results"]["raw pixels"]
         names = (HEADLINE, "knn/top1", "linear/top1")
-        lines.append(row(["raw pixels", "", "", "", *(cell(raw, name) for name in names)]))
+        lines.append(row(["raw pixels", "", "", "", *(cell(raw, name) for name in names), ""]))
         lines += [
             "",
             f"Accuracy in per cent on the 2,000 held-out images of the bundled set, mean and spread over 5 draws of labels; "
@@ -56,6 +73,37 @@ def images(measured: dict) -> list[str]:
             "Each row: `.venv/bin/python tools/measure.py CONFIG`.",
         ]
     return lines
+
+
+def leaders(trained: dict, untrained: dict, floors: dict[str, dict], measure: str) -> str:
+    """Which floor, or the untrained encoder, has more than the trained one, in words; '' where none has."""
+    value = trained.get(measure)
+    if value is None:
+        return ""
+    ahead = [name for name, found in floors.items() if (found.get(measure) or 0) > value]
+    said = [f"floor leads: {', '.join(ahead)}"] if ahead else []
+    if (untrained.get(measure) or 0) >= value:
+        said.append("no gain over untrained")
+    return ", ".join(said)
+
+
+def in_words(found: dict, headline: str) -> str:
+    """What the numbers of a row do not say by themselves: who leads, of which parts, on what kind of data."""
+    floors = dict(found["results"])
+    trained, untrained = floors.pop("trained encoder"), floors.pop("untrained encoder")
+    said = [leaders(trained, untrained, floors, headline)]
+    group, _, measure = headline.partition("/")
+    if measure == "auroc":
+        parts = [k for k in trained if k.startswith(f"{group}/") and not k.startswith(f"{group}/auroc")]
+        each = (f"{p.partition('/')[2]} {cell(trained, p)} ({_best(floors, p)})" for p in parts)
+        said.append(f"mean of {', '.join(each)}" if parts else "")
+    said.append(GENERATED.get(found["data"], ""))
+    return "; ".join(filter(None, said))
+
+
+def _best(floors: dict[str, dict], measure: str) -> str:
+    name = max(floors, key=lambda n: floors[n].get(measure) or 0)
+    return f"{name} {cell(floors[name], measure)}"
 
 
 def others(measured: dict) -> list[str]:
@@ -70,11 +118,12 @@ def others(measured: dict) -> list[str]:
         untrained = cell(results.pop("untrained encoder"), headline)
         floors = ", ".join(f"{floor} {cell(r, headline)}" for floor, r in results.items() if headline in r)
         budget = f"{found['step']:,} x {found['batch_size']}"
-        cells = (name, reference(paper), f"`{config}`", heading(headline), floors, untrained, trained, budget)
+        said = in_words(found, headline)
+        cells = (name, reference(paper), f"`{config}`", heading(headline), floors, untrained, trained, budget, said)
         lines.append(row(cells))
     if not lines:
         return []
-    head = ("method", "paper", "config", "measure", "floors", "untrained", "trained", "steps x batch")
+    head = ("method", "paper", "config", "measure", "floors", "untrained", "trained", "steps x batch", "in words")
     note = "In units of 0.01, on held-out data; seed 0. Each row: `.venv/bin/python tools/measure.py CONFIG`."
     return ["", row(head), row(["---"] * len(head)), *lines, "", note]
 
