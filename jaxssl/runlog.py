@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -125,9 +126,7 @@ class RunLog:
             fresh.write_bytes(b"".join(line + b"\n" for line, keep in zip(lines, kept) if keep))
         self.file = self.path.open("a", encoding="utf-8")
         if tensorboard:
-            from tensorboardX import SummaryWriter
-
-            self.events = SummaryWriter(str(workdir), purge_step=start_step + 1 if start_step else None)
+            self.events = _Events(workdir, first_step=start_step + 1 if start_step else None)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """One line: `step` and flat names; what is not finite is null, and said."""
@@ -137,18 +136,52 @@ class RunLog:
         odd = [k for k, v in values.items() if not math.isfinite(v)]
         if odd:
             log.warning("step %d: %s not finite; null in metrics.jsonl", step, ", ".join(odd))
-        self.file.write(to_json({"step": step, **values}) + "\n")
-        self.file.flush()
+        try:
+            self.file.write(to_json({"step": step, **values}) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
         if self.events is not None:
-            for name, value in values.items():
-                self.events.add_scalar(name, value, step)
+            try:
+                self.events.write(step, values)
+            except OSError as error:
+                log.warning("no TensorBoard events from step %d on: %s", step, error)
+                self.events = None
 
     def close(self) -> None:
         """Flushes and closes the files."""
-        if self.active:
-            self.file.close()
-        if self.events is not None:
-            self.events.close()
+        with contextlib.suppress(OSError):  # `write` has told of it
+            if self.events is not None:
+                self.events.close()
+            if self.active:
+                self.file.close()
+
+
+class _Events:
+    """TensorBoard's events, written by this thread: the usual writer waits for ever once its own has met a full disk.
+
+    first_step: what an earlier session logged from there on is hidden.
+    """
+
+    def __init__(self, workdir: Path, first_step: int | None):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2, summary_pb2
+
+        self.event, self.summary = event_pb2.Event, summary_pb2.Summary
+        self.writer, self.flushed = EventsWriter(str(workdir / "events")), 0.0
+        if first_step is not None:
+            status = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self.writer.write_event(self.event(step=first_step, wall_time=time.time(), session_log=status))
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        summary = self.summary(value=[self.summary.Value(tag=k, simple_value=v) for k, v in values.items()])
+        self.writer.write_event(self.event(step=step, wall_time=time.time(), summary=summary))
+        if time.monotonic() - self.flushed > 10:
+            self.writer.flush()
+            self.flushed = time.monotonic()
+
+    def close(self) -> None:
+        self.writer.close()
 
 
 def _append(file: Path, lines: list[bytes]) -> None:

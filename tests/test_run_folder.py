@@ -394,6 +394,16 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path):
     assert "File too large" in said[0] and str(tmp_path) in said[0]
 
 
+def test_metrics_that_cannot_be_written_are_one_line_and_end_the_run(tmp_path):
+    """TensorBoard's writer waited for ever for its thread, which had ended at the full disk."""
+    more = ("--config.total_steps=100000", "--config.checkpoint.every=100000", "--config.log.tensorboard=True")
+    done = limited(4800, "train", TOY, "--workdir", str(tmp_path), *more)
+    assert done.returncode == 1, done.stderr
+    said = [line for line in done.stderr.splitlines() if not line.startswith("step ")]
+    assert said[-1].startswith("jaxssl: ") and "File too large" in said[-1], done.stderr
+    assert str(tmp_path / "metrics.jsonl") in said[-1] and "Traceback" not in done.stderr
+
+
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(tmp_path):
     done = limited(100, "train", TOY, "--workdir", str(tmp_path / "run"))
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
