@@ -25,6 +25,10 @@ class Misfit(ValueError):
     """A value that is not of its option's type; the message says what would be right."""
 
 
+class WrongOption(TypeError, ValueError):
+    """An option that a factory does not have, or that is missing."""
+
+
 def nearest(word: str, known) -> str:
     """' Did you mean ...?' with the nearest known word, or the list of all when none is near."""
     known = sorted(known)
@@ -99,7 +103,7 @@ def resolve(name: str, *, trusted: bool = True) -> Callable:
     parent, _, last = name.rpartition(".")
     if not trusted and parent.partition(".")[0] not in ROOMS:
         raise Untrusted(f"name='{name}': the module '{parent}' is not among the factories of jaxssl.")
-    for path in (name, parent) if trusted else ():
+    for path in (f"jaxssl.{name}", f"jaxssl.{parent}", name, parent) if trusted else ():
         factory = getattr(_module(path), last, None)
         if callable(factory):
             return factory
@@ -133,29 +137,42 @@ def kinds_of(factory: Callable) -> dict[str, Any]:
     return {name: hints.get(name, Any) for name in _keywords(factory)}
 
 
-def build(spec: Mapping[str, Any], *args, where: str | None = None) -> Any:
+def build(spec: Mapping[str, Any], *args) -> Any:
     """Calls the factory that `spec['name']` means with the other entries of `spec` as keyword options.
-
-    where: what messages call the section; default: its name.
 
     Raises TypeError for an unknown or missing option, naming the factory and the nearest known option; ValueError for a
     value that is not of its option's type, naming the option and what would be right.
     """
     factory = resolve(spec.get("name"))
-    return factory(*args, **checked(spec, factory, where or spec["name"]))
+    return factory(*args, **checked(spec, factory, spec["name"]))
 
 
 def checked(spec: Mapping[str, Any], factory: Callable, where: str) -> dict[str, Any]:
-    """The options of `spec` as the factory takes them; raises as `build` does."""
+    """The options of `spec` as the factory takes them, specs in it too; raises as `build` does."""
     known, kinds = _keywords(factory), kinds_of(factory)
     options = {k: v for k, v in spec.items() if k != "name"}
     for option in options:
         if option not in known:
-            raise TypeError(f"{where}.{option}: {spec['name']} has no such option.{nearest(option, known)}")
+            raise WrongOption(f"{where}.{option}: {spec['name']} has no such option.{nearest(option, known)}")
     missing = [k for k, p in known.items() if p.default is p.empty and k not in options]
     if missing:
-        raise TypeError(f"{where}: {spec['name']} needs the option{'s' * (len(missing) > 1)} {', '.join(missing)}.")
-    return {k: fit(v, kinds[k], f"{where}.{k}", known[k].default) for k, v in options.items()}
+        raise WrongOption(f"{where}: {spec['name']} needs the option{'s' * (len(missing) > 1)} {', '.join(missing)}.")
+    fitted = {k: fit(v, kinds[k], f"{where}.{k}", known[k].default) for k, v in options.items()}
+    for option, value in fitted.items():
+        if isinstance(value, Mapping) and "name" in value:
+            inner = checked(value, resolve_in(f"{where}.{option}", value), f"{where}.{option}")
+            fitted[option] = {"name": value["name"], **inner}
+    return fitted
+
+
+def resolve_in(where: str, spec: Mapping[str, Any]) -> Callable:
+    """`resolve` of the name of a section; raises ValueError naming the section where it has none."""
+    if not spec.get("name"):
+        raise ValueError(f"{where}.name='': the section lacks its name; write one as in name='methods.simclr'.")
+    try:
+        return resolve(spec["name"])
+    except ValueError as error:
+        raise ValueError(f"{where}.{error}") from None
 
 
 def fit(value: Any, kind: Any, option: str, example: Any = None) -> Any:
@@ -202,8 +219,14 @@ def _fit(value: Any, kind: Any) -> Any:
                 return tuple(value)
             return tuple(_fit(v, parts[0] if _variadic(kind) else parts[i]) for i, v in enumerate(value))
     elif kind is float:
-        if isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) < 1e300:
-            return float(value)
+        if isinstance(value, numbers.Real) and not isinstance(value, bool):
+            try:
+                number = float(value)
+            except OverflowError:  # an integer above all floats
+                number = math.inf
+            if not math.isfinite(number):
+                raise Misfit("must be a finite number")
+            return number
     elif kind is int:
         whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
         if whole and not isinstance(value, bool):
@@ -211,7 +234,9 @@ def _fit(value: Any, kind: Any) -> Any:
     elif kind is None or kind is type(None):
         if value is None:
             return value
-    elif kind is Any or not isinstance(origin or kind, type) or isinstance(value, origin or kind):
+    elif kind is Any:
+        return tuple(value) if isinstance(value, list) else value  # factories take what is hashable
+    elif not isinstance(origin or kind, type) or isinstance(value, origin or kind):
         return value
     raise Misfit(f"must be {_words(kind)}")
 

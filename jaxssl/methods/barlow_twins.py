@@ -1,7 +1,5 @@
 """Barlow Twins: the cross-correlation of two views' embeddings becomes the identity."""
 
-from collections.abc import Sequence
-
 from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import barlow_twins as barlow_twins_loss
 from jaxssl.models.chain import by_view, embed_apart, make_predict, setup_chain
@@ -11,7 +9,7 @@ from jaxssl.models.heads import projector
 def barlow_twins(
     encoder,
     *,
-    hidden_dims: Sequence[int] = (8192, 8192),
+    hidden_dims: tuple[int, ...] = (8192, 8192),
     dim: int = 8192,
     redundancy_weight: float = 0.005,
     loss_scale: float = 1.0,

@@ -1,7 +1,5 @@
 """BYOL: the student predicts what a slowly moving teacher says of the other view."""
 
-from collections.abc import Sequence
-
 from jaxssl.core import Method
 from jaxssl.losses import byol as byol_loss
 from jaxssl.models.heads import predictor, projector
@@ -12,7 +10,7 @@ from jaxssl.student_teacher import student_teacher
 def byol(
     encoder,
     *,
-    hidden_dims: Sequence[int] = (4096,),
+    hidden_dims: tuple[int, ...] = (4096,),
     dim: int = 256,
     predictor_dim: int = 4096,
     momentum: float = 0.996,

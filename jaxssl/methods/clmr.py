@@ -1,14 +1,12 @@
 """CLMR: two altered pieces of a recording attract, all other pieces of the batch repel."""
 
-from collections.abc import Sequence
-
 from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import nt_xent
 from jaxssl.models.chain import by_view, embed_apart, make_predict, setup_chain
 from jaxssl.models.heads import projector
 
 
-def clmr(encoder, *, hidden_dims: Sequence[int] = (512,), dim: int = 64, temperature: float = 0.5) -> Method:
+def clmr(encoder, *, hidden_dims: tuple[int, ...] = (512,), dim: int = 64, temperature: float = 0.5) -> Method:
     """CLMR.
 
         z = W_2 relu(W_1 f(x)),   L = nt_xent(z1, z2)

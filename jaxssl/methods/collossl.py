@@ -1,7 +1,5 @@
 """ColloSSL: sensors worn at the same time are views of each other; which ones to trust is measured."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 
@@ -18,7 +16,7 @@ def collossl(
     anchor: int | None = 0,
     policy: str = "closest_pos_all_neg",
     weighted: bool = True,
-    hidden_dims: Sequence[int] = (256, 128),
+    hidden_dims: tuple[int, ...] = (256, 128),
     dim: int = 50,
     temperature: float = 0.1,
 ) -> Method:

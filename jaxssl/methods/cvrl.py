@@ -1,7 +1,5 @@
 """CVRL: two clips of a video attract, clips of all other videos of the batch repel."""
 
-from collections.abc import Sequence
-
 from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import nt_xent
 from jaxssl.models.chain import by_view, embed_together, make_predict, setup_chain
@@ -11,7 +9,7 @@ from jaxssl.models.heads import projector
 def cvrl(
     encoder,
     *,
-    hidden_dims: Sequence[int] = (2048, 2048, 2048),
+    hidden_dims: tuple[int, ...] = (2048, 2048, 2048),
     dim: int = 128,
     temperature: float = 0.1,
     norm: bool = True,

@@ -1,7 +1,5 @@
 """MoCo v2: keys of a slowly moving teacher, and a queue of them as negatives."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 
@@ -15,7 +13,7 @@ from jaxssl.ops import ema_update, l2_normalize, queue_push, tree_distance
 def moco(
     encoder,
     *,
-    hidden_dims: Sequence[int] = (2048,),
+    hidden_dims: tuple[int, ...] = (2048,),
     dim: int = 128,
     queue_size: int = 65536,
     temperature: float = 0.2,

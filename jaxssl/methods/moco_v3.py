@@ -1,7 +1,5 @@
 """MoCo v3: contrast between a student with a predictor and a slowly moving teacher, within the batch."""
 
-from collections.abc import Sequence
-
 from jaxssl.core import Method
 from jaxssl.losses import info_nce
 from jaxssl.models.heads import predictor, projector
@@ -12,7 +10,7 @@ from jaxssl.student_teacher import student_teacher
 def moco_v3(
     encoder,
     *,
-    hidden_dims: Sequence[int] = (4096, 4096),
+    hidden_dims: tuple[int, ...] = (4096, 4096),
     dim: int = 256,
     predictor_dim: int = 4096,
     temperature: float = 0.2,

@@ -1,7 +1,5 @@
 """SwAV: every crop predicts the balanced cluster codes of the other full-size crops."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 
@@ -15,7 +13,7 @@ from jaxssl.ops import sinkhorn
 def swav(
     encoder,
     *,
-    hidden_dims: Sequence[int] = (2048,),
+    hidden_dims: tuple[int, ...] = (2048,),
     dim: int = 128,
     num_prototypes: int = 3000,
     temperature: float = 0.1,

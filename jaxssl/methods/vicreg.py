@@ -1,7 +1,5 @@
 """VICReg: views agree, every dimension varies, no two dimensions say the same."""
 
-from collections.abc import Sequence
-
 from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import vicreg as vicreg_loss
 from jaxssl.losses import vicreg_covariance, vicreg_invariance, vicreg_variance
@@ -12,7 +10,7 @@ from jaxssl.models.heads import projector
 def vicreg(
     encoder,
     *,
-    hidden_dims: Sequence[int] = (8192, 8192),
+    hidden_dims: tuple[int, ...] = (8192, 8192),
     dim: int = 8192,
     invariance_weight: float = 25.0,
     variance_weight: float = 25.0,
