@@ -9,6 +9,7 @@ import importlib
 import inspect
 import math
 import numbers
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -157,6 +158,8 @@ def checked(spec: Mapping[str, Any], factory: Callable, where: str) -> dict[str,
     missing = [k for k, p in known.items() if p.default is p.empty and k not in options]
     if missing:
         raise WrongOption(f"{where}: {spec['name']} needs the option{'s' * (len(missing) > 1)} {', '.join(missing)}.")
+    if _function(factory).__module__.startswith("jaxssl."):
+        kinds = {k: Annotated[kind, functools.partial(_wrong_size, k)] for k, kind in kinds.items()}
     fitted = {k: fit(v, kinds[k], f"{where}.{k}", known[k].default) for k, v in options.items()}
     for option, value in fitted.items():
         if isinstance(value, Mapping) and "name" in value:
@@ -302,3 +305,24 @@ def wrong_number(low: float = -math.inf, high: float = math.inf, *, above: bool 
     words = f"must be {'above' if above else 'at least'} {low:g}"
     words = words if high == math.inf else f"{words} and at most {high:.10g}"
     return lambda value: "" if value is None or (low <= value <= high and not (above and value == low)) else words
+
+
+# What numbers of these names can be, in every factory of jaxssl; no whole number there is below 0.
+SIZES = (
+    (r"(^|_)(dims?|widths?|heads|strides?|kernel_sizes|patch_size|batch_groups|layers)$", wrong_number(1)),
+    (r"(^|_)temperature(_end)?$|^mlp_ratio$|^layer_scale$", wrong_number(0, above=True)),
+    (r"(^|_)momentum(_end)?$|^(keep|masking)_ratio$", wrong_number(0, 1)),
+    (r"(^|_)weight$", wrong_number(0)),
+)
+
+
+def _wrong_size(option: str, value: Any) -> str:
+    """What is wrong with a number, or one of several, under the name of its option, or ''."""
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            checks = [check for pattern, check in SIZES if re.search(pattern, option)]
+            if isinstance(number, int):
+                checks.append(wrong_number(0))
+            for wrong in filter(None, (check(number) for check in checks)):
+                return wrong
+    return ""

@@ -304,6 +304,8 @@ def load_config(
         near = sorted(p.name for p in Path(file).parent.glob("*.py")) if Path(file).parent.is_dir() else []
         raise ValueError(f"config '{file}' does not exist.{nearest(Path(file).name, near)}")
     stored = file.endswith(".json")
+    if not stored and not file.endswith(".py"):
+        raise ValueError(f"config '{file}': must be FILE.py[:ARG], or the config.json of a run folder.")
     config = _read_json(file) if stored else _run_file(file, arg)
     missing = set(base()) - set(config)
     if missing:
@@ -336,7 +338,10 @@ def _run_file(file: str, arg: str) -> ConfigDict:
 
 
 def _read_json(file: str) -> ConfigDict:
-    """A stored config. What an earlier version did not know has the value of `base()`."""
+    """A stored config. What an earlier version did not know has the value of `base()`.
+
+    A schedule of the method that ends with the run (`*_steps` equal to total_steps) follows it again, as in FILE.py.
+    """
     advice = "take a copy, or let `jaxssl train FILE.py` write it anew"
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
@@ -355,8 +360,12 @@ def _read_json(file: str) -> ConfigDict:
         if isinstance(default, dict) and name not in FACTORIES:
             content[name] = {**default, **content[name]}
     try:
-        return _tuples(ConfigDict(content))
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        config = _tuples(ConfigDict(content))
+        for option, value in config.get("method", {}).items():
+            if option.endswith("_steps") and value == config.total_steps:
+                config.method[option] = config.get_oneway_ref("total_steps")
+        return config
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ValueError(f"config '{file}' is damaged: {error}; {advice}.") from None
 
 
@@ -406,7 +415,6 @@ def _check_trust(config: ConfigDict, file: str, changes: Mapping[str, str]) -> N
 Count = Annotated[int, wrong_number(1, 2**31 - 1)]
 Natural = Annotated[int, wrong_number(0, 2**31 - 1)]
 Amount = Annotated[float, wrong_number(0)]
-Share = Annotated[float, wrong_number(0, 1)]
 
 
 def _wrong_pattern(pattern: str, inside: bool = False) -> str:
@@ -508,7 +516,8 @@ def override(config: ConfigDict, name: str, text: Any) -> None:
         raise ValueError(f"--config.{name}: {seen} is not a section.")
     old = node.get(option)
     # What a section is named is not looked up to name it anew.
-    kinds = {"name": str} if option == "name" and "name" in node else _kinds(node, tuple(sections))
+    named = "name" in node or (sections and sections[0] in FACTORIES)
+    kinds = {"name": str} if option == "name" and named else _kinds(node, tuple(sections))
     if option not in kinds:
         raise ValueError(f"--config.{name}: {seen} has no option '{option}'.{nearest(option, kinds)}")
     if isinstance(old, ConfigDict):

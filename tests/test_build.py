@@ -1,13 +1,17 @@
 """Types of options: one piece of code checks all of them against annotations, and names the option."""
 
+import functools
 import glob
+import importlib
+import inspect
+import pkgutil
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import numpy as np
 import pytest
 
-from jaxssl.build import Misfit, build, checked, fit, kinds_of, resolve, wrong_number
+from jaxssl.build import ROOMS, Misfit, _wrong_size, build, checked, fit, kinds_of, resolve, wrong_number
 from jaxssl.config import load_config
 
 PAIRS = tuple[tuple[str, float], ...]
@@ -116,6 +120,59 @@ def test_every_option_of_every_factory_that_a_config_names_has_a_type():
     for name in sorted(used):
         for option, kind in kinds_of(resolve(name)).items():
             assert understood(kind), f"{name}: option {option} is annotated {kind}"
+
+
+def test_no_default_is_refused_and_no_size_below_what_it_can_be_is_taken():
+    refused = 0
+    for room in ROOMS:
+        for module in pkgutil.iter_modules(importlib.import_module(f"jaxssl.{room}").__path__):
+            home = importlib.import_module(f"jaxssl.{room}.{module.name}")
+            for name, factory in vars(home).items():
+                if inspect.isfunction(factory) and factory.__module__ == home.__name__ and name[0] != "_":
+                    where, kinds = f"{home.__name__}.{name}", kinds_of(factory)
+                    for option, parameter in inspect.signature(factory).parameters.items():
+                        if option not in kinds:
+                            continue
+                        if parameter.default is not parameter.empty:
+                            assert not _wrong_size(option, parameter.default), f"{where}: default of {option}"
+                        if kinds[option] in (int, int | None):
+                            refused += 1
+                            with pytest.raises(ValueError, match=f"{option}=-1: must be at least "):
+                                checked({"name": where, option: -1}, lambda_of(factory, option), "section")
+    assert refused > 150
+
+
+def lambda_of(factory, option):
+    """The factory with no other option that must be given."""
+    others = {
+        k: None
+        for k, p in inspect.signature(factory).parameters.items()
+        if p.kind is p.KEYWORD_ONLY and k != option and p.default is p.empty
+    }
+    return functools.partial(factory, **others)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        dict(name="methods.simclr", dim=0),
+        dict(name="methods.simclr", hidden_dims=(8, 0)),
+        dict(name="methods.simclr", temperature=0),
+        dict(name="methods.moco", momentum=1.1),
+        dict(name="methods.byol", momentum=-0.1),
+        dict(name="methods.vicreg", variance_weight=-1),
+        dict(name="methods.swav", freeze_steps=-1),
+        dict(name="models.convnet", widths=(-1,)),
+        dict(name="models.convnet", strides=(0,)),
+        dict(name="models.vit.vit", num_heads=0),
+        dict(name="models.vit.vit", mlp_ratio=0),
+        dict(name="data.fashion_mnist.fashion_mnist_12k", limit=-1),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused_by_name(spec):
+    option = list(spec)[1]
+    with pytest.raises(ValueError, match=rf"section\.{option}=.*: must be (at least|above) \d"):
+        checked(spec, resolve(spec["name"]), "section")
 
 
 def test_build_checks_values_before_the_call():

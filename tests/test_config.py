@@ -274,6 +274,11 @@ def test_schedules_that_end_with_the_run_follow_it_one_way(file, tmp_path):
                     assert (changed.total_steps, changed[section][name]) == (total, 7)
                 written = json.loads(json.dumps(config.to_dict()))
                 assert written[section][name] == written["total_steps"] == config.total_steps
+                (tmp_path / "config.json").write_text(json.dumps(written))
+                again = str(tmp_path / "config.json")
+                assert load_config(again).to_dict() == config.to_dict()
+                assert load_config(again, {"total_steps": more})[section][name] == int(more), "of a run folder too"
+                assert load_config(again, {path: "7"}).total_steps == config.total_steps
 
 
 def test_how_many_schedules_end_with_the_run():
@@ -306,6 +311,22 @@ def test_a_damaged_config_json_is_named_in_one_sentence(content, words, tmp_path
     assert str(file) in said and words in said and len(said.splitlines()) == 1, said
     assert main(["evaluate", str(tmp_path)]) == 2
     assert str(file) in capsys.readouterr().err
+
+
+def test_a_config_json_with_flipped_bytes_loads_or_is_refused_in_words(tmp_path):
+    whole = json.dumps(load_config(SIMCLR).to_dict(), indent=1).encode()
+    file, random, refused = tmp_path / "config.json", np.random.default_rng(0), 0
+    for _ in range(120):
+        damaged = bytearray(whole)
+        for _ in range(random.integers(1, 4)):
+            damaged[random.integers(len(damaged))] = random.integers(256)
+        file.write_bytes(damaged[: random.integers(1, len(damaged))] if random.random() < 0.2 else damaged)
+        try:
+            load_config(str(file))
+        except (ValueError, TypeError) as error:
+            refused += len(str(error).splitlines()) == 1
+            assert len(str(error).splitlines()) == 1, error
+    assert refused > 60
 
 
 def test_a_config_json_of_an_earlier_version_takes_what_it_lacks_from_base(tmp_path):
