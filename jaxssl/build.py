@@ -60,7 +60,7 @@ def plain_name(name: Any) -> str:
     """The name without a leading 'jaxssl.'. Raises ValueError unless it has two parts at least, each an identifier."""
     parts = name.split(".") if isinstance(name, str) else []
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        raise ValueError(f"name={name!r}: a name has at least two parts, as in 'methods.simclr'.")
+        raise ValueError(f"name={shown(name)}: a name has at least two parts, as in 'methods.simclr'.")
     return name.removeprefix("jaxssl.") if len(parts) > 2 else name
 
 
@@ -103,7 +103,7 @@ def resolve(name: str, *, trusted: bool = True) -> Callable:
         return factory
     parent, _, last = name.rpartition(".")
     if not trusted and parent.partition(".")[0] not in ROOMS:
-        raise Untrusted(f"name='{name}': the module '{parent}' is not among the factories of jaxssl.")
+        raise Untrusted(f"name={shown(name)}: the module {shown(parent)} is not among the factories of jaxssl.")
     for path in (f"jaxssl.{name}", f"jaxssl.{parent}", name, parent) if trusted else ():
         factory = getattr(_module(path), last, None)
         if callable(factory):
@@ -114,7 +114,7 @@ def resolve(name: str, *, trusted: bool = True) -> Callable:
     if package is not None:
         hints = _siblings(package) or [k for k, v in vars(package).items() if inspect.isfunction(v) and k[0] != "_"]
     raise (ValueError if trusted else Untrusted)(
-        f"name='{name}': nothing of that name in jaxssl"
+        f"name={shown(name)}: nothing of that name in jaxssl"
         f"{', nor importable as it stands' if trusted else ''}.{nearest(last, hints)}"
     )
 
@@ -193,10 +193,16 @@ def fit(value: Any, kind: Any, option: str, example: Any = None) -> Any:
     try:
         return _fit(value, kind)
     except Misfit as wrong:
-        text = repr(value)
-        text = text if len(text) <= 100 else text[:97] + "..."
         sample = _sample(value, kind, example)
-        raise Misfit(f"{option}={text}: {wrong}{f', as in {sample!r}' if sample is not None else ''}.") from None
+        raise Misfit(
+            f"{option}={shown(value)}: {wrong}{f', as in {shown(sample)}' if sample is not None else ''}."
+        ) from None
+
+
+def shown(value: Any) -> str:
+    """A value for a message: in one line, not too long, without characters that a terminal would obey."""
+    text = repr(value.to_dict() if hasattr(value, "to_dict") else value)
+    return text if len(text) <= 100 else text[:97] + "..."
 
 
 def _fit(value: Any, kind: Any) -> Any:

@@ -23,7 +23,18 @@ from typing import Annotated, Any, Literal
 
 from ml_collections import ConfigDict
 
-from jaxssl.build import Untrusted, checked, fit, kinds_of, nearest, plain_name, resolve, resolve_in, wrong_number
+from jaxssl.build import (
+    Untrusted,
+    checked,
+    fit,
+    kinds_of,
+    nearest,
+    plain_name,
+    resolve,
+    resolve_in,
+    shown,
+    wrong_number,
+)
 from jaxssl.data.packed import is_pack
 from jaxssl.optim import make_optimizer
 
@@ -344,7 +355,7 @@ def _read_json(file: str) -> ConfigDict:
     """
     advice = "take a copy, or let `jaxssl train FILE.py` write it anew"
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        content = json.loads(Path(file).read_text(encoding="utf-8"), object_pairs_hook=_printable)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"config '{file}' is damaged: {type(error).__name__}: {error}; {advice}.") from None
     if not isinstance(content, dict):
@@ -367,6 +378,13 @@ def _read_json(file: str) -> ConfigDict:
         return config
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ValueError(f"config '{file}' is damaged: {error}; {advice}.") from None
+
+
+def _printable(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, _ in pairs:
+        if not key.isprintable():
+            raise ValueError(f"the name {shown(key)}")
+    return dict(pairs)
 
 
 def _specs(node: Any, where: str) -> Iterator[tuple[str, Any]]:
@@ -398,8 +416,8 @@ def _check_trust(config: ConfigDict, file: str, changes: Mapping[str, str]) -> N
             resolve(name, trusted=False)
         except Untrusted:
             raise Untrusted(
-                f"{where}.name='{name}': no factory of jaxssl, and the module '{plain.rpartition('.')[0]}' is not "
-                f"imported: {advice}."
+                f"{where}.name={shown(name)}: no factory of jaxssl, and the module {shown(plain.rpartition('.')[0])} is "
+                f"not imported: {advice}."
             ) from None
         except ValueError as error:
             raise ValueError(f"{where}.{error}") from None
@@ -409,7 +427,7 @@ def _check_trust(config: ConfigDict, file: str, changes: Mapping[str, str]) -> N
         for option, bad in (("download", config.data.get("download")), ("dataset", not plain)):
             if bad and f"data.{option}" not in changes:
                 value = config.data.get(option)
-                raise Untrusted(f"data.{option}={value!r}: downloads, or runs what is downloaded: {advice}.")
+                raise Untrusted(f"data.{option}={shown(value)}: downloads, or runs what is downloaded: {advice}.")
 
 
 Count = Annotated[int, wrong_number(1, 2**31 - 1)]
