@@ -402,8 +402,8 @@ def _specs(node: Any, where: str) -> Iterator[tuple[str, Any]]:
 def _check_trust(config: ConfigDict, file: str, changes: Mapping[str, str]) -> None:
     """Raises Untrusted where a stored config names what is no factory of jaxssl, unless an override names it too."""
     advice = (
-        f"{file} is not trusted; where the run is your own, or you trust whoever made it, give --trust (or set "
-        "JAXSSL_TRUST=1)"
+        f"{file} is not trusted, as a FILE.py given to `train` is; where the run is your own, or you trust whoever made "
+        "it, give --trust (or set JAXSSL_TRUST=1)"
     )
     typed = {name for text in changes.values() for _, name in _specs(_literal(str(text)), "")}
     typed |= {text for name, text in changes.items() if name.endswith(".name")}
