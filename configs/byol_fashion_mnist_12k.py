@@ -14,7 +14,7 @@ def get_config(arg=None):
         dim=128,
         predictor_dim=512,
         momentum=0.95,
-        momentum_steps=config.get_ref("total_steps"),
+        momentum_steps=config.get_oneway_ref("total_steps"),
     )
     if arg == "quick":
         quick_convnet(config)

@@ -23,7 +23,7 @@ def get_config(arg=None):
         dim=256,
         predictor_dim=4096,
         momentum=0.996,
-        momentum_steps=config.get_ref("total_steps"),
+        momentum_steps=config.get_oneway_ref("total_steps"),
     )
     config.optim.update(name="lars", learning_rate=0.2, scale_batch=256, warmup_steps=3127, weight_decay=1.5e-6)
     if arg == "quick":

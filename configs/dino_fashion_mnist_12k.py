@@ -35,7 +35,7 @@ def get_config(arg=None):
         teacher_temperature_steps=200,
         freeze_steps=40,
         momentum=0.98,
-        momentum_steps=config.get_ref("total_steps"),
+        momentum_steps=config.get_oneway_ref("total_steps"),
     )
     if arg == "quick":
         quick_convnet(config)

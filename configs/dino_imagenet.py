@@ -38,7 +38,7 @@ def get_config(arg=None):
         center_momentum=0.9,
         freeze_steps=2502,  # one epoch
         momentum=0.996,
-        momentum_steps=config.get_ref("total_steps"),
+        momentum_steps=config.get_oneway_ref("total_steps"),
     )
     # A peak of 0.001 and an end at 1e-6. Tokens and positions decay too.
     config.optim.update(

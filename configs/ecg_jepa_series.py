@@ -40,7 +40,7 @@ def get_config(arg=None):
         predictor_heads=4,
         momentum=0.99,
         momentum_end=0.9995,
-        momentum_steps=2000,
+        momentum_steps=config.get_oneway_ref("total_steps"),
     )
     config.optim.update(
         learning_rate=1e-3,

@@ -15,7 +15,7 @@ def get_config(arg=None):
         predictor_dim=512,
         temperature=0.2,
         momentum=0.98,
-        momentum_steps=config.get_ref("total_steps"),
+        momentum_steps=config.get_oneway_ref("total_steps"),
     )
     if arg == "quick":
         quick_convnet(config)

@@ -26,7 +26,7 @@ def get_config(arg=None):
         predictor_dim=4096,
         temperature=0.2,
         momentum=0.99,
-        momentum_steps=config.get_ref("total_steps"),
+        momentum_steps=config.get_oneway_ref("total_steps"),
     )
     # Weight decay on everything that moves; the random patch embedding does not.
     config.optim.update(

@@ -34,7 +34,7 @@ def get_config(arg=None):
         num_targets=2,
         momentum=0.99,
         momentum_end=1.0,
-        momentum_steps=1500,
+        momentum_steps=config.get_oneway_ref("total_steps"),
     )
     config.optim.update(name="adamw", learning_rate=2e-3, warmup_steps=50, weight_decay=0.0)
     config.log.every = 50
@@ -44,5 +44,5 @@ def get_config(arg=None):
         quick_table(config)
         config.optim.learning_rate = 1e-3
         config.encoder.update(embed_dim=16, depth=1, num_heads=2)
-        config.method.update(predictor_dim=8, predictor_depth=1, momentum_steps=30)
+        config.method.update(predictor_dim=8, predictor_depth=1)
     return config

@@ -120,6 +120,12 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
         sub.add_argument("--traceback", action="store_true", help="show the Python traceback of an error")
+        if name != "methods":
+            sub.add_argument(
+                "--trust",
+                action="store_true",
+                help="import and run what a run folder's config.json names outside jaxssl",
+            )
         return sub
 
     sub = command("train", _train, "Train an encoder; a folder that holds checkpoints is resumed.")
@@ -173,7 +179,7 @@ def _train(args, overrides):
     if args.mesh:
         data, _, model = args.mesh.partition("x")
         overrides = {**overrides, "mesh.data": data, "mesh.model": model or "1"}
-    config = load_config(args.config, overrides, data=args.data)
+    config = load_config(args.config, overrides, data=args.data, trust=args.trust)
     workdir = Path(args.workdir)
     if workdir.exists() and not workdir.is_dir():
         raise ValueError(f"--workdir {workdir} is a file; give a folder.")
@@ -188,8 +194,8 @@ def _train(args, overrides):
         train(config, workdir, allow_changes=args.allow_changes, restart=args.restart)
 
 
-def open_run(workdir: str, overrides=None, *, data=None, step=None):
-    """(experiment, state) of a run folder."""
+def open_run(workdir: str, overrides=None, *, data=None, step=None, trust=False):
+    """(experiment, state) of a run folder; trust: its config.json may name factories that are not of jaxssl."""
     import jax
 
     from jaxssl.checkpoint import Checkpoints
@@ -201,9 +207,9 @@ def open_run(workdir: str, overrides=None, *, data=None, step=None):
         raise ValueError(
             f"{folder} is no run folder: it has no config.json; `jaxssl train --workdir {folder}` makes one."
         )
-    config = load_config(str(folder / "config.json"), overrides, data=data)
+    config = load_config(str(folder / "config.json"), overrides, data=data, trust=trust)
     if data is not None:
-        trained_on = load_config(str(folder / "config.json")).data
+        trained_on = load_config(str(folder / "config.json"), trust=trust).data
         with config.unlocked():
             config.data.update(scaled_as(options(trained_on)))
     if "mesh.data" not in (overrides or {}):
@@ -223,7 +229,7 @@ def _evaluate(args, overrides):
     from jaxssl.runlog import setup_logging
 
     setup_logging()
-    experiment, state = open_run(args.workdir, overrides, data=args.data, step=args.step)
+    experiment, state = open_run(args.workdir, overrides, data=args.data, step=args.step, trust=args.trust)
     from jaxssl.evaluate import Evaluation
 
     names = args.evaluators.split(",") if args.evaluators else None
@@ -238,7 +244,7 @@ def _embed(args, overrides):
         raise ValueError(f"--out {out}: the name must end in .npz or .parquet.")
     if not out.parent.is_dir():
         raise ValueError(f"--out {out}: the folder {out.parent} does not exist.")
-    experiment, state = open_run(args.workdir, step=args.step)
+    experiment, state = open_run(args.workdir, step=args.step, trust=args.trust)
     from jaxssl.evaluate import embed
 
     parts = list(_sources(args.data, experiment))
@@ -293,7 +299,7 @@ def _export(args, overrides):
 
     if Path(args.out).suffix != ".safetensors":
         raise ValueError(f"--out {args.out}: the name must end in .safetensors.")
-    experiment, state = open_run(args.workdir, step=args.step)
+    experiment, state = open_run(args.workdir, step=args.step, trust=args.trust)
     from jaxssl.models.weights import export_timm
 
     encoder = build(options(experiment.config.encoder))
@@ -310,7 +316,7 @@ def _import(args, overrides):
 
     if not Path(args.weights).is_file():
         raise ValueError(f"--weights {args.weights} does not exist.")
-    config = load_config(args.config, overrides, data=args.data)
+    config = load_config(args.config, overrides, data=args.data, trust=args.trust)
     workdir = Path(args.workdir)
     if (workdir / "checkpoints").exists():
         raise ValueError(f"--workdir {workdir} holds checkpoints already; give a new folder.")

@@ -12,15 +12,31 @@ log, checkpoint, evaluate                            how often, and what
 """
 
 import ast
+import functools
 import importlib.util
 import json
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from ml_collections import ConfigDict
 
-from jaxssl.build import nearest, options_of, resolve
+from jaxssl.build import (
+    Untrusted,
+    checked,
+    fit,
+    kinds_of,
+    nearest,
+    plain_name,
+    resolve,
+    resolve_in,
+    shown,
+    wrong_number,
+)
 from jaxssl.data.packed import is_pack
+from jaxssl.optim import make_optimizer
 
 # Sections that `build` calls: there, every option that the factory takes may be set, written in the file or not.
 FACTORIES = ("data", "augment", "preprocess", "encoder", "method")
@@ -281,38 +297,233 @@ def quick_imagenet(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def load_config(path: str, overrides: Mapping[str, str] | None = None, *, data: str | None = None) -> ConfigDict:
+def load_config(
+    path: str, overrides: Mapping[str, str] | None = None, *, data: str | None = None, trust: bool = False
+) -> ConfigDict:
     """The config of `FILE.py[:ARG]` (or of a run's config.json) with `section.option=value` overrides applied.
 
+    FILE.py is a program and runs. A .json file is data: it may name factories of jaxssl only, and what an override names.
+
     data: shorthand for the override `data.path`; the folder of a pack takes the place of the whole section.
-    Raises ValueError naming the file, or the unknown option with the nearest known one.
+    trust: a .json file may name any factory; JAXSSL_TRUST=1 in the environment says the same.
+
+    Raises ValueError naming the file, the unknown option with the nearest known one, or the option whose value is not of
+    its type; Untrusted, before anything is imported, naming the module.
     """
     file, _, arg = path.partition(":")
     if not Path(file).is_file():
         near = sorted(p.name for p in Path(file).parent.glob("*.py")) if Path(file).parent.is_dir() else []
         raise ValueError(f"config '{file}' does not exist.{nearest(Path(file).name, near)}")
-    if file.endswith(".json"):
-        config = _tuples(ConfigDict(json.loads(Path(file).read_text())))
-    else:
-        spec = importlib.util.spec_from_file_location("jaxssl_config_" + Path(file).stem, file)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        if not hasattr(module, "get_config"):
-            raise ValueError(f"config '{file}' defines no function get_config(arg).")
-        config = module.get_config(arg or None)
+    stored = file.endswith(".json")
+    if not stored and not file.endswith(".py"):
+        raise ValueError(f"config '{file}': must be FILE.py[:ARG], or the config.json of a run folder.")
+    config = _read_json(file) if stored else _run_file(file, arg)
     missing = set(base()) - set(config)
     if missing:
         raise ValueError(f"config '{file}' lacks the sections {sorted(missing)}; start from jaxssl.config.base().")
     if data is not None and is_pack(data):
         config.data = ConfigDict(dict(name="data.packed", mode=config.data.get("mode", "stream"), path=data))
-    for name, text in {**(overrides or {}), **({"data.path": data} if data is not None else {})}.items():
+    changes = {**(overrides or {}), **({"data.path": data} if data is not None else {})}
+    names = {name: text for name, text in changes.items() if name.endswith(".name")}
+    for name, text in names.items():  # first: they say what else may be set
         override(config, name, text)
+    if stored and not trust and os.environ.get("JAXSSL_TRUST") != "1":
+        _check_trust(config, file, changes)
+    for name, text in changes.items():
+        if name not in names:
+            override(config, name, text)
     validate(config)
     return config.lock()
 
 
-def override(config: ConfigDict, name: str, text: str) -> None:
-    """Sets `section.option` to the Python literal in `text` (or to the text itself where it is none)."""
+def _run_file(file: str, arg: str) -> ConfigDict:
+    spec = importlib.util.spec_from_file_location("jaxssl_config_" + Path(file).stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ValueError(f"config '{file}' defines no function get_config(arg).")
+    config = module.get_config(arg or None)
+    if not isinstance(config, ConfigDict):
+        raise ValueError(f"config '{file}': get_config returned {type(config).__name__}; return jaxssl.config.base().")
+    return config
+
+
+def _read_json(file: str) -> ConfigDict:
+    """A stored config. What an earlier version did not know has the value of `base()`.
+
+    A schedule of the method that ends with the run (`*_steps` equal to total_steps) follows it again, as in FILE.py.
+    """
+    advice = "take a copy, or let `jaxssl train FILE.py` write it anew"
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"), object_pairs_hook=_printable)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"config '{file}' is damaged: {type(error).__name__}: {error}; {advice}.") from None
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"config '{file}' is damaged: a {type(content).__name__}, not an object of sections; {advice}."
+        )
+    for name, default in base().to_dict().items():
+        if name not in FACTORIES:
+            content.setdefault(name, default)
+        if isinstance(default, dict) and not isinstance(content.get(name, default), dict):
+            kind = type(content[name]).__name__
+            raise ValueError(f"config '{file}' is damaged: '{name}' is a {kind}, not a section; {advice}.")
+        if isinstance(default, dict) and name not in FACTORIES:
+            content[name] = {**default, **content[name]}
+    try:
+        config = _tuples(ConfigDict(content))
+        for option, value in config.get("method", {}).items():
+            if option.endswith("_steps") and value == config.total_steps:
+                config.method[option] = config.get_oneway_ref("total_steps")
+        return config
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ValueError(f"config '{file}' is damaged: {error}; {advice}.") from None
+
+
+def _printable(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, _ in pairs:
+        if not key.isprintable():
+            raise ValueError(f"the name {shown(key)}")
+    return dict(pairs)
+
+
+def _specs(node: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """(path, name) of all sections that name something, at any depth."""
+    if isinstance(node, Mapping | ConfigDict):
+        if "name" in node and not isinstance(node["name"], Mapping | ConfigDict):
+            yield where, node["name"]
+        for key in node:
+            yield from _specs(node[key], f"{where}.{key}")
+    elif isinstance(node, list | tuple):
+        for item in node:
+            yield from _specs(item, where)
+
+
+def _check_trust(config: ConfigDict, file: str, changes: Mapping[str, str]) -> None:
+    """Raises Untrusted where a stored config names what is no factory of jaxssl, unless an override names it too."""
+    advice = (
+        f"{file} is not trusted, as a FILE.py given to `train` is; where the run is your own, or you trust whoever made "
+        "it, give --trust (or set JAXSSL_TRUST=1)"
+    )
+    typed = {name for text in changes.values() for _, name in _specs(_literal(str(text)), "")}
+    typed |= {text for name, text in changes.items() if name.endswith(".name")}
+    sections = [(name, config[name]) for name in (*FACTORIES, "evaluate")]
+    for where, name in (found for section, node in sections for found in _specs(node, section)):
+        if name in ("", None) or (isinstance(name, str) and name in typed):
+            continue
+        try:
+            plain = plain_name(name)
+            resolve(name, trusted=False)
+        except Untrusted:
+            raise Untrusted(
+                f"{where}.name={shown(name)}: no factory of jaxssl, and the module {shown(plain.rpartition('.')[0])} is "
+                f"not imported: {advice}."
+            ) from None
+        except ValueError as error:
+            raise ValueError(f"{where}.{error}") from None
+    # TensorFlow Datasets runs programs for some names, and writes where data_dir says.
+    if str(config.data.get("name")).removeprefix("jaxssl.").startswith("data.tfds"):
+        plain = re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.*]+)?", str(config.data.get("dataset")))
+        for option, bad in (("download", config.data.get("download")), ("dataset", not plain)):
+            if bad and f"data.{option}" not in changes:
+                value = config.data.get(option)
+                raise Untrusted(f"data.{option}={shown(value)}: downloads, or runs what is downloaded: {advice}.")
+
+
+Count = Annotated[int, wrong_number(1, 2**31 - 1)]
+Natural = Annotated[int, wrong_number(0, 2**31 - 1)]
+Amount = Annotated[float, wrong_number(0)]
+
+
+def _wrong_pattern(pattern: str, inside: bool = False) -> str:
+    """inside: it becomes a part of another pattern."""
+    try:
+        re.compile(pattern)
+        re.compile(f"^(?!.*(?:{pattern}))" if inside else pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"must be a regular expression ({error})"
+    return ""
+
+
+def _wrong_multipliers(pairs: tuple) -> str:
+    return next(filter(None, (_wrong_pattern(pair[0], inside=True) for pair in pairs)), "")
+
+
+def _wrong_rules(rules: tuple) -> str:
+    for pattern, what in rules:
+        if not (what in ("replicate", "fsdp") or (isinstance(what, tuple) and set(what) <= {None, "data", "model"})):
+            return f"must have 'replicate', 'fsdp' or a tuple of None, 'data' and 'model' for '{pattern}', not {what!r}"
+        if _wrong_pattern(pattern):
+            return _wrong_pattern(pattern)
+    return ""
+
+
+def _wrong_ways(ways: int) -> str:
+    return "" if ways == -1 or ways >= 1 else "must be at least 1, or -1 for all devices"
+
+
+# What the types of defaults in `base()` do not say.
+KINDS = {
+    "": dict(
+        seed=Annotated[int, wrong_number(0, 2**32 - 1)],
+        total_steps=Count,
+        batch_size=Count,
+        gradient_chunks=Count,
+        max_minutes=Amount,
+    ),
+    "mesh": dict(
+        data=Annotated[int, _wrong_ways],
+        model=Count,
+        rules=Annotated[tuple[tuple[str, str | tuple[str | None, ...]], ...], _wrong_rules],
+        fsdp_min_size=Natural,
+    ),
+    "log": dict(every=Count, monitor_after=Natural),
+    "checkpoint": dict(every=Count, keep=Count),
+    "evaluate": dict(every=Natural, batch_size=Count, during=tuple[str, ...], evaluators=Mapping, floors=Mapping),
+}
+# Of make_optimizer, whose annotations say the rest.
+OPTIM = dict(
+    learning_rate=wrong_number(0, above=True),
+    scale_batch=wrong_number(0),
+    warmup_steps=wrong_number(0),
+    final_fraction=wrong_number(0, 1),
+    weight_decay=wrong_number(0),
+    weight_decay_end=wrong_number(0),
+    exclude=functools.partial(_wrong_pattern, inside=True),
+    frozen=_wrong_pattern,
+    multipliers=_wrong_multipliers,
+    clip_norm=wrong_number(0),
+    momentum=wrong_number(0, 1),
+    b1=wrong_number(0, 1),
+    b2=wrong_number(0, 1),
+    eps=wrong_number(0),
+    trust_coefficient=wrong_number(0, above=True),
+)
+
+
+@functools.cache
+def _base_kinds(section: str) -> dict[str, Any]:
+    """{option: type} of a section of `base()` that no factory takes; '' is the top level."""
+    node = base()[section] if section else base()
+    kinds = {k: Mapping if isinstance(v, ConfigDict) else Any if v is None else type(v) for k, v in node.items()}
+    if section == "optim":
+        hints = kinds_of(make_optimizer)
+        kinds |= {k: Annotated[hints[k], OPTIM[k]] if k in OPTIM else hints[k] for k in kinds if k in hints}
+    return kinds | KINDS.get(section, {})
+
+
+def _kinds(node: ConfigDict, path: tuple[str, ...]) -> dict[str, Any]:
+    """{option: type} of what may be set in a section, whether it is written there or not."""
+    if not path or (len(path) == 1 and path[0] not in FACTORIES):
+        return _base_kinds(*path or ("",))
+    if path in (("evaluate", "evaluators"), ("evaluate", "floors")):
+        return dict.fromkeys(node, Mapping)
+    mode = {"mode": Literal["resident", "stream"]} if path == ("data",) else {}
+    return kinds_of(resolve_in(".".join(path), node)) | {"name": str} | mode
+
+
+def override(config: ConfigDict, name: str, text: Any) -> None:
+    """Sets `section.option` to the Python literal in `text`, or to the text itself where that is of the option's type."""
     *sections, option = name.split(".")
     node, seen = config, "config"
     for section in sections:
@@ -321,47 +532,50 @@ def override(config: ConfigDict, name: str, text: str) -> None:
         node, seen = node[section], f"{seen}.{section}"
     if not isinstance(node, ConfigDict):
         raise ValueError(f"--config.{name}: {seen} is not a section.")
-    known = _known(node, top=sections[0] if sections else "")
-    if option not in known:
-        raise ValueError(f"--config.{name}: {seen} has no option '{option}'.{nearest(option, known)}")
-    value = _literal(text) if isinstance(text, str) else text
     old = node.get(option)
+    # What a section is named is not looked up to name it anew.
+    named = "name" in node or (sections and sections[0] in FACTORIES)
+    kinds = {"name": str} if option == "name" and named else _kinds(node, tuple(sections))
+    if option not in kinds:
+        raise ValueError(f"--config.{name}: {seen} has no option '{option}'.{nearest(option, kinds)}")
     if isinstance(old, ConfigDict):
         raise ValueError(f"--config.{name}: '{option}' is a section; set one of {sorted(old)} in it.")
-    if isinstance(old, str) and not isinstance(value, str):
-        value = text
-    elif isinstance(old, bool) != isinstance(value, bool) and isinstance(old, bool | int | float):
-        raise ValueError(f"--config.{name}={text}: expected a {type(old).__name__}, as {old!r} is.")
-    elif isinstance(old, int | float) and not isinstance(old, bool):
-        integral = isinstance(value, float) and value.is_integer()
-        if not isinstance(value, int | float) or (isinstance(old, int) and isinstance(value, float) and not integral):
-            raise ValueError(f"--config.{name}={text}: expected a {type(old).__name__}, as {old!r} is.")
-        value = type(old)(value)
+    kind = kinds[option] if kinds[option] is not Any or old is None else type(old)
     with config.unlocked(), config.ignore_type():
-        node[option] = tuple(value) if isinstance(value, list) else value
+        node[option] = _parsed(text, kind, name, old)
+
+
+def _parsed(text: Any, kind: Any, name: str, old: Any) -> Any:
+    """The value that a text means: none where the type has it, text where text was, else a literal ahead of text."""
+    literal = _literal(text) if isinstance(text, str) else text
+    values = [literal, text] if literal is None or not isinstance(old, str) else [text, literal]
+    for value in [literal] if isinstance(literal, str) else values:
+        try:
+            return fit(value, kind, name, old)
+        except ValueError:
+            continue
+    return fit(literal, kind, name, old)
 
 
 def validate(config: ConfigDict) -> None:
-    """Checks what can be checked without data or devices. Raises ValueError naming the option."""
-    for name in ("total_steps", "batch_size"):
-        if config[name] < 1:
-            raise ValueError(f"{name}={config[name]}: must be at least 1.")
-    for section in ("log", "checkpoint"):
-        if config[section].every < 1:
-            raise ValueError(f"{section}.every={config[section].every}: must be at least 1.")
-    if config.evaluate.every < 0:
-        raise ValueError(f"evaluate.every={config.evaluate.every}: must be 0 (never during training) or more.")
-    for section in FACTORIES:
-        known = options_of(resolve(config[section].name)) | {"name", "mode"} - (
-            {"mode"} if section != "data" else set()
+    """Checks what can be checked without data or devices: every option against its type, and some against each other.
+
+    Values become what their types want: a list a tuple, 3.0 the integer 3. Raises ValueError naming the option.
+    """
+    with config.unlocked(), config.ignore_type():
+        _settle(config, ())
+        for section in base():
+            if isinstance(config[section], ConfigDict):
+                _settle(config[section], (section,))
+        for group in ("evaluators", "floors"):
+            for name in config.evaluate[group]:
+                if not isinstance(config.evaluate[group][name], ConfigDict):
+                    raise ValueError(f"evaluate.{group}.{name}: must be a section, as in dict(name='evaluators.knn').")
+                _settle(config.evaluate[group][name], ("evaluate", group, name))
+    if config.optim.warmup_steps > config.total_steps:
+        raise ValueError(
+            f"optim.warmup_steps={config.optim.warmup_steps}: must lie in 0 .. total_steps={config.total_steps}."
         )
-        for option in config[section]:
-            if option not in known:
-                raise ValueError(
-                    f"{section}.{option}: {config[section].name} has no such option.{nearest(option, known)}"
-                )
-    if config.data.get("mode", "resident") not in ("resident", "stream"):
-        raise ValueError(f"data.mode='{config.data.mode}': must be 'resident' or 'stream'.")
     unknown = set(config.evaluate.during) - set(config.evaluate.evaluators)
     if unknown:
         raise ValueError(
@@ -369,16 +583,31 @@ def validate(config: ConfigDict) -> None:
         )
 
 
+def _settle(node: ConfigDict, path: tuple[str, ...]) -> None:
+    """Checks the options of one section, and sets those whose value has another form than its type."""
+    where, kinds = ".".join(path), _kinds(node, path)
+    if path and (path[0] in FACTORIES or len(path) == 3):
+        spec = options(node)
+        mode = (
+            {"mode": fit(spec.pop("mode"), kinds["mode"], "data.mode")} if path == ("data",) and "mode" in spec else {}
+        )
+        fitted = checked(spec, resolve(node.name), where) | mode
+    else:
+        fitted, defaults = {}, options(base()[where] if where else base())
+        for option in node:
+            if option not in kinds:
+                raise ValueError(f"{where or 'config'} has no option '{option}'.{nearest(option, kinds)}")
+            if not (kinds[option] is Mapping and isinstance(node[option], ConfigDict)):
+                name = f"{where}.{option}" if where else option
+                fitted[option] = fit(node[option], kinds[option], name, defaults.get(option))
+    for option, value in fitted.items():
+        # Only where it differs: to set an option cuts its reference to another one.
+        if not isinstance(value, Mapping) and repr(value) != repr(node[option]):
+            node[option] = value
+
+
 def _keys(node) -> list[str]:
     return list(node) if isinstance(node, Mapping | ConfigDict) else []
-
-
-def _known(node: ConfigDict, top: str) -> set[str]:
-    """What may be set in a section: what is written there and, where a factory is named, what it takes."""
-    known = set(node)
-    if (top in FACTORIES or top == "evaluate") and node.get("name"):
-        known |= options_of(resolve(node.name))
-    return known | ({"mode"} if top == "data" else set())
 
 
 def _literal(text: str):

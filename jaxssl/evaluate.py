@@ -140,7 +140,7 @@ def evaluator_spec(evaluators, name: str) -> dict:
     if name in evaluators:
         return options(evaluators[name])
     try:
-        resolve(f"evaluators.{name}")
+        resolve(f"evaluators.{name}", trusted=False)
     except ValueError:
         raise ValueError(f"no evaluator '{name}' in the config.{nearest(name, evaluators)}") from None
     return {"name": f"evaluators.{name}"}

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def plain(*, size):
+def plain(*, size: int):
     """Preprocessing for evaluation, without chance: the middle of the sound, `x` float32 [N, size]."""
     _check_size(size)
 
@@ -28,24 +28,24 @@ def plain(*, size):
 
 def views(
     *,
-    size,
-    rate,
-    num_views=2,
-    polarity=0.8,
-    noise=0.01,
-    noise_snr=(3.0, 40.0),
-    gain=0.3,
-    gain_db=(-20.0, -1.0),
-    filters=0.8,
-    low_pass=(2200.0, 4000.0),
-    high_pass=(200.0, 1200.0),
-    delay=0.3,
-    delay_ms=(200.0, 500.0),
-    delay_volume=0.5,
-    pitch_shift=0.6,
-    semitones=(-7.0, 7.0),
-    reverb=0.6,
-    reverb_seconds=(0.1, 0.8),
+    size: int,
+    rate: int,
+    num_views: int = 2,
+    polarity: float = 0.8,
+    noise: float = 0.01,
+    noise_snr: tuple[float, float] = (3.0, 40.0),
+    gain: float = 0.3,
+    gain_db: tuple[float, float] = (-20.0, -1.0),
+    filters: float = 0.8,
+    low_pass: tuple[float, float] = (2200.0, 4000.0),
+    high_pass: tuple[float, float] = (200.0, 1200.0),
+    delay: float = 0.3,
+    delay_ms: tuple[float, float] = (200.0, 500.0),
+    delay_volume: float = 0.5,
+    pitch_shift: float = 0.6,
+    semitones: tuple[float, float] = (-7.0, 7.0),
+    reverb: float = 0.6,
+    reverb_seconds: tuple[float, float] = (0.1, 0.8),
 ):
     """CLMR's views: `views` float32 [num_views, N, size], pieces of the sound, each altered by itself in this order.
 
@@ -122,7 +122,18 @@ def views(
 
 
 def spectrogram(
-    *, rate, size, frames, mels=128, window_ms=25.0, hop_ms=10.0, low=20.0, mean=-4.268, std=4.569, floor=1e-5, shift=0
+    *,
+    rate: int,
+    size: int,
+    frames: int,
+    mels: int = 128,
+    window_ms: float = 25.0,
+    hop_ms: float = 10.0,
+    low: float = 20.0,
+    mean: float = -4.268,
+    std: float = 4.569,
+    floor: float = 1e-5,
+    shift: int = 0,
 ):
     """One view, for methods that hide parts themselves: log-mel `views` float32 [1, N, mels, frames, 1].
 
@@ -149,7 +160,17 @@ def spectrogram(
 
 
 def plain_spectrogram(
-    *, rate, size, frames, mels=128, window_ms=25.0, hop_ms=10.0, low=20.0, mean=-4.268, std=4.569, floor=1e-5
+    *,
+    rate: int,
+    size: int,
+    frames: int,
+    mels: int = 128,
+    window_ms: float = 25.0,
+    hop_ms: float = 10.0,
+    low: float = 20.0,
+    mean: float = -4.268,
+    std: float = 4.569,
+    floor: float = 1e-5,
 ):
     """Preprocessing for evaluation: the log-mel spectrogram as an image, `x` float32 [N, mels, frames, 1].
 

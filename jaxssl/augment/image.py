@@ -14,6 +14,8 @@ Shared options:
 On one channel hue, saturation and greyscale do nothing. An option out of range raises ValueError by name.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -32,21 +34,21 @@ from jaxssl.augment.view import (
 
 def simclr(
     *,
-    size,
-    mean,
-    std,
-    num_views=2,
-    crop_scale=(0.08, 1.0),
-    crop_ratio=(3 / 4, 4 / 3),
-    interpolation="bicubic",
-    flip_probability=0.5,
-    color_strength=1.0,
-    jitter_probability=0.8,
-    grayscale_probability=0.2,
-    blur_probability=0.5,
-    blur_sigma=(0.1, 2.0),
-    blur_kernel=None,
-    return_boxes=False,
+    size: int | tuple[int, int],
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    num_views: int = 2,
+    crop_scale: tuple[float, float] = (0.08, 1.0),
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    interpolation: str = "bicubic",
+    flip_probability: float = 0.5,
+    color_strength: float = 1.0,
+    jitter_probability: float = 0.8,
+    grayscale_probability: float = 0.2,
+    blur_probability: float = 0.5,
+    blur_sigma: tuple[float, float] = (0.1, 2.0),
+    blur_kernel: int | None = None,
+    return_boxes: bool = False,
 ):
     """Views of SimCLR: crop, flip, jitter (0.8, 0.8, 0.8, 0.2) * `color_strength`, greyscale, blur.
 
@@ -74,21 +76,21 @@ def simclr(
 
 def byol(
     *,
-    size,
-    mean,
-    std,
-    crop_scale=(0.08, 1.0),
-    crop_ratio=(3 / 4, 4 / 3),
-    interpolation="bicubic",
-    flip_probability=0.5,
-    jitter=(0.4, 0.4, 0.2, 0.1),
-    jitter_probability=0.8,
-    grayscale_probability=0.2,
-    blur_probability=(1.0, 0.1),
-    blur_sigma=(0.1, 2.0),
-    blur_kernel=None,
-    solarize_probability=(0.0, 0.2),
-    return_boxes=False,
+    size: int | tuple[int, int],
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    crop_scale: tuple[float, float] = (0.08, 1.0),
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    interpolation: str = "bicubic",
+    flip_probability: float = 0.5,
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1),
+    jitter_probability: float = 0.8,
+    grayscale_probability: float = 0.2,
+    blur_probability: tuple[float, float] = (1.0, 0.1),
+    blur_sigma: tuple[float, float] = (0.1, 2.0),
+    blur_kernel: int | None = None,
+    solarize_probability: tuple[float, float] = (0.0, 0.2),
+    return_boxes: bool = False,
 ):
     """Two unlike views of BYOL, Barlow Twins, VICReg: the first blurred, the second at times solarised.
 
@@ -121,21 +123,21 @@ def byol(
 
 def moco_v2(
     *,
-    size,
-    mean,
-    std,
-    num_views=2,
-    crop_scale=(0.2, 1.0),
-    crop_ratio=(3 / 4, 4 / 3),
-    interpolation="bilinear",
-    flip_probability=0.5,
-    jitter=(0.4, 0.4, 0.4, 0.1),
-    jitter_probability=0.8,
-    grayscale_probability=0.2,
-    blur_probability=0.5,
-    blur_sigma=(0.1, 2.0),
-    blur_kernel=None,
-    return_boxes=False,
+    size: int | tuple[int, int],
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    num_views: int = 2,
+    crop_scale: tuple[float, float] = (0.2, 1.0),
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    interpolation: str = "bilinear",
+    flip_probability: float = 0.5,
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1),
+    jitter_probability: float = 0.8,
+    grayscale_probability: float = 0.2,
+    blur_probability: float = 0.5,
+    blur_sigma: tuple[float, float] = (0.1, 2.0),
+    blur_kernel: int | None = None,
+    return_boxes: bool = False,
 ):
     """Views of MoCo v2: those of SimCLR with larger crops and weaker jitter.
 
@@ -161,15 +163,15 @@ def moco_v2(
 
 def mae(
     *,
-    size,
-    mean,
-    std,
-    num_views=1,
-    crop_scale=(0.2, 1.0),
-    crop_ratio=(3 / 4, 4 / 3),
-    interpolation="bicubic",
-    flip_probability=0.5,
-    return_boxes=False,
+    size: int | tuple[int, int],
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    num_views: int = 1,
+    crop_scale: tuple[float, float] = (0.2, 1.0),
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    interpolation: str = "bicubic",
+    flip_probability: float = 0.5,
+    return_boxes: bool = False,
 ):
     """The view of masked image modelling: crop and flip only.
 
@@ -181,7 +183,14 @@ def mae(
     return view_augmentation({"": [(options, num_views)]}, mean=mean, std=std, return_boxes=return_boxes)
 
 
-def plain(*, mean, std, size=None, crop_fraction=1.0, interpolation="bilinear"):
+def plain(
+    *,
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    size: int | tuple[int, int] | None = None,
+    crop_fraction: float = 1.0,
+    interpolation: str = "bilinear",
+):
     """Preprocessing for evaluation, without chance: centre crop, resize, standardise. The key is not used.
 
     With `size` None the image keeps its pixels. Otherwise the largest centred box with the aspect ratio of

@@ -5,13 +5,23 @@ dict: `image` float32 [N, h, w, C], standardised; `tokens` [N, L]; `mask` bool [
 entries of the batch are kept. Options of images are those of `augment.image`.
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 
 from jaxssl.augment import image as images
 from jaxssl.augment.view import ViewOptions, view_augmentation
 
 
-def clip(*, size, mean, std, crop_scale=(0.9, 1.0), flip_probability=0.0, interpolation="bicubic"):
+def clip(
+    *,
+    size: int | tuple[int, int],
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    crop_scale: tuple[float, float] = (0.9, 1.0),
+    flip_probability: float = 0.0,
+    interpolation: str = "bicubic",
+):
     """The view of CLIP: a random square crop of the image. `views` is a tuple of this one view.
 
     flip_probability: 0, because captions may speak of left and right.
@@ -30,7 +40,14 @@ def clip(*, size, mean, std, crop_scale=(0.9, 1.0), flip_probability=0.0, interp
     return augment
 
 
-def plain(*, mean, std, size=None, crop_fraction=1.0, interpolation="bilinear"):
+def plain(
+    *,
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    size: int | tuple[int, int] | None = None,
+    crop_fraction: float = 1.0,
+    interpolation: str = "bilinear",
+):
     """Preprocessing for evaluation, as `augment.image.plain`: `x` is a view; without `tokens` it has the image only."""
     of_image = images.plain(mean=mean, std=std, size=size, crop_fraction=crop_fraction, interpolation=interpolation)
 

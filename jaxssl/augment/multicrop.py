@@ -5,6 +5,8 @@ The options are those of jaxssl.augment.image. The result has `views` float32 [2
 `local_boxes` and `local_flips`.
 """
 
+from collections.abc import Sequence
+
 from jaxssl.augment.view import (
     ViewOptions,
     check_count,
@@ -18,25 +20,25 @@ from jaxssl.augment.view import (
 
 def dino(
     *,
-    global_size,
-    local_size,
-    mean,
-    std,
-    num_local=8,
-    global_scale=(0.4, 1.0),
-    local_scale=(0.05, 0.4),
-    crop_ratio=(3 / 4, 4 / 3),
-    interpolation="bicubic",
-    flip_probability=0.5,
-    jitter=(0.4, 0.4, 0.2, 0.1),
-    jitter_probability=0.8,
-    grayscale_probability=0.2,
-    global_blur_probability=(1.0, 0.1),
-    local_blur_probability=0.5,
-    blur_sigma=(0.1, 2.0),
-    blur_kernel=None,
-    global_solarize_probability=(0.0, 0.2),
-    return_boxes=False,
+    global_size: int | tuple[int, int],
+    local_size: int | tuple[int, int],
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    num_local: int = 8,
+    global_scale: tuple[float, float] = (0.4, 1.0),
+    local_scale: tuple[float, float] = (0.05, 0.4),
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    interpolation: str = "bicubic",
+    flip_probability: float = 0.5,
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.2, 0.1),
+    jitter_probability: float = 0.8,
+    grayscale_probability: float = 0.2,
+    global_blur_probability: tuple[float, float] = (1.0, 0.1),
+    local_blur_probability: float = 0.5,
+    blur_sigma: tuple[float, float] = (0.1, 2.0),
+    blur_kernel: int | None = None,
+    global_solarize_probability: tuple[float, float] = (0.0, 0.2),
+    return_boxes: bool = False,
 ):
     """Two global views of DINO, blurred and solarised as in BYOL, and `num_local` local ones.
 
@@ -73,23 +75,23 @@ def dino(
 
 def swav(
     *,
-    global_size,
-    local_size,
-    mean,
-    std,
-    num_local=6,
-    global_scale=(0.14, 1.0),
-    local_scale=(0.05, 0.14),
-    crop_ratio=(3 / 4, 4 / 3),
-    interpolation="bilinear",
-    flip_probability=0.5,
-    jitter=(0.8, 0.8, 0.8, 0.2),
-    jitter_probability=0.8,
-    grayscale_probability=0.2,
-    blur_probability=0.5,
-    blur_sigma=(0.1, 2.0),
-    blur_kernel=None,
-    return_boxes=False,
+    global_size: int | tuple[int, int],
+    local_size: int | tuple[int, int],
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    num_local: int = 6,
+    global_scale: tuple[float, float] = (0.14, 1.0),
+    local_scale: tuple[float, float] = (0.05, 0.14),
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    interpolation: str = "bilinear",
+    flip_probability: float = 0.5,
+    jitter: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 0.2),
+    jitter_probability: float = 0.8,
+    grayscale_probability: float = 0.2,
+    blur_probability: float = 0.5,
+    blur_sigma: tuple[float, float] = (0.1, 2.0),
+    blur_kernel: int | None = None,
+    return_boxes: bool = False,
 ):
     """Two global views of SwAV and `num_local` local ones, all with the colours and blur of SimCLR.
 

@@ -24,12 +24,12 @@ def plain():
 
 def views(
     *,
-    num_views=1,
-    rotation="vertical",
-    scale=(2 / 3, 3 / 2),
-    translate=0.2,
-    jitter=0.0,
-    keep=(1.0, 1.0),
+    num_views: int = 1,
+    rotation: str = "vertical",
+    scale: tuple[float, float] = (2 / 3, 3 / 2),
+    translate: float = 0.2,
+    jitter: float = 0.0,
+    keep: tuple[float, float] = (1.0, 1.0),
 ):
     """Views of every cloud: `views` float32 [num_views, N, P, 3]. In this order, each with its own chance:
 

@@ -12,12 +12,20 @@ all other entries. Shared options:
 An option out of range raises ValueError by name.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 
-def plain(*, size=None, mean=None, std=None, clip=0.0):
+def plain(
+    *,
+    size: int | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    clip: float = 0.0,
+):
     """Preprocessing for evaluation, without chance: `x` float32 [N, T, C]. The key is not used."""
     prepare = _preparation(size, mean, std, clip)
 
@@ -28,7 +36,13 @@ def plain(*, size=None, mean=None, std=None, clip=0.0):
     return preprocess
 
 
-def whole(*, size=None, mean=None, std=None, clip=0.0):
+def whole(
+    *,
+    size: int | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    clip: float = 0.0,
+):
     """One view without chance, for methods that hide parts themselves: `views` float32 [1, N, T, C]."""
     prepare = _preparation(size, mean, std, clip)
 
@@ -39,7 +53,15 @@ def whole(*, size=None, mean=None, std=None, clip=0.0):
     return augment
 
 
-def sensors(*, channels=3, crop=1.0, size=None, mean=None, std=None, clip=0.0):
+def sensors(
+    *,
+    channels: int = 3,
+    crop: float = 1.0,
+    size: int | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    clip: float = 0.0,
+):
     """A view for each sensor, cut from the same time: `views` float32 [V, N, t, channels].
 
     Channels 0 ... channels - 1 are those of the first sensor, and so on.
@@ -63,7 +85,14 @@ def sensors(*, channels=3, crop=1.0, size=None, mean=None, std=None, clip=0.0):
     return augment
 
 
-def plain_sensors(*, channels=3, size=None, mean=None, std=None, clip=0.0):
+def plain_sensors(
+    *,
+    channels: int = 3,
+    size: int | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    clip: float = 0.0,
+):
     """Preprocessing for evaluation of `sensors`, without chance: `x` float32 [N, V, T, channels]."""
     prepare = _preparation(size, mean, std, clip)
 
@@ -76,17 +105,17 @@ def plain_sensors(*, channels=3, size=None, mean=None, std=None, clip=0.0):
 
 def views(
     *,
-    num_views=2,
-    crop_scale=(0.5, 1.0),
-    jitter=0.1,
-    scale=0.2,
-    rotation=False,
-    segments=1,
-    warp=0.0,
-    size=None,
-    mean=None,
-    std=None,
-    clip=0.0,
+    num_views: int = 2,
+    crop_scale: tuple[float, float] = (0.5, 1.0),
+    jitter: float = 0.1,
+    scale: float = 0.2,
+    rotation: bool = False,
+    segments: int = 1,
+    warp: float = 0.0,
+    size: int | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    clip: float = 0.0,
 ):
     """Views for contrastive methods: `views` float32 [num_views, N, T, C]. In this order, each with its own chance:
 

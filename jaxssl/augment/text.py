@@ -14,7 +14,7 @@ from jaxssl.augment.view import check_count
 MASK = 3
 
 
-def mirror(*, span=2, min_length=10, drop_rate=(0.0, 0.0), mask_id=MASK):
+def mirror(*, span: int = 2, min_length: int = 10, drop_rate: tuple[float, float] = (0.0, 0.0), mask_id: int = MASK):
     """Two views of a text: as it is, and with a random span of tokens hidden; both less some tokens, if asked for.
 
     The rest of the difference comes from the dropout of the network. The paper hides 5 characters of texts of 30 or

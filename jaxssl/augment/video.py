@@ -6,6 +6,8 @@ or 3; the result has `views` (or `x`, from `plain`) in its place and keeps all o
 moves in the view. Other options as in `augment.image`.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,24 +27,24 @@ from jaxssl.augment.view import (
 
 def cvrl(
     *,
-    frames,
-    stride,
-    size,
-    mean,
-    std,
-    power=1.0,
-    crop_scale=(0.3, 1.0),
-    crop_ratio=(0.5, 2.0),
-    interpolation="bilinear",
-    flip_probability=0.5,
-    color_strength=1.0,
-    jitter_probability=0.8,
-    grayscale_probability=0.2,
-    blur_probability=(1.0, 0.1),
-    blur_sigma=(0.1, 2.0),
-    blur_kernel=None,
-    solarize_probability=(0.0, 0.2),
-    consistent=True,
+    frames: int,
+    stride: int,
+    size: int | tuple[int, int],
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    power: float = 1.0,
+    crop_scale: tuple[float, float] = (0.3, 1.0),
+    crop_ratio: tuple[float, float] = (0.5, 2.0),
+    interpolation: str = "bilinear",
+    flip_probability: float = 0.5,
+    color_strength: float = 1.0,
+    jitter_probability: float = 0.8,
+    grayscale_probability: float = 0.2,
+    blur_probability: tuple[float, float] = (1.0, 0.1),
+    blur_sigma: tuple[float, float] = (0.1, 2.0),
+    blur_kernel: int | None = None,
+    solarize_probability: tuple[float, float] = (0.0, 0.2),
+    consistent: bool = True,
 ):
     """Two clips of each video, near more often than far, each augmented alike in all frames.
 
@@ -108,7 +110,17 @@ def cvrl(
     return augment
 
 
-def plain(*, frames, stride, mean, std, size=None, where=0.5, crop_fraction=1.0, interpolation="bilinear"):
+def plain(
+    *,
+    frames: int,
+    stride: int,
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    size: int | tuple[int, int] | None = None,
+    where: float = 0.5,
+    crop_fraction: float = 1.0,
+    interpolation: str = "bilinear",
+):
     """Preprocessing for evaluation, without chance: one clip, centre crop, resize, standardise. The key is not used.
 
     Args:

@@ -9,7 +9,7 @@ from jaxssl.models.heads import projector
 def barlow_twins(
     encoder,
     *,
-    hidden_dims=(8192, 8192),
+    hidden_dims: tuple[int, ...] = (8192, 8192),
     dim: int = 8192,
     redundancy_weight: float = 0.005,
     loss_scale: float = 1.0,

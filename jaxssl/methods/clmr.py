@@ -6,7 +6,7 @@ from jaxssl.models.chain import by_view, embed_apart, make_predict, setup_chain
 from jaxssl.models.heads import projector
 
 
-def clmr(encoder, *, hidden_dims=(512,), dim: int = 64, temperature: float = 0.5) -> Method:
+def clmr(encoder, *, hidden_dims: tuple[int, ...] = (512,), dim: int = 64, temperature: float = 0.5) -> Method:
     """CLMR.
 
         z = W_2 relu(W_1 f(x)),   L = nt_xent(z1, z2)

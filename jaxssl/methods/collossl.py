@@ -16,7 +16,7 @@ def collossl(
     anchor: int | None = 0,
     policy: str = "closest_pos_all_neg",
     weighted: bool = True,
-    hidden_dims=(256, 128),
+    hidden_dims: tuple[int, ...] = (256, 128),
     dim: int = 50,
     temperature: float = 0.1,
 ) -> Method:

@@ -7,7 +7,12 @@ from jaxssl.models.heads import projector
 
 
 def cvrl(
-    encoder, *, hidden_dims=(2048, 2048, 2048), dim: int = 128, temperature: float = 0.1, norm: bool = True
+    encoder,
+    *,
+    hidden_dims: tuple[int, ...] = (2048, 2048, 2048),
+    dim: int = 128,
+    temperature: float = 0.1,
+    norm: bool = True,
 ) -> Method:
     """CVRL.
 

@@ -13,7 +13,7 @@ from jaxssl.ops import ema_update, l2_normalize, queue_push, tree_distance
 def moco(
     encoder,
     *,
-    hidden_dims=(2048,),
+    hidden_dims: tuple[int, ...] = (2048,),
     dim: int = 128,
     queue_size: int = 65536,
     temperature: float = 0.2,

@@ -10,7 +10,7 @@ from jaxssl.student_teacher import student_teacher
 def moco_v3(
     encoder,
     *,
-    hidden_dims=(4096, 4096),
+    hidden_dims: tuple[int, ...] = (4096, 4096),
     dim: int = 256,
     predictor_dim: int = 4096,
     temperature: float = 0.2,

@@ -9,7 +9,7 @@ from jaxssl.models.heads import projector
 def simclr(
     encoder,
     *,
-    hidden_dims=(2048,),
+    hidden_dims: tuple[int, ...] = (2048,),
     dim: int = 128,
     temperature: float = 0.1,
     norm: bool = True,

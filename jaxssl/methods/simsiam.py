@@ -6,7 +6,9 @@ from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain
 from jaxssl.models.heads import predictor, projector
 
 
-def simsiam(encoder, *, hidden_dims=(2048, 2048), dim: int = 2048, predictor_dim: int = 512) -> Method:
+def simsiam(
+    encoder, *, hidden_dims: tuple[int, ...] = (2048, 2048), dim: int = 2048, predictor_dim: int = 512
+) -> Method:
     """SimSiam.
 
         z = g(f(x)),  p = h(z),   L = -(cos(p1, sg z2) + cos(p2, sg z1)) / 2

@@ -15,7 +15,7 @@ def ssast(
     encoder,
     *,
     num_masked: int = 400,
-    cluster=(3, 5),
+    cluster: tuple[int, int] = (3, 5),
     discriminative_weight: float = 1.0,
     generative_weight: float = 10.0,
     over: str = "targets",

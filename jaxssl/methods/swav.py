@@ -13,7 +13,7 @@ from jaxssl.ops import sinkhorn
 def swav(
     encoder,
     *,
-    hidden_dims=(2048,),
+    hidden_dims: tuple[int, ...] = (2048,),
     dim: int = 128,
     num_prototypes: int = 3000,
     temperature: float = 0.1,

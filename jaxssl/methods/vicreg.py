@@ -10,7 +10,7 @@ from jaxssl.models.heads import projector
 def vicreg(
     encoder,
     *,
-    hidden_dims=(8192, 8192),
+    hidden_dims: tuple[int, ...] = (8192, 8192),
     dim: int = 8192,
     invariance_weight: float = 25.0,
     variance_weight: float = 25.0,

@@ -6,12 +6,14 @@ Glass, SSAST: Self-Supervised Audio Spectrogram Transformer, 2021, arXiv:2110.09
 (the transformer).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
+from jaxssl.models.module import Dtype
 from jaxssl.models.norm import batch_norm
 from jaxssl.models.positions import resample, sincos_2d
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
@@ -81,7 +83,13 @@ class SampleCNN(nn.Module):
         return x.mean(1).astype(jnp.float32)
 
 
-def sample_cnn(*, widths=(128, 128, 128, 256, 256, 256, 256, 256, 256, 512), stem=3, dtype="float32", remat=False):
+def sample_cnn(
+    *,
+    widths: Sequence[int] = (128, 128, 128, 256, 256, 256, 256, 256, 256, 512),
+    stem: int = 3,
+    dtype: Dtype = "float32",
+    remat: bool = False,
+):
     """SampleCNN; the defaults are the network of CLMR for 59,049 samples but for the last 512 x 512 layer and its
     dropout.
 
@@ -168,15 +176,15 @@ class SpectrogramViT(nn.Module):
 
 def vit(
     *,
-    patch_size=(16, 16),
-    input_size=(128, 1024),
-    embed_dim=768,
-    depth=12,
-    num_heads=12,
-    mlp_ratio=4.0,
-    drop_path=0.0,
-    dtype="float32",
-    remat=False,
+    patch_size: tuple[int, int] = (16, 16),
+    input_size: tuple[int, int] = (128, 1024),
+    embed_dim: int = 768,
+    depth: int = 12,
+    num_heads: int = 12,
+    mlp_ratio: float = 4.0,
+    drop_path: float = 0.0,
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """Transformer over patches of a spectrogram, without a class token; the defaults are the base size of SSAST.
 

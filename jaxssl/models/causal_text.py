@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxssl.models.module import Dtype
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer
 
 
@@ -54,14 +55,14 @@ class CausalText(nn.Module):
 
 def causal_text(
     *,
-    vocab_size=259,
-    max_length=48,
-    embed_dim=512,
-    depth=12,
-    num_heads=8,
-    mlp_ratio=4.0,
-    dtype="float32",
-    remat=False,
+    vocab_size: int = 259,
+    max_length: int = 48,
+    embed_dim: int = 512,
+    depth: int = 12,
+    num_heads: int = 8,
+    mlp_ratio: float = 4.0,
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """Causal text transformer: feature of the last token that is no padding, the end of the text, after a layer norm.
 

@@ -1,11 +1,13 @@
 """A small convolutional network for small images, quick enough to train on a CPU."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxssl.models.conv import Conv, check_images
+from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
 
 
@@ -54,14 +56,14 @@ class ConvNet(nn.Module):
 
 def convnet(
     *,
-    widths=(32, 64, 128, 256),
-    strides=None,
-    pool="mean_max",
-    norm="batch",
-    batch_groups=1,
-    implementation="auto",
-    dtype="float32",
-    remat=False,
+    widths: Sequence[int] = (32, 64, 128, 256),
+    strides: Sequence[int] | None = None,
+    pool: str = "mean_max",
+    norm: str = "batch",
+    batch_groups: int = 1,
+    implementation: str = "auto",
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """Small ConvNet: one block of 3x3 convolution, norm and ReLU per width.
 

@@ -1,5 +1,6 @@
 """Message-passing networks on padded graphs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
+from jaxssl.models.module import Dtype
 from jaxssl.ops.graph import propagate
 
 propagate_all = jax.vmap(propagate)
@@ -55,7 +57,7 @@ class GCN(nn.Module):
         return self.nodes(x)[:, 0]
 
 
-def gcn(*, widths=(256, 256), dtype="float32", remat=False):
+def gcn(*, widths: Sequence[int] = (256, 256), dtype: Dtype = "float32", remat: bool = False):
     """Graph convolutional network.
 
         h' = PReLU(D^-1/2 (A + I) D^-1/2 h W + b), a layer for every width

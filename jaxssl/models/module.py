@@ -1,9 +1,13 @@
 """The only door between methods and Flax: networks as plain parameter trees and pure calls."""
 
 import inspect
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+
+# What a network may compute in; parameters and features are float32 always.
+Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 def _takes_train(module, method):

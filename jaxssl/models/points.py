@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
+from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
 from jaxssl.models.positions import take_tokens
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
@@ -147,19 +148,19 @@ class PointTransformer(nn.Module):
 
 def transformer(
     *,
-    num_groups=64,
-    group_size=32,
-    embed_dim=384,
-    depth=12,
-    num_heads=6,
-    mlp_ratio=4.0,
-    patch_widths=(128, 256, 512),
-    norm="batch",
-    pool="mean_max",
-    cls_tokens=2,
-    drop_path=0.1,
-    dtype="float32",
-    remat=False,
+    num_groups: int = 64,
+    group_size: int = 32,
+    embed_dim: int = 384,
+    depth: int = 12,
+    num_heads: int = 6,
+    mlp_ratio: float = 4.0,
+    patch_widths: tuple[int, int, int] = (128, 256, 512),
+    norm: str = "batch",
+    pool: str = "mean_max",
+    cls_tokens: int = 2,
+    drop_path: float = 0.1,
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """Transformer over patches of a cloud; the defaults are the sizes of Point-MAE and Point-CMAE.
 

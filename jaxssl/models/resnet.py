@@ -5,12 +5,14 @@ https://arxiv.org/abs/1512.03385
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxssl.models.conv import Conv, check_images
+from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
@@ -109,18 +111,18 @@ class ResNet(nn.Module):
 
 def resnet(
     *,
-    layers,
-    block="basic",
-    channels=None,
-    width=64,
-    stem_width=None,
-    stem="imagenet",
-    norm="batch",
-    batch_groups=1,
-    zero_init_last=True,
-    implementation="auto",
-    dtype="float32",
-    remat=False,
+    layers: Sequence[int],
+    block: str = "basic",
+    channels: Sequence[int] | None = None,
+    width: int = 64,
+    stem_width: int | None = None,
+    stem: str = "imagenet",
+    norm: str = "batch",
+    batch_groups: int = 1,
+    zero_init_last: bool = True,
+    implementation: str = "auto",
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """ResNet of any size; the number of input channels is inferred.
 

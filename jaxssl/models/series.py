@@ -5,6 +5,7 @@ Conrad, Self-Supervised Pre-Training with Joint-Embedding Predictive Architectur
 2024, arXiv:2410.13867, https://arxiv.org/abs/2410.13867 (the transformer and the predictor).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.models.linear import Dense
+from jaxssl.models.module import Dtype
 from jaxssl.models.positions import take_tokens
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
 
@@ -56,7 +58,14 @@ class SeriesConvNet(nn.Module):
         return x.max(1).astype(jnp.float32)
 
 
-def convnet(*, widths=(32, 64, 96), kernel_sizes=(24, 16, 8), dropout=0.1, dtype="float32", remat=False):
+def convnet(
+    *,
+    widths: Sequence[int] = (32, 64, 96),
+    kernel_sizes: Sequence[int] = (24, 16, 8),
+    dropout: float = 0.1,
+    dtype: Dtype = "float32",
+    remat: bool = False,
+):
     """ConvNet over time; the defaults are the network of ColloSSL.
 
     Args:
@@ -142,14 +151,14 @@ class SeriesViT(nn.Module):
 
 def vit(
     *,
-    patch_size=25,
-    embed_dim=384,
-    depth=8,
-    num_heads=6,
-    mlp_ratio=4.0,
-    registers=1,
-    dtype="float32",
-    remat=False,
+    patch_size: int = 25,
+    embed_dim: int = 384,
+    depth: int = 8,
+    num_heads: int = 6,
+    mlp_ratio: float = 4.0,
+    registers: int = 1,
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """Transformer over patches of time, without biases; the defaults are the size S of ECG-JEPA.
 

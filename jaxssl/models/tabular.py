@@ -1,5 +1,6 @@
 """Networks for table rows x = {'numbers' float32 [N, Dn], 'categories' int32 [N, Dc]}; Dn or Dc may be 0."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.models.linear import Dense
+from jaxssl.models.module import Dtype
 from jaxssl.models.positions import take_tokens
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
 
@@ -49,7 +51,14 @@ class ResidualMLP(nn.Module):
         return h.astype(jnp.float32)
 
 
-def residual_mlp(*, widths=(1024,) * 4, dim=64, max_categories=32, dtype="float32", remat=False):
+def residual_mlp(
+    *,
+    widths: Sequence[int] = (1024,) * 4,
+    dim: int = 64,
+    max_categories: int = 32,
+    dtype: Dtype = "float32",
+    remat: bool = False,
+):
     """Residual MLP: h <- relu(W h + b) + h; a linear map takes the place of h where the width changes. No norm.
 
     Categories enter as one-hot codes. The default widths are those of CLAN.
@@ -141,15 +150,15 @@ class TableTransformer(nn.Module):
 
 def table_transformer(
     *,
-    embed_dim=64,
-    depth=4,
-    num_heads=4,
-    mlp_ratio=2.0,
-    registers=1,
-    pool="flatten",
-    max_categories=32,
-    dtype="float32",
-    remat=False,
+    embed_dim: int = 64,
+    depth: int = 4,
+    num_heads: int = 4,
+    mlp_ratio: float = 2.0,
+    registers: int = 1,
+    pool: str = "flatten",
+    max_categories: int = 32,
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """Transformer over columns: a token a column, fixed sine-cosine positions, pre-norm blocks, LN - linear - LN.
 

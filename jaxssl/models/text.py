@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
+from jaxssl.models.module import Dtype
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
 
 
@@ -72,18 +73,18 @@ class TextEncoder(nn.Module):
 
 def text_encoder(
     *,
-    vocab_size=4096,
-    embed_dim=128,
-    depth=2,
-    num_heads=4,
-    mlp_ratio=4.0,
-    max_length=32,
-    pool="mean",
-    dropout=0.1,
-    drophead=0.0,
-    embed_std=0.02,
-    dtype="float32",
-    remat=False,
+    vocab_size: int = 4096,
+    embed_dim: int = 128,
+    depth: int = 2,
+    num_heads: int = 4,
+    mlp_ratio: float = 4.0,
+    max_length: int = 32,
+    pool: str = "mean",
+    dropout: float = 0.1,
+    drophead: float = 0.0,
+    embed_std: float = 0.02,
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """Bidirectional text transformer: pre-norm blocks, learned positions, padding is seen by no token.
 

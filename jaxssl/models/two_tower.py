@@ -1,10 +1,12 @@
 """Two encoders side by side, one for images and one for texts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 
 from jaxssl.build import build
+from jaxssl.models.module import Dtype
 
 
 class TwoTower(nn.Module):
@@ -29,7 +31,7 @@ class TwoTower(nn.Module):
         return out
 
 
-def two_tower(*, image, text, dtype="float32", remat=False):
+def two_tower(*, image: Mapping[str, Any], text: Mapping[str, Any], dtype: Dtype = "float32", remat: bool = False):
     """An image encoder and a text encoder without shared parameters.
 
     Args:

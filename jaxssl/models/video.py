@@ -8,6 +8,7 @@ https://arxiv.org/abs/1711.11248; Feichtenhofer et al., SlowFast Networks for Vi
 https://arxiv.org/abs/1812.03982; Tong et al., VideoMAE, 2022, arXiv:2203.12602, https://arxiv.org/abs/2203.12602
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ import numpy as np
 
 from jaxssl.models.conv import Conv, kernel_init
 from jaxssl.models.linear import Dense
+from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
 from jaxssl.models.positions import patch_grid, sincos_2d, take_tokens, to_patches
 from jaxssl.models.series import sincos_1d
@@ -130,15 +132,15 @@ class ClipConvNet(nn.Module):
 
 def convnet(
     *,
-    widths=(16, 32, 64, 128),
-    strides=(2, 2, 2, 1),
-    time_kernels=3,
-    time_strides=(1, 2, 2, 1),
-    norm="batch",
-    batch_groups=1,
-    implementation="auto",
-    dtype="float32",
-    remat=False,
+    widths: Sequence[int] = (16, 32, 64, 128),
+    strides: int | Sequence[int] = (2, 2, 2, 1),
+    time_kernels: int | Sequence[int] = 3,
+    time_strides: int | Sequence[int] = (1, 2, 2, 1),
+    norm: str = "batch",
+    batch_groups: int = 1,
+    implementation: str = "auto",
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """Small (2+1)-D ConvNet, quick enough to train on a CPU.
 
@@ -256,17 +258,17 @@ class ClipResNet(nn.Module):
 
 def resnet(
     *,
-    layers=(3, 4, 6, 3),
-    block="bottleneck",
-    width=64,
-    time_kernels=(1, 1, 3, 3),
-    stem="5x7x7",
-    norm="batch",
-    batch_groups=1,
-    zero_init_last=True,
-    implementation="auto",
-    dtype="float32",
-    remat=False,
+    layers: Sequence[int] = (3, 4, 6, 3),
+    block: str = "bottleneck",
+    width: int = 64,
+    time_kernels: int | Sequence[int] = (1, 1, 3, 3),
+    stem: str = "5x7x7",
+    norm: str = "batch",
+    batch_groups: int = 1,
+    zero_init_last: bool = True,
+    implementation: str = "auto",
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """Residual network for clips; the defaults are the R3D-50 of CVRL, convolutions over time in the last two stages only.
 
@@ -355,15 +357,15 @@ class ClipViT(nn.Module):
 
 def vit(
     *,
-    patch_size=8,
-    tubelet=2,
-    embed_dim=192,
-    depth=12,
-    num_heads=3,
-    mlp_ratio=4.0,
-    drop_path=0.0,
-    dtype="float32",
-    remat=False,
+    patch_size: int = 8,
+    tubelet: int = 2,
+    embed_dim: int = 192,
+    depth: int = 12,
+    num_heads: int = 3,
+    mlp_ratio: float = 4.0,
+    drop_path: float = 0.0,
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """Vision transformer over tubelets with fixed sine-cosine positions; features are the mean of the tokens.
 

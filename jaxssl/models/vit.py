@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.models.conv import check_images
+from jaxssl.models.module import Dtype
 from jaxssl.models.positions import as_pair, patch_grid, resample, sincos_2d, take_tokens, to_patches
 from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer
 
@@ -148,23 +149,23 @@ class ViT(nn.Module):
 
 def vit(
     *,
-    patch_size=16,
-    embed_dim=192,
-    depth=12,
-    num_heads=3,
-    mlp_ratio=4.0,
-    image_size=224,
-    pool="cls",
-    class_token=True,
-    registers=0,
-    layer_scale=None,
-    drop_path=0.0,
-    positions="learned",
-    no_embed_class=False,
-    qkv_bias=True,
-    mask_token=False,
-    dtype="float32",
-    remat=False,
+    patch_size: int = 16,
+    embed_dim: int = 192,
+    depth: int = 12,
+    num_heads: int = 3,
+    mlp_ratio: float = 4.0,
+    image_size: int | tuple[int, int] = 224,
+    pool: str = "cls",
+    class_token: bool = True,
+    registers: int = 0,
+    layer_scale: float | None = None,
+    drop_path: float = 0.0,
+    positions: str = "learned",
+    no_embed_class: bool = False,
+    qkv_bias: bool = True,
+    mask_token: bool = False,
+    dtype: Dtype = "float32",
+    remat: bool = False,
 ):
     """Vision transformer of any size: pre-norm blocks, layer norm eps 1e-6, exact GELU.
 
