@@ -161,7 +161,7 @@ def damage(kind, newest):
 @pytest.mark.parametrize("kind", ["made by hand", "emptied", "half copied", "without metadata", "digests damaged"])
 def test_an_incomplete_checkpoint_hides_no_good_one(kind, run, finished):
     damage(kind, run / "checkpoints" / "30")
-    assert main(["evaluate", str(run), "--evaluators", "knn", "--no-baselines"]) == 0, "a reader passes over it too"
+    assert main(["evaluate", str(run), "--trust", "--evaluators", "knn", "--no-baselines"]) == 0, "a reader passes over it too"
     assert not any("." in name for name in folders(run)), "and moves nothing"
     toy(run)
     assert "set aside as" in (run / "log.txt").read_text()
@@ -172,7 +172,7 @@ def test_an_incomplete_checkpoint_hides_no_good_one(kind, run, finished):
 
 def test_a_checkpoint_that_is_asked_for_is_not_replaced_by_another(run, capsys):
     (run / "checkpoints" / "30" / "digests.json").write_text("{")
-    assert main(["evaluate", str(run), "--step", "30"]) == 2
+    assert main(["evaluate", str(run), "--trust", "--step", "30"]) == 2
     said = capsys.readouterr().err
     assert str(run / "checkpoints" / "30" / "digests.json") in said and "Traceback" not in said
 
@@ -415,7 +415,7 @@ def test_results_are_printed_where_they_cannot_be_written(run, capsys, monkeypat
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("jaxssl.evaluate.check_writable", refuse)
-    assert main(["evaluate", str(run), "--evaluators", "knn", "--no-baselines"]) == 0
+    assert main(["evaluate", str(run), "--trust", "--evaluators", "knn", "--no-baselines"]) == 0
     said = capsys.readouterr()
     assert "k-NN" in said.out and f"{run / 'summary.json'} cannot be written (Read-only file system)" in said.err
     assert not (run / "summary.json").exists()
@@ -425,7 +425,7 @@ def test_results_are_printed_where_they_cannot_be_written(run, capsys, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("jaxssl.evaluate.write_whole", full)
-    assert main(["evaluate", str(run), "--evaluators", "knn", "--no-baselines"]) == 1
+    assert main(["evaluate", str(run), "--trust", "--evaluators", "knn", "--no-baselines"]) == 1
     said = capsys.readouterr()
     assert "k-NN" in said.out and "summary.json" in said.err and "No space left" in said.err
 
@@ -433,7 +433,7 @@ def test_results_are_printed_where_they_cannot_be_written(run, capsys, monkeypat
 @pytest.mark.parametrize("content", ["{", "[]", '{"step": 30, "data": "data.fashion_mnist.fashion_mnist_12k"}', "\x00"])
 def test_a_damaged_summary_is_set_aside(content, run, caplog):
     (run / "summary.json").write_text(content)
-    assert main(["evaluate", str(run), "--evaluators", "rankme", "--no-baselines"]) == 0
+    assert main(["evaluate", str(run), "--trust", "--evaluators", "rankme", "--no-baselines"]) == 0
     assert set(json.loads((run / "summary.json").read_text())["results"]) == {"trained encoder"}
     assert (run / "summary.damaged.json").read_text() == content
 
