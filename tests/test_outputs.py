@@ -4,9 +4,12 @@ import os
 import re
 
 import numpy as np
+import pyarrow.parquet
 import pytest
+from PIL import Image
 
-from jaxssl.outputs import check_output, stored_name, whole_file
+from jaxssl.data.image_folder import image_folder
+from jaxssl.outputs import check_output, stored_name, whole_file, write_features
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):
@@ -54,3 +57,26 @@ def test_names_of_any_bytes_are_stored_and_found_again(tmp_path):
     assert back == set(raw) and len(set(stored)) == len(raw)
     assert stored_name(os.fsdecode(b"caf\xe9.png")) == r"caf\xe9.png" and stored_name("café.png") == "café.png"
     assert stored_name("\ud800") == r"\ud800"
+
+
+@pytest.mark.parametrize("ending", [".npz", ".parquet"])
+def test_features_of_a_folder_with_such_a_name_are_written(ending, tmp_path, monkeypatch):
+    (tmp_path / "images").mkdir()
+    for name in (b"a.png", b"caf\xe9.png"):
+        Image.new("RGB", (8, 8)).save(os.fsdecode(bytes(tmp_path / "images") + b"/" + name))
+    source = image_folder(path=str(tmp_path / "images"), image_size=8).train
+    out = tmp_path / os.fsdecode(b"\xe9" + ending.encode())
+    rows = np.eye(2, dtype=np.float32), np.array([-1, 0], np.int32), source.names(np.arange(2))
+    write_features(out, *rows)
+    if ending == ".npz":
+        with np.load(out) as file:
+            found = dict(file)
+    else:
+        with out.open("rb") as file:
+            found = pyarrow.parquet.read_table(file).to_pydict()
+    assert list(found["name"]) == ["a.png", r"caf\xe9.png"] and list(found["label"]) == [-1, 0]
+    np.testing.assert_array_equal(np.stack(found["features"]), np.eye(2))
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(OSError, match="no space"):
+        write_features(tmp_path / f"new{ending}", *rows)
+    assert sorted(os.listdir(tmp_path)) == sorted(["images", out.name])
