@@ -93,7 +93,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--data", help="a folder of images, or the path that the run's data source takes; default: the run's data"
     )
-    sub.add_argument("--out", required=True, help="FILE.npz or FILE.parquet")
+    sub.add_argument(
+        "--out",
+        required=True,
+        help=r"FILE.npz or FILE.parquet; in names a byte that is no UTF-8, and a backslash, is written \xNN",
+    )
     sub.add_argument("--step", type=int, help="checkpoint; default: the newest")
 
     sub = command("export", _export, "Write the encoder's weights as safetensors with timm's names.")

@@ -47,7 +47,7 @@ def check_output(path: str | os.PathLike, *endings: str, option: str = "--out") 
             raise _Written
     except OSError as error:
         raise ValueError(
-            f"{said}: nothing can be written to {stored_name(str(path.parent))} ({error.strerror}); give another folder."
+            f"{said}: nothing can be written to {stored_name(str(folder))} ({error.strerror}); give another folder."
         ) from error
     return path
 

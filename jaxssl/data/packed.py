@@ -83,7 +83,8 @@ def write_pack(splits: Splits, path: str) -> dict[str, int]:
     The folder appears under its name only when it is complete; after an error nothing of it is left. Examples that
     cannot be read are left out, and counted in the log.
 
-    Raises: FileExistsError if the folder is there already; ValueError naming an entry of `Source.extra` that is no array.
+    Raises: FileExistsError if the folder is there already; ValueError naming an entry of `Source.extra` that is no
+        array.
     """
     folder = check_new(path)
     extras = {split: _extra_arrays(source.extra, split) for split, source in splits.sources().items()}

@@ -132,7 +132,8 @@ def import_timm(path, module, params, stats, *, grey_from_rgb=False, ignore=()):
     """Reads backbone weights from a safetensors file with the names that `export_timm` writes.
 
     What the file has beyond the backbone, as a classifier, is left out, and the log names it. More of what the network
-    itself is made of, as further blocks, is not. Learned positions of another grid are resampled (bicubic, antialiased), with a note in the log.
+    itself is made of, as further blocks, is refused. Learned positions of another grid are resampled (bicubic,
+    antialiased), with a note in the log.
 
     Args:
       path: file to read.
@@ -236,7 +237,8 @@ def _hint(problems, names, found):
     if "unexpected fc_norm" in text:
         hints.append("a norm after pooling (fc_norm) is not supported: the network pools after the final norm")
     if re.search(r"(conv1|patch_embed\.proj)\.weight is \[\d+, 3,", text):
-        hints.append("for grey images pass grey_from_rgb=True (`jaxssl import --grey-from-rgb`); otherwise check the number of input channels")
+        grey = "for grey images pass grey_from_rgb=True (`jaxssl import --grey-from-rgb`)"
+        hints.append(f"{grey}; otherwise check the number of input channels")
     if "pos_embed" in text:
         hints.append("check positions, class_token, registers, no_embed_class and the width of the network")
     if re.search(r"unexpected (blocks|layer)|missing (blocks|layer)", text):
