@@ -153,7 +153,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--data", help="a folder of images, or the path that the run's data source takes; default: the run's data"
     )
-    sub.add_argument("--out", required=True, help="FILE.npz or FILE.parquet")
+    sub.add_argument(
+        "--out",
+        required=True,
+        help=r"FILE.npz or FILE.parquet; in names a byte that is no UTF-8, and a backslash, is written \xNN",
+    )
     sub.add_argument("--step", type=int, help="checkpoint; default: the newest")
 
     sub = command("export", _export, "Write the encoder's weights as safetensors with timm's names.")
@@ -166,6 +170,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--weights", required=True, help="FILE.safetensors")
     sub.add_argument("--workdir", required=True, help="run folder to make; `train` goes on from it")
     sub.add_argument("--data", help="path of the data, for sources that take one")
+    sub.add_argument("--grey-from-rgb", action="store_true", help="sum the colours of the first layer for grey images")
+    sub.add_argument("--ignore", metavar="PREFIX", action="append", default=[], help="pass over names that begin so")
 
     command("methods", _methods, "Every method with its paper, config and measured number.")
     return top
@@ -239,11 +245,9 @@ def _evaluate(args, overrides):
 def _embed(args, overrides):
     import numpy as np
 
-    out = Path(args.out)
-    if out.suffix not in (".npz", ".parquet"):
-        raise ValueError(f"--out {out}: the name must end in .npz or .parquet.")
-    if not out.parent.is_dir():
-        raise ValueError(f"--out {out}: the folder {out.parent} does not exist.")
+    from jaxssl.outputs import check_output, stored_name, write_features
+
+    out = check_output(args.out, ".npz", ".parquet")
     experiment, state = open_run(args.workdir, step=args.step, trust=args.trust)
     from jaxssl.evaluate import embed
 
@@ -252,15 +256,8 @@ def _embed(args, overrides):
     features = np.concatenate([c[0] for c in columns])
     labels = np.concatenate([c[2] for c in columns])
     names = [n for (split, _), c in zip(parts, columns) for n in (c[1] or [f"{split}/{i}" for i in c[3]])]
-    if out.suffix == ".npz":
-        np.savez_compressed(out, features=features, label=labels, name=np.asarray(names))
-    else:
-        import pyarrow
-        import pyarrow.parquet
-
-        rows = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(features.reshape(-1)), features.shape[1])
-        pyarrow.parquet.write_table(pyarrow.table({"name": names, "label": labels, "features": rows}), out)
-    print(f"{out}: {features.shape[0]} rows of {features.shape[1]} features")
+    write_features(out, features, labels, names)
+    print(f"{stored_name(str(out))}: {features.shape[0]} rows of {features.shape[1]} features")
 
 
 def _sources(data: str | None, experiment):
@@ -297,15 +294,16 @@ def _export(args, overrides):
     from jaxssl.build import build
     from jaxssl.config import options
 
-    if Path(args.out).suffix != ".safetensors":
-        raise ValueError(f"--out {args.out}: the name must end in .safetensors.")
+    from jaxssl.outputs import check_output, stored_name
+
+    check_output(args.out, ".safetensors")
     experiment, state = open_run(args.workdir, step=args.step, trust=args.trust)
     from jaxssl.models.weights import export_timm
 
     encoder = build(options(experiment.config.encoder))
     stats = state.memory.get("stats", {}).get("encoder", {})
     export_timm(args.out, encoder, state.params["encoder"], stats)
-    print(f"{args.out}: encoder {experiment.config.encoder.name} at step {int(state.step)}")
+    print(f"{stored_name(args.out)}: encoder {experiment.config.encoder.name} at step {int(state.step)}")
 
 
 def _import(args, overrides):
@@ -318,15 +316,20 @@ def _import(args, overrides):
         raise ValueError(f"--weights {args.weights} does not exist.")
     config = load_config(args.config, overrides, data=args.data, trust=args.trust)
     workdir = Path(args.workdir)
+    if workdir.exists() and not workdir.is_dir():
+        raise ValueError(f"--workdir {workdir} is a file; give a folder.")
     if (workdir / "checkpoints").exists():
         raise ValueError(f"--workdir {workdir} holds checkpoints already; give a new folder.")
     from jaxssl.experiment import setup, with_encoder
     from jaxssl.models.weights import import_timm
+    from jaxssl.runlog import setup_logging
 
+    setup_logging()
     experiment = setup(config)
     state = experiment.initial()
     stats = state.memory.get("stats", {}).get("encoder", {})
-    weights = import_timm(args.weights, build(options(config.encoder)), state.params["encoder"], stats)
+    chosen = dict(grey_from_rgb=args.grey_from_rgb, ignore=args.ignore)
+    weights = import_timm(args.weights, build(options(config.encoder)), state.params["encoder"], stats, **chosen)
     state = with_encoder(experiment, state, *weights)
     write_config(config, workdir)
     checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint.keep)

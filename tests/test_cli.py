@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from jaxssl.cli import main, open_run
 from jaxssl.runlog import read_metrics
@@ -213,7 +214,12 @@ def test_export_then_import_gives_the_same_encoder(trained, labelled, opened, tm
     assert f"{file}: encoder models.convnet at step {STEPS}" in capsys.readouterr().out
     overrides = [x for x in CHANGES if x.startswith("--config.")] + ["--config.mesh.data=1", "--config.seed=7"]
     given = [FOLDER_CONFIG, "--data", str(labelled), "--workdir", str(workdir), *overrides]
-    assert main(["import", *given, "--weights", str(file)]) == 0
+    arrays = load_file(file)
+    for name, options in (("block1.conv.kernel", ()), ("fc.weight", ("--ignore", "stem."))):
+        save_file({**arrays, name: np.zeros(3, np.float32), "stem.w": np.zeros(3, np.float32)}, file)
+        assert main(["import", *given, "--weights", str(file), *options]) == (0 if options else 2)
+        said = capsys.readouterr().err
+        assert (f"{file}: left out, as no part of the encoder: fc.weight\n" if options else f"unexpected {name}\n") in said
     experiment, state = open_run(str(workdir), {"mesh.data": "1"})
     assert int(state.step) == 0 and experiment.config.seed == 7
     expected = encoder_features(*opened)

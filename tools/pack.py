@@ -21,8 +21,9 @@ def main(argv=None) -> int:
         args = parser().parse_args(rest)
         from jaxssl.build import build
         from jaxssl.config import load_config, options
-        from jaxssl.data.packed import write_pack
+        from jaxssl.data.packed import check_new, write_pack
 
+        check_new(args.out)
         config = load_config(args.config, overrides, data=args.data)
         sizes = write_pack(build({k: v for k, v in options(config.data).items() if k != "mode"}), args.out)
     except (ValueError, TypeError, OSError) as error:

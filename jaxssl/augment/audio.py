@@ -1,7 +1,7 @@
 """Views of sound, spectrograms, and the preprocessing for evaluation.
 
-Every factory returns `augment(key, batch) -> batch`. The batch has `audio` [N, T], whole numbers (32768 = full scale)
-or floats, and perhaps `length` int [N]: sound n then ends after length[n] samples. The result has `views` (or `x`, from
+Every factory returns `augment(key, batch) -> batch`. The batch has `audio` [N, T], int16 or float in
+[-1, 1], and perhaps `length` int [N]: sound n then ends after length[n] samples. The result has `views` (or `x`, from
 the factories named plain) in their place and keeps all other entries. An option out of range raises ValueError by name.
 
 Sources: Spijkervet, Burgoyne, Contrastive Learning of Musical Representations, 2021, arXiv:2103.09410,
@@ -12,6 +12,8 @@ https://arxiv.org/abs/2110.09784 (the spectrogram).
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxssl.augment.dtypes import integer, unit_wave
 
 
 def plain(*, size: int):
@@ -198,6 +200,7 @@ def plain_spectrogram(
 
 def add_noise(key, x, decibels):
     """x [T] and white noise of so many decibels less power."""
+    x = unit_wave(x, "x")
     power = jnp.mean(jnp.square(x))
     return x + jnp.sqrt(power * 10 ** (-decibels / 10)) * jax.random.normal(key, x.shape)
 
@@ -208,6 +211,7 @@ def pass_filter(x, corner, is_low, *, rate):
     The gain is 1 / sqrt(1 + (f / corner)^4), for a high-pass with corner / f. The ends are mirrored, so that the
     sound's end does not leak into its beginning.
     """
+    x = unit_wave(x, "x")
     edge = min(x.shape[0] - 1, 512)
     padded = jnp.pad(x, edge, mode="reflect")
     hertz = jnp.asarray(np.fft.rfftfreq(padded.shape[0], 1 / rate), jnp.float32)
@@ -219,6 +223,7 @@ def pass_filter(x, corner, is_low, *, rate):
 
 def echo(x, samples, volume):
     """x [T] and itself so many samples later, times volume."""
+    x = unit_wave(x, "x")
     at = jnp.arange(x.shape[0]) - jnp.round(samples).astype(jnp.int32)
     return x + volume * jnp.where(at >= 0, x[jnp.maximum(at, 0)], 0)
 
@@ -229,6 +234,7 @@ def reverberate(key, x, samples):
 
     The reflections have half the energy of the sound, and the result has the power of x.
     """
+    x = unit_wave(x, "x")
     time = jnp.arange(x.shape[0])
     response = jax.random.normal(key, x.shape) * 10 ** (-3 * time / jnp.maximum(samples, 1.0))
     response = response * (0.5 * jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(response)), 1e-12)))
@@ -245,6 +251,7 @@ def shift_pitch(x, semitones, *, most=12.0, window=512):
       most: an upper bound of semitones, which fixes the work.
       window: samples of a frame; frames overlap by three quarters.
     """
+    x = unit_wave(x, "x")
     size, hop = x.shape[0], window // 4
     factor = 2.0 ** (semitones / 12)
     count = int(np.ceil(size * 2.0 ** (max(most, 0) / 12) / hop)) + 4
@@ -285,6 +292,7 @@ def log_mel(x, *, rate, frames, mels, window_ms=25.0, hop_ms=10.0, low=20.0, flo
     Each frame: its mean subtracted, times a Hann window, power spectrum, triangles of equal width on the scale
     1127 ln(1 + f / 700) between `low` and half the rate. Frames beyond the end see silence.
     """
+    x = unit_wave(x, "x")
     window, hop = round(rate * window_ms / 1000), round(rate * hop_ms / 1000)
     bins = 2 ** int(np.ceil(np.log2(window)))
     needed = (frames - 1) * hop + window
@@ -342,9 +350,8 @@ def _sound(batch, size):
     """(float32 [N, T] in -1 ... 1, with T >= size by silence at the end; length int [N])."""
     if "audio" not in batch:
         raise ValueError(f"audio augmentations need the array `audio`, got {sorted(batch)}")
-    x = batch["audio"]
-    x = x.astype(jnp.float32) / (32768 if jnp.issubdtype(x.dtype, jnp.integer) else 1)
-    length = batch.get("length", jnp.full(x.shape[0], x.shape[1], jnp.int32))
+    x = unit_wave(batch["audio"])
+    length = integer(batch.get("length", jnp.full(x.shape[0], x.shape[1], jnp.int32)), "length")
     return jnp.pad(x, ((0, 0), (0, max(size - x.shape[1], 0)))), length
 
 

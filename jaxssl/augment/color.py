@@ -1,18 +1,25 @@
-"""Colour operations on one image [H, W, C] in [0, 1], C = 1 or 3, and their random combination."""
+"""Colour operations on one image [H, W, C], C = 1 or 3, and their random combination.
+
+An image is uint8 or float in [0, 1]; results are float32 in [0, 1].
+"""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from jaxssl.augment.dtypes import unit_image
 
 GREY = (0.299, 0.587, 0.114)  # luma weights of ITU-R BT.601
 
 
 def adjust_brightness(image, factor):
     """Scale all values: clip(factor * image, 0, 1). `factor` float[] >= 0; 1 is the identity."""
-    return _blend(image, 0.0, factor)
+    return _blend(unit_image(image), 0.0, factor)
 
 
 def adjust_contrast(image, factor):
     """Move values away from the mean luma m of the image: clip(factor * image + (1 - factor) * m, 0, 1)."""
+    image = unit_image(image)
     return _blend(image, luma(image).mean(), factor)
 
 
@@ -21,6 +28,7 @@ def adjust_saturation(image, factor):
 
     The identity on one channel.
     """
+    image = unit_image(image)
     return image if image.shape[-1] == 1 else _blend(image, luma(image), factor)
 
 
@@ -31,6 +39,7 @@ def adjust_hue(image, shift):
       image: [H, W, C]; the identity on one channel.
       shift: float[] in turns, usually within [-0.5, 0.5]; 1/3 takes red to green.
     """
+    image = unit_image(image)
     if image.shape[-1] == 1:
         return image
     r, g, b = image[..., 0], image[..., 1], image[..., 2]
@@ -53,16 +62,20 @@ def to_grayscale(image):
 
     The identity on one channel.
     """
+    image = unit_image(image)
     return jnp.broadcast_to(luma(image), image.shape)
 
 
 def solarize(image, threshold=0.5):
-    """Invert the values that are at or above `threshold`: x -> 1 - x."""
+    """Invert the values that are at or above `threshold`, in [0, 1]: x -> 1 - x."""
+    check_threshold("threshold", threshold)
+    image = unit_image(image)
     return jnp.where(image >= threshold, 1 - image, image)
 
 
 def luma(image):
     """Luma of ITU-R BT.601, [H, W, C] -> [H, W, 1]; the image itself when it has one channel."""
+    image = unit_image(image)
     if image.shape[-1] == 1:
         return image
     r, g, b = image[..., 0:1], image[..., 1:2], image[..., 2:3]
@@ -84,6 +97,7 @@ def color_jitter(image, factors, shift, order):
     Source: Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, 2020,
       arXiv:2002.05709, https://arxiv.org/abs/2002.05709 (appendix A)
     """
+    image = unit_image(image)
     grey = image.shape[-1] == 1
     blends = [k for k in range(3) if factors[k] is not None and not (grey and k == 2)]
     if grey or shift is None:
@@ -95,6 +109,13 @@ def color_jitter(image, factors, shift, order):
     image = _blend_in_order(image, blends, early, order)
     image = jnp.where(shift == 0, image, adjust_hue(image, shift))
     return _blend_in_order(image, blends, late, order)
+
+
+def check_threshold(name, threshold):
+    """Raise ValueError if `threshold` is known and not in [0, 1]."""
+    known = not isinstance(threshold, jax.core.Tracer)
+    if known and not np.all((np.asarray(threshold) >= 0) & (np.asarray(threshold) <= 1)):
+        raise ValueError(f"{name}={threshold}: must be in [0, 1], as images are; for 0 ... 255 divide it by 255")
 
 
 def _blend(image, anchor, factor):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from jaxssl.augment import image as images
+from jaxssl.augment.dtypes import integer
 from jaxssl.augment.view import ViewOptions, view_augmentation
 
 
@@ -64,5 +65,5 @@ def _take_text(rest):
     for name in ("tokens", "length"):
         if name not in rest:
             raise ValueError(f"the batch has no '{name}'; it has {sorted(rest)}")
-    tokens, length = rest.pop("tokens"), rest.pop("length")
+    tokens, length = integer(rest.pop("tokens"), "tokens"), integer(rest.pop("length"), "length")
     return {"tokens": tokens, "mask": jnp.arange(tokens.shape[1]) < length[:, None]}

@@ -9,6 +9,8 @@ ValueError by name.
 import jax
 import jax.numpy as jnp
 
+from jaxssl.augment.dtypes import real
+
 ROTATIONS = ("none", "vertical", "any")
 
 
@@ -74,6 +76,7 @@ def views(
 
 def unit_sphere(x):
     """Clouds [..., P, 3] with their mean at the origin and their farthest point at distance 1; one point stays at 0."""
+    x = real(x, "x")
     x = x - x.mean(-2, keepdims=True)
     farthest = jnp.max(jnp.sum(jnp.square(x), axis=-1), axis=-1)[..., None, None]
     return x * jax.lax.rsqrt(jnp.maximum(farthest, 1e-12))
@@ -81,6 +84,7 @@ def unit_sphere(x):
 
 def rotate(key, x, *, vertical=True):
     """A cloud [P, 3] turned by a random angle about the third axis, or, uniformly, by any rotation."""
+    x = real(x, "x")
     if vertical:
         angle = jax.random.uniform(key, (), maxval=2 * jnp.pi)
         c, s = jnp.cos(angle), jnp.sin(angle)
@@ -100,6 +104,7 @@ def rotate(key, x, *, vertical=True):
 def see_part(key, x, keep):
     """The points of a cloud [P, 3] nearest to a random viewer, a share in the range `keep`, filled up to P again."""
     key_side, key_share, key_fill = jax.random.split(key, 3)
+    x = real(x, "x")
     size = x.shape[0]
     share = jax.random.uniform(key_share, (), minval=keep[0], maxval=keep[1])
     count = jnp.clip(jnp.round(share * size).astype(jnp.int32), 1, size)
@@ -112,7 +117,7 @@ def see_part(key, x, keep):
 def _points(batch):
     if "points" not in batch:
         raise ValueError(f"augmentations of clouds need the array `points`, got {sorted(batch)}")
-    return batch["points"].astype(jnp.float32)
+    return real(batch["points"], "points")
 
 
 def _rest(batch):

@@ -1,10 +1,15 @@
-"""Crops, resizing, flips and blur of one image: weighted sums of its rows, then of its columns."""
+"""Crops, resizing, flips and blur of one image: weighted sums of its rows, then of its columns.
+
+An image is uint8 or float in [0, 1]; results are float32 in [0, 1].
+"""
 
 import functools
 import math
 
 import jax
 import jax.numpy as jnp
+
+from jaxssl.augment.dtypes import unit_image
 
 ATTEMPTS = 10  # candidates of a random crop before it falls back to a centre crop
 
@@ -17,7 +22,7 @@ def crop_and_resize(image, box, size, *, interpolation="bilinear", flip=False):
     outside the box take part, those outside the image do not.
 
     Args:
-      image: [H, W, C] in [0, 1].
+      image: [H, W, C].
       box: [4] = (y0, x0, height, width) in input pixels; may be fractional; no higher or wider than the image.
       size: (h, w) of the result.
       interpolation: 'bilinear' or 'bicubic' (a = -0.5).
@@ -30,7 +35,7 @@ def crop_and_resize(image, box, size, *, interpolation="bilinear", flip=False):
       ValueError: unknown `interpolation`.
     """
     check_interpolation(interpolation)
-    return _crop_and_resize(image, box, flip, size=tuple(size), interpolation=interpolation)
+    return _crop_and_resize(unit_image(image), box, flip, size=tuple(size), interpolation=interpolation)
 
 
 # Compiled as one also where the caller is not: an operation by itself would compile its loop at every call.
@@ -46,7 +51,7 @@ def _crop_and_resize(image, box, flip, *, size, interpolation):
 
 def flip_horizontal(image):
     """Mirror an image [H, W, C] left to right."""
-    return image[:, ::-1]
+    return unit_image(image)[:, ::-1]
 
 
 def gaussian_blur(image, sigma, kernel_size):
@@ -65,6 +70,7 @@ def gaussian_blur(image, sigma, kernel_size):
     Raises:
       ValueError: even `kernel_size`, or one that reaches across the image (r >= H or W).
     """
+    image = unit_image(image)
     check_kernel("kernel_size", kernel_size, image.shape)
     height, width, channels = image.shape
     radius = kernel_size // 2

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.augment.dtypes import integer, real
+
 
 def plain(
     *,
@@ -160,6 +162,7 @@ def views(
 
 def at_times(x, times):
     """Values of a series x [T, C] at any times [t] in 0 ... T - 1, along straight lines: [t, C]."""
+    x = real(x, "x")
     times = jnp.clip(times, 0, x.shape[0] - 1)
     before = jnp.minimum(times.astype(jnp.int32), max(x.shape[0] - 2, 0))
     part = (times - before)[:, None]
@@ -191,6 +194,7 @@ def time_warp(key, x, strength):
 
 def permute_segments(key, x, segments):
     """Equal pieces of x [T, C] in random order; what is left over at the end stays."""
+    x = real(x, "x")
     length = x.shape[0] // segments
     pieces = x[: segments * length].reshape(segments, length, x.shape[1])
     mixed = pieces[jax.random.permutation(key, segments)].reshape(-1, x.shape[1])
@@ -199,6 +203,7 @@ def permute_segments(key, x, segments):
 
 def rotate(key, x):
     """Each group of three channels of x [T, C] under its own uniformly random rotation; C is a multiple of 3."""
+    x = real(x, "x")
     if x.shape[-1] % 3:
         raise ValueError(f"rotation needs channels in groups of three, got {x.shape[-1]}")
     quaternion = jax.random.normal(key, (x.shape[-1] // 3, 4))
@@ -214,16 +219,17 @@ def rotate(key, x):
 
 def rescale(key, x, strength):
     """x [T, C] times exp(strength * normal), one factor a channel."""
-    return x * jnp.exp(strength * jax.random.normal(key, (x.shape[1],)))
+    return real(x, "x") * jnp.exp(strength * jax.random.normal(key, (x.shape[1],)))
 
 
 def add_noise(key, x, deviation):
     """x [T, C] and normal noise."""
-    return x + deviation * jax.random.normal(key, x.shape)
+    return real(x, "x") + deviation * jax.random.normal(key, x.shape)
 
 
 def split_sensors(x, channels):
     """Series [N, T, V * channels] -> [N, V, T, channels]."""
+    x = real(x, "x")
     if x.shape[-1] % channels:
         raise ValueError(f"channels={channels} of a sensor must divide the {x.shape[-1]} channels of the series")
     return jnp.moveaxis(x.reshape(*x.shape[:2], -1, channels), 2, 1)
@@ -249,14 +255,14 @@ def _preparation(size, mean, std, clip):
     def prepare(batch):
         if "series" not in batch:
             raise ValueError(f"series augmentations need the array `series`, got {sorted(batch)}")
-        x = batch["series"].astype(jnp.float32)
+        x = real(batch["series"], "series")
         if mean is not None and mean.size not in (1, x.shape[-1]):
             raise ValueError(
                 f"mean has {mean.size} values but the series have {x.shape[-1]} channels; leave out mean and std to "
                 "standardise each series by itself"
             )
         if "length" in batch or (size or x.shape[1]) != x.shape[1]:
-            length = batch.get("length", jnp.full(x.shape[0], x.shape[1]))
+            length = integer(batch.get("length", jnp.full(x.shape[0], x.shape[1])), "length")
             along = jnp.linspace(0, 1, size or x.shape[1])
             # Times end at the last sample, so that what fills up a short series is never read.
             x = jax.vmap(lambda row, n: at_times(row, jnp.minimum(along * (n - 1), n - 1)))(x, length)

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.augment.dtypes import integer, real
+
 KINDS = ("uniform", "gaussian", "rows")
 
 
@@ -105,4 +107,5 @@ def _taken(batch):
     if missing:
         raise ValueError(f"augment.table needs batches of a table; {sorted(missing)} missing in {sorted(batch)}")
     rest = {name: value for name, value in batch.items() if name not in ("numbers", "categories")}
-    return {"numbers": batch["numbers"].astype(jnp.float32), "categories": batch["categories"]}, rest
+    x = {"numbers": real(batch["numbers"], "numbers"), "categories": integer(batch["categories"], "categories")}
+    return x, rest

@@ -8,6 +8,7 @@ the batch are kept.
 import jax
 import jax.numpy as jnp
 
+from jaxssl.augment.dtypes import integer
 from jaxssl.augment.view import check_count
 
 # The id of the mask token, as in jaxssl.ops.tokens.
@@ -92,14 +93,15 @@ def span_masked(key, tokens, length, *, span, min_length, mask_id):
       mask_id: id of the mask token.
 
     Returns:
-      int [L].
+      int32 [L].
     """
+    tokens = integer(tokens, "tokens")
     check_count("span", span, least=0)
     check_count("min_length", min_length, least=span + 2)
     start = jax.random.randint(key, (), 1, jnp.maximum(length - span, 2))
     place = jnp.arange(tokens.shape[0])
     inside = (place >= start) & (place < start + span) & (length >= min_length)
-    return jnp.where(inside, mask_id, tokens).astype(tokens.dtype)
+    return jnp.where(inside, mask_id, tokens)
 
 
 def _take(batch):
@@ -107,7 +109,7 @@ def _take(batch):
     if missing:
         raise ValueError(f"the batch has no '{missing[0]}'; it has {sorted(batch)}")
     rest = {name: value for name, value in batch.items() if name not in ("tokens", "length")}
-    return jnp.asarray(batch["tokens"]), jnp.asarray(batch["length"]), rest
+    return integer(batch["tokens"], "tokens"), integer(batch["length"], "length"), rest
 
 
 def _input(tokens, length):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.augment import image
+from jaxssl.augment.dtypes import check_image, unit_image
 from jaxssl.augment.view import (
     ViewOptions,
     check_count,
@@ -174,15 +175,17 @@ def sample_clip_pair(key, length, frames, stride, *, power=1.0):
 
 
 def take_clip(video, start, frames, stride):
-    """Frames start, start + stride, ... of a video [T, H, W, C]: [frames, H, W, C]."""
-    return jax.lax.dynamic_slice_in_dim(video, start, _span(frames, stride))[::stride]
+    """Frames start, start + stride, ... of a video [T, H, W, C]: float32 [frames, H, W, C] in [0, 1]."""
+    video = check_image(video, "video")
+    return unit_image(jax.lax.dynamic_slice_in_dim(video, start, _span(frames, stride))[::stride])
 
 
 def augment_clip(key, clip, options, *, consistent=True):
-    """A view of a clip [t, H, W, C] in [0, 1] under `view.ViewOptions`, the same chances for all frames: [t, h, w, C].
+    """A view of a clip [t, H, W, C] under `view.ViewOptions`, the same chances for all frames: [t, h, w, C].
 
     consistent=False: chances of their own for every frame.
     """
+    clip = unit_image(clip, "clip")
     one = lambda key, frame: make_view(key, frame, options)[0]
     if consistent:
         return jax.vmap(one, in_axes=(None, 0))(key, clip)
@@ -200,7 +203,7 @@ def _videos(batch, span):
     """`video` of a batch, after a look at its shape."""
     if "video" not in batch:
         raise ValueError(f"video augmentations need the array `video`, got {sorted(batch)}")
-    video = batch["video"]
+    video = check_image(batch["video"], "video")
     if video.ndim != 5:
         raise ValueError(f"`video` must be [N, T, H, W, C], got shape {video.shape}")
     if video.shape[1] < span:

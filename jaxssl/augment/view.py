@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.augment import color, resample
+from jaxssl.augment.dtypes import unit_image
 
 _BOX_DRAWS = 2 * resample.ATTEMPTS + 2
 
@@ -86,7 +87,8 @@ def view_augmentation(groups, *, mean, std, return_boxes):
 
 
 def make_view(key, image, options):
-    """Make a random view of `image` [H, W, C] in [0, 1] -> view [h, w, C] in [0, 1], box [4], flip bool[]."""
+    """A random view of `image` [H, W, C], uint8 or float in [0, 1]: view [h, w, C] in [0, 1], box [4], flip bool[]."""
+    image = unit_image(image)
     chances = _draw(key)
     box = resample.random_box(chances.box, image.shape[:2], options.crop_scale, options.crop_ratio)
     flip = chances.flip < options.flip_probability
@@ -113,11 +115,7 @@ def to_unit_float(batch):
     image = batch["image"]
     if image.ndim != 4 or image.shape[-1] not in (1, 3):
         raise ValueError(f"'image' must be [N, H, W, C] with C = 1 or 3, got shape {image.shape}")
-    if image.dtype == jnp.uint8:
-        return image.astype(jnp.float32) / 255
-    if jnp.issubdtype(image.dtype, jnp.floating):
-        return image.astype(jnp.float32)
-    raise ValueError(f"'image' must be uint8, or float in [0, 1], got {image.dtype}")
+    return unit_image(image)
 
 
 def standardize(image, mean, std):
@@ -127,14 +125,16 @@ def standardize(image, mean, std):
         raise ValueError(
             f"mean and std must have 1 or {channels} entries for {channels} channels, got {len(mean)} and {len(std)}"
         )
-    return (image - jnp.array(mean, jnp.float32)) / jnp.array(std, jnp.float32)
+    return (unit_image(image) - jnp.array(mean, jnp.float32)) / jnp.array(std, jnp.float32)
 
 
 def check_statistics(mean, std):
-    """Return `mean` and `std` as tuples of floats; ValueError unless std > 0."""
+    """Return `mean` and `std` as tuples of floats; ValueError unless 0 <= mean <= 1 and 0 < std <= 1."""
     mean, std = (tuple(np.atleast_1d(s).astype(float).tolist()) for s in (mean, std))
     if not std or min(std) <= 0:
         raise ValueError(f"std must be positive, got {std}")
+    if min(mean, default=0) < 0 or max((*mean, *std)) > 1:
+        raise ValueError(f"mean and std must lie in 0 ... 1, units of images in [0, 1], got {mean} and {std}")
     return mean, std
 
 
@@ -182,6 +182,7 @@ def check_options(options):
     check_range("crop_ratio", options.crop_ratio)
     check_range("blur_sigma", options.blur_sigma)
     resample.check_interpolation(options.interpolation)
+    color.check_threshold("solarize_threshold", options.solarize_threshold)
     if len(options.jitter) != 4 or min(options.jitter) < 0 or options.jitter[3] > 0.5:
         raise ValueError(
             "jitter must be strengths of (brightness, contrast, saturation, hue), "

@@ -2,11 +2,15 @@
 
 A pack is a folder with `pack.json` and one NumPy file an array and split, `train.image.npy`, `train.label.npy`, ...;
 rows are read where they lie, so that nothing is loaded as a whole, and what was read once stays in the system's cache.
+Names of examples, of classes, and what only evaluators read (`Source.extra`) lie beside them; a pack that was written
+without still reads.
 """
 
+import dataclasses
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,18 +39,21 @@ def packed(*, path: str, limit: int | None = None) -> Splits:
         raise FileNotFoundError(f"{folder / INDEX} does not exist; a folder written by tools/pack.py would be right")
     try:
         index = json.loads((folder / INDEX).read_text())
-        parts, names = index["splits"], index["class_names"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        parts, names, found = index["splits"], index["class_names"], index.get("format")
+        parts = {s: {"class_names": names, **part, "size": int(part["size"])} for s, part in parts.items()}
+        total = parts["train"]["size"]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / INDEX} is damaged ({error}); write the pack again") from error
-    if index.get("format") != FORMAT:
-        raise ValueError(f"{folder}: format {index.get('format')!r}; this version reads {FORMAT}; write the pack again")
-    if limit is not None and not 1 <= limit <= parts["train"]["size"]:
-        raise ValueError(f"data.limit={limit}: must lie in 1 .. {parts['train']['size']}")
+    if found != FORMAT:
+        raise ValueError(f"{folder}: format {found!r}; this version reads {FORMAT}; write the pack again")
+    if limit is not None and not 1 <= limit <= total:
+        raise ValueError(f"data.limit={limit}: must lie in 1 .. {total}")
     sources = {}
     for split, part in parts.items():
-        rows = slice(limit if split == "train" else None)
-        arrays = {name: _mapped(folder / f"{split}.{name}.npy", part, name)[rows] for name in part["arrays"]}
-        sources[split] = from_arrays(arrays, class_names=names, where=str(folder))
+        try:
+            sources[split] = _read(folder, split, part, slice(limit if split == "train" else None))
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"{folder / INDEX} is damaged ({error!r} in {split}); write the pack again") from error
     return Splits(sources["train"], sources.get("test"))
 
 
@@ -55,42 +62,98 @@ def is_pack(path: str) -> bool:
     return bool(path) and (Path(path).expanduser() / INDEX).is_file()
 
 
-def write_pack(splits: Splits, path: str) -> dict[str, int]:
-    """Writes every readable example of the splits, in order, and returns how many of each.
-
-    The folder appears under its name only when it is complete. Examples that cannot be read are left out, and counted in
-    the log. What only evaluators read (`Source.extra`) is not written.
-
-    Raises: FileExistsError if the folder is there already.
-    """
+def check_new(path: str) -> Path:
+    """The folder, if a pack can be written there. Raises: FileExistsError, or OSError naming what cannot be made."""
     folder = Path(path).expanduser()
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; give a new folder, or remove it first")
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    parts = {split: _write(source, unfinished, split) for split, source in splits.sources().items()}
-    names = splits.train.class_names
-    index = {"format": FORMAT, "class_names": list(names) if names else None, "splits": parts}
-    (unfinished / INDEX).write_text(json.dumps(index, indent=1) + "\n")
-    unfinished.rename(folder)
+    shutil.rmtree(_unfinished(folder), ignore_errors=True)
+    _unfinished(folder).mkdir(parents=True)
+    _unfinished(folder).rmdir()
+    return folder
+
+
+def _unfinished(folder):
+    return folder.with_name(folder.name + ".unfinished")
+
+
+def write_pack(splits: Splits, path: str) -> dict[str, int]:
+    """Writes every readable example of the splits, in order, and returns how many of each.
+
+    The folder appears under its name only when it is complete; after an error nothing of it is left. Examples that
+    cannot be read are left out, and counted in the log.
+
+    Raises: FileExistsError if the folder is there already; ValueError naming an entry of `Source.extra` that is no
+        array.
+    """
+    folder = check_new(path)
+    extras = {split: _extra_arrays(source.extra, split) for split, source in splits.sources().items()}
+    unfinished = _unfinished(folder)
+    unfinished.mkdir()
+    try:
+        parts = {s: _write(source, unfinished, s, extras[s]) for s, source in splits.sources().items()}
+        index = {"format": FORMAT, "class_names": _listed(splits.train.class_names), "splits": parts}
+        (unfinished / INDEX).write_text(json.dumps(index, indent=1) + "\n")
+        unfinished.rename(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     return {split: part["size"] for split, part in parts.items()}
 
 
-def _write(source, folder, split):
-    """One split; {'size': rows, 'arrays': {name: [dtype, shape of an example]}}."""
+def _listed(names):
+    return list(names) if names else None
+
+
+def _extra_arrays(extra, split):
+    """{path of keys: array} of nested dicts. Raises ValueError for what a NumPy file cannot hold without pickle."""
+    arrays = {}
+
+    def walk(path, value):
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                walk((*path, key), inner)
+            return
+        arrays[path] = np.asarray(value)
+        if arrays[path].dtype.hasobject or not all(isinstance(key, str) for key in path):
+            raise ValueError(f"{split}: extra entry {'/'.join(map(str, path))} is no array of numbers or of text")
+
+    walk((), extra)
+    return arrays
+
+
+def _nested(arrays):
+    """Inverse of `_extra_arrays`."""
+    found = {}
+    for (*outer, last), value in arrays.items():
+        place = found
+        for key in outer:
+            place = place.setdefault(key, {})
+        place[last] = value
+    return found
+
+
+def _write(source, folder, split, extra):
+    """One split; its entry of the index: 'size', 'arrays' {name: [dtype, shape of an example]}, and what lies beside.
+
+    'names': [bytes, ] of all names, 'ends' of each in them; 'extra': [path of keys, dtype, shape] of each file.
+    """
     example = {k: v for k, v in source.fetch(np.zeros(0, np.int64)).items() if k != "index"}
     files = {name: open(folder / f"{split}.{name}.rows", "wb") for name in example}
-    size = 0
+    kept, names = [], []
     try:
         for batch in evaluation_batches(source, batch_size=min(BATCH, source.size)):
             readable = batch["_mask"]
-            size += int(readable.sum())
+            ids = batch["index"][readable]
+            kept.append(ids)
+            names += [] if source.names is None else source.names(ids)
             for name, file in files.items():
                 batch[name][readable].tofile(file)
     finally:
         for file in files.values():
             file.close()
+    kept = np.concatenate(kept)
+    size = len(kept)
     if size < source.size:
         log.warning("%s: %d of %d examples cannot be read and are left out", split, source.size - size, source.size)
     if not size:
@@ -103,19 +166,65 @@ def _write(source, folder, split):
             with open(folder / f"{split}.{name}.rows", "rb") as rows:
                 shutil.copyfileobj(rows, file, 2**24)
         (folder / f"{split}.{name}.rows").unlink()
-    return {"size": size, "arrays": {name: [str(v.dtype), list(v.shape[1:])] for name, v in example.items()}}
+    part = {"size": size, "arrays": {name: [str(v.dtype), list(v.shape[1:])] for name, v in example.items()}}
+    part |= {"class_names": _listed(source.class_names), "num_classes": source.num_classes}
+    if source.names is not None:
+        # Surrogates stand for bytes that are no UTF-8; with them every name comes back as it was.
+        encoded = [name.encode("utf-8", "surrogatepass") for name in names]
+        np.save(folder / f"{split}-names.npy", np.frombuffer(b"".join(encoded), np.uint8))
+        np.save(folder / f"{split}-ends.npy", np.cumsum([len(name) for name in encoded], dtype=np.int64))
+        part["names"] = sum(map(len, encoded))
+    extra = _of_rows(extra, split, kept)
+    for i, value in enumerate(extra.values()):
+        np.save(folder / f"{split}-extra-{i}.npy", value, allow_pickle=False)
+    part["extra"] = [[list(path), str(value.dtype), list(value.shape)] for path, value in extra.items()]
+    return part
 
 
-def _mapped(file, part, name):
+def _of_rows(extra, split, rows):
+    """Extra arrays when only some rows are left: the nodes of a graph that the rows are about go with them."""
+    nodes = (f"{split}_nodes",)
+    return {path: value[rows] if path == nodes else value for path, value in extra.items()}
+
+
+def _read(folder, split, part, rows):
+    """The source of one split, of so many rows."""
+    size = part["size"]
+    mapped = lambda name, dtype, shape: _mapped(folder / f"{split}{name}.npy", dtype, shape)
+    arrays = {name: mapped(f".{name}", d, [size, *shape])[rows] for name, (d, shape) in part["arrays"].items()}
+    source = from_arrays(arrays, class_names=part["class_names"], where=str(folder))
+    extra = {
+        tuple(path): mapped(f"-extra-{i}", dtype, shape) for i, (path, dtype, shape) in enumerate(part.get("extra", ()))
+    }
+    names = None
+    if "names" in part:
+        text, ends = mapped("-names", "uint8", [part["names"]]), mapped("-ends", "int64", [size])
+
+        def names(ids):
+            spans = ((ends[i - 1] if i else 0, ends[i]) for i in np.asarray(ids, np.int64).tolist())
+            try:
+                return [text[start:end].tobytes().decode("utf-8", "surrogatepass") for start, end in spans]
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{folder}/{split}-names.npy is damaged ({error}); write the pack again") from error
+
+    return dataclasses.replace(
+        source,
+        names=names,
+        num_classes=part.get("num_classes", source.num_classes),
+        extra=_nested(_of_rows(extra, split, rows)),
+    )
+
+
+def _mapped(file, dtype, shape):
     """The array of a file, not loaded. Raises ValueError if it is not what the index says."""
-    dtype, shape = part["arrays"][name]
     try:
-        array = np.load(file, mmap_mode="r")
-    except (OSError, ValueError) as error:
+        if not file.is_file():
+            raise OSError("no such file")
+        array = np.lib.format.open_memmap(file, mode="r")
+    except Exception as error:  # NumPy's reader of headers raises whatever it stumbles over
         raise ValueError(f"{file} cannot be read ({error}); write the pack again") from error
-    if (str(array.dtype), list(array.shape)) != (dtype, [part["size"], *shape]):
+    if (str(array.dtype), list(array.shape)) != (dtype, shape):
         raise ValueError(
-            f"{file} holds {array.dtype} {list(array.shape)}; {INDEX} says {dtype} {[part['size'], *shape]}; "
-            "write the pack again"
+            f"{file} holds {array.dtype} {list(array.shape)}; {INDEX} says {dtype} {shape}; write the pack again"
         )
     return array

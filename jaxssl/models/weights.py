@@ -9,12 +9,13 @@ import re
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from jaxssl.models.positions import resample
 from jaxssl.models.resnet import ResNet
 from jaxssl.models.vit import ViT
+from jaxssl.outputs import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,9 @@ RENAMES = (
 )
 TOKENS = ("cls_token", "reg_token", "pos_embed")
 COUNTER = "num_batches_tracked"
+# Parts of timm's networks that change the features: where the network has none, the file is that of another one.
+BACKBONE = {"cls_token", "reg_token", "dist_token", "pos_embed", "patch_embed", "norm_pre", "norm", "fc_norm"}
+BACKBONE |= {"attn_pool", "rope", "blocks", "stem", "conv", "bn", "layer"}
 
 
 def _is_timm(module):
@@ -119,13 +123,17 @@ def export_timm(path, module, params, stats):
         arrays["pos_embed"] = module.fixed_positions(module.grid)[None]
     # The writer stores raw memory, so transposed views must be copied into C order first.
     arrays = {name: np.array(value, order="C") for name, value in arrays.items()}
-    save_file(arrays, path, metadata={"format": "pt", "config": _config(module)})
+    content = save(arrays, metadata={"format": "pt", "config": _config(module)})
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def import_timm(path, module, params, stats, *, grey_from_rgb=False, ignore=()):
     """Reads backbone weights from a safetensors file with the names that `export_timm` writes.
 
-    Learned positions of another grid are resampled (bicubic, antialiased), with a note in the log.
+    What the file has beyond the backbone, as a classifier, is left out, and the log names it. More of what the network
+    itself is made of, as further blocks, is refused. Learned positions of another grid are resampled (bicubic,
+    antialiased), with a note in the log.
 
     Args:
       path: file to read.
@@ -133,16 +141,18 @@ def import_timm(path, module, params, stats, *, grey_from_rgb=False, ignore=()):
       params, stats: its trees (arrays or ShapeDtypeStructs); they give the structure, shapes and dtypes.
       grey_from_rgb: for a network with 1 input channel, sum a 3-channel first layer over its input channels:
         a grey image gives what its RGB copy gave.
-      ignore: name prefixes in the file to skip, e.g. ('fc.', 'head.') for a classifier.
+      ignore: name prefixes in the file to pass over in any case, e.g. ('blocks.11.',).
 
     Returns:
       (params, stats) with the values of the file; a mask token, which timm has not, keeps its value.
 
     Raises:
-      ValueError: if it is no safetensors file, or keys are missing, unexpected or misshapen (all listed).
+      ValueError: if it is no safetensors file, or keys of the backbone are missing, unexpected, misshapen or no
+        floats (all listed).
     """
     try:
-        found = load_file(path)
+        with safe_open(path, "numpy") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
     found = {name: value for name, value in found.items() if not name.startswith(tuple(ignore))}
@@ -151,7 +161,10 @@ def import_timm(path, module, params, stats, *, grey_from_rgb=False, ignore=()):
     counters = _counters(module, names)
     problems = _check_fixed_positions(module, found)
     problems += [f"missing {name}" for name in sorted(names) if name not in found]
-    problems += [f"unexpected {name}" for name in sorted(found) if name not in names and name not in counters]
+    unexpected = sorted(set(found) - set(names) - set(counters))
+    parts = {_part(name) for name in names} | (BACKBONE if _is_timm(module) else set())
+    beyond = [name for name in unexpected if _part(name) not in parts]
+    problems += [f"unexpected {name}" for name in unexpected if name not in beyond]
     values = {}
     for name, leaf_path in names.items():
         if name not in found:
@@ -161,12 +174,23 @@ def import_timm(path, module, params, stats, *, grey_from_rgb=False, ignore=()):
         if value.shape != wanted:
             problems.append(f"{name} is {list(value.shape)} in the file, {list(wanted)} in the network")
             continue
+        if not jnp.issubdtype(value.dtype, jnp.floating):
+            problems.append(f"{name} is {value.dtype} in the file, {leaves[leaf_path].dtype} in the network")
+            continue
         values[leaf_path] = jnp.asarray(_from_file(module, leaf_path, value), leaves[leaf_path].dtype)
     if problems:
-        listed = "\n  ".join(problems)
-        raise ValueError(f"{path} does not fit {type(module).__name__}:\n  {listed}\n{_hint(problems)}")
+        hint = _hint(problems, names, found)
+        listed = "\n  ".join(problems + [f"unexpected {name}, which would be left out" for name in beyond])
+        raise ValueError(f"{path} does not fit {type(module).__name__}:\n  {listed}\n{hint}")
+    if beyond:
+        log.warning("%s: left out, as no part of the encoder: %s", path, ", ".join(beyond))
     trees = unflatten_dict({**leaves, **values})
     return trees["params"], trees.get("stats", {})
+
+
+def _part(name):
+    """What a name in a file speaks of: its first word without a number."""
+    return re.sub(r"\d.*", "", name.split(".")[0])
 
 
 def _check_fixed_positions(module, found):
@@ -202,15 +226,19 @@ def _fit_positions(module, value):
     return np.concatenate([value[0, :prefix], patches])[None]
 
 
-def _hint(problems):
+def _hint(problems, names, found):
     text = " ".join(problems)
     hints = []
-    if re.search(r"unexpected (fc|head)\.", text):
-        hints.append("skip a classifier with ignore=('fc.', 'head.')")
+    led = {n.removesuffix(name) for name in names for n in found if n.endswith(f".{name}")} if "missing" in text else ()
+    if len(led) == 1:
+        hints.append(f"the file's names begin with {led.pop()!r}; without it they would be those of the network")
+    if "unexpected" in text:
+        hints.append("ignore=('name.',), or `jaxssl import --ignore name.`, passes over names that begin so")
     if "unexpected fc_norm" in text:
         hints.append("a norm after pooling (fc_norm) is not supported: the network pools after the final norm")
     if re.search(r"(conv1|patch_embed\.proj)\.weight is \[\d+, 3,", text):
-        hints.append("for grey images pass grey_from_rgb=True; otherwise check the number of input channels")
+        grey = "for grey images pass grey_from_rgb=True (`jaxssl import --grey-from-rgb`)"
+        hints.append(f"{grey}; otherwise check the number of input channels")
     if "pos_embed" in text:
         hints.append("check positions, class_token, registers, no_embed_class and the width of the network")
     if re.search(r"unexpected (blocks|layer)|missing (blocks|layer)", text):

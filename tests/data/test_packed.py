@@ -1,8 +1,10 @@
 """Packs: the same rows as the source they were written from, mapped and not loaded; refusals."""
 
+import dataclasses
 import importlib.util
 import json
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from jaxssl.config import load_config
 from jaxssl.data.image_folder import image_folder
 from jaxssl.data.packed import is_pack, packed, write_pack
 from jaxssl.data.pipeline import stream
-from jaxssl.data.source import Splits
+from jaxssl.data.source import Splits, from_arrays
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -29,6 +31,7 @@ def folder(tmp_path_factory):
                 image = rng.integers(0, 256, (20, 24, 3), np.uint8)
                 Image.fromarray(image).save(root / split / name / f"{i:02d}.png")
     (root / "train" / "cat" / "07.png").write_bytes(b"\x89PNG no image")
+    (root / "train" / "dog" / "19.png").rename(root / "train" / "dog" / os.fsdecode(b"z\xe9.png"))
     return root
 
 
@@ -56,6 +59,87 @@ def test_a_pack_holds_the_readable_rows_in_their_order(pair):
     assert batch["image"].shape == (8, 16, 16, 3) and batch["image"].dtype == np.uint8
 
 
+def test_a_pack_keeps_the_names_of_what_it_holds(pair):
+    splits, out = pair
+    found, ids = packed(path=str(out)), np.delete(np.arange(40), 7)
+    assert found.train.names(np.arange(39)) == splits.train.names(ids)
+    assert os.fsencode(found.train.names([38])[0]) == b"train/dog/z\xe9.png"
+    assert found.test.names(np.array([9, 0])) == splits.test.names(np.array([9, 0]))
+    assert packed(path=str(out), limit=5).train.names([4]) == splits.train.names([4])
+
+
+EXTRA = {
+    "edges": np.arange(8).reshape(4, 2),
+    "none": np.zeros((0, 2), np.int32),
+    "pairs": {"left": {"tokens": np.ones((3, 2), np.int32)}, "score": np.float32([0.5, 1, 2])},
+    "words": np.array(["ä", "bc"]),
+    "train_nodes": np.array([5, 6, 8, 9]),
+    "share": 0.25,
+}
+
+
+def test_a_pack_keeps_all_that_a_source_carries(tmp_path):
+    arrays = {"features": np.arange(8.0).reshape(4, 2), "none": np.zeros((4, 0), np.int32), "label": [0, 1, -1, 1]}
+    source = from_arrays({k: np.asarray(v) for k, v in arrays.items()})
+    names = ["", "\ud800", "b/é", "c"]
+    source = dataclasses.replace(source, extra=EXTRA, names=lambda ids: [names[i] for i in ids], num_classes=7)
+    test = dataclasses.replace(source, extra={}, names=None, class_names=("a", "b", "c"))
+    write_pack(Splits(source, test), str(tmp_path / "p"))
+    found = packed(path=str(tmp_path / "p"))
+    np.testing.assert_equal(found.train.extra, {k: np.asarray(v) if k == "share" else v for k, v in EXTRA.items()})
+    assert found.train.extra["edges"].dtype == EXTRA["edges"].dtype
+    assert found.train.names(np.arange(4)) == names and found.test.names is None and found.test.extra == {}
+    assert (found.train.num_classes, found.train.class_names) == (7, None) and found.test.class_names == tuple("abc")
+    few = packed(path=str(tmp_path / "p"), limit=2).train
+    assert few.num_classes == 7 and few.extra["train_nodes"].tolist() == [5, 6] and len(few.extra["edges"]) == 4
+    wrong = dataclasses.replace(source, extra={"pairs": {"left": [object()]}})
+    with pytest.raises(ValueError, match="train: extra entry pairs/left is no array"):
+        write_pack(Splits(wrong), str(tmp_path / "q"))
+    assert [p.name for p in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_pack_of_before_still_reads(pair, tmp_path):
+    _, out = pair
+    index = json.loads((out / "pack.json").read_text())
+    for part in index["splits"].values():
+        for key in set(part) - {"size", "arrays"}:
+            del part[key]
+    for file in out.glob("*.npy"):
+        if "-" not in file.name:
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "pack.json").write_text(json.dumps(index))
+    found = packed(path=str(tmp_path)).train
+    assert found.names is None and found.extra == {} and found.class_names == ("cat", "dog") and found.size == 39
+
+
+@pytest.mark.slow
+def test_damaged_packs_are_refused_by_the_name_of_the_file(pair, tmp_path):
+    _, out = pair
+    damaged, random = tmp_path / "damaged", np.random.default_rng(0)
+    damaged.mkdir()
+    files = {file.name: file.read_bytes() for file in out.iterdir()}
+    refused = 0
+    for i in range(200):
+        for name, content in files.items():
+            if name == sorted(files)[i % len(files)]:
+                content = bytearray(content[: random.integers(0, len(content))] if i % 3 else content)
+                for place in random.integers(0, min(len(content), 300), 3) if len(content) else ():
+                    content[place] = random.integers(0, 256)
+            (damaged / name).write_bytes(content)
+        try:
+            found = packed(path=str(damaged))
+            found.train.fetch(np.arange(3)), found.train.names(np.arange(3))
+        except (ValueError, TypeError, FileNotFoundError) as error:
+            assert str(damaged) in str(error), error
+            refused += 1
+    assert refused > 100
+    (damaged / "train.image.npy").unlink()
+    os.mkfifo(damaged / "train.image.npy")
+    (damaged / "pack.json").write_bytes(files["pack.json"])
+    with pytest.raises(ValueError, match="train.image.npy cannot be read"):
+        packed(path=str(damaged))
+
+
 def test_what_is_left_out_is_counted(folder, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "jaxssl"):
         write_pack(Splits(image_folder(path=str(folder), image_size=16, max_unreadable=0.1).train), str(tmp_path / "p"))
@@ -74,6 +158,9 @@ def test_the_tool_packs_what_a_config_reads_and_training_takes_it(folder, tmp_pa
     assert (data.name, data.mode, data.path) == ("data.packed", "stream", str(out))
     assert pack.main([config, str(out), "--data", str(folder)]) == 2
     assert "exists already" in capsys.readouterr().err
+    # What cannot be written is said before anything is read.
+    assert pack.main([config, "/proc/pack", "--data", str(folder / "none")]) == 2
+    assert "/proc" in capsys.readouterr().err
     assert not is_pack(str(folder)) and not is_pack("")
 
 
@@ -112,6 +199,6 @@ def test_an_interrupted_pack_is_no_pack(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.copyfileobj", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
     with pytest.raises(OSError, match="no space"):
         write_pack(splits, str(tmp_path / "pack"))
-    assert not is_pack(str(tmp_path / "pack"))
+    assert not is_pack(str(tmp_path / "pack")) and not list(tmp_path.iterdir())
     monkeypatch.undo()
     assert write_pack(splits, str(tmp_path / "pack"))["train"] == 39

@@ -78,6 +78,8 @@ def test_every_misfit_is_listed_with_a_hint(tmp_path):
     network, path = NETWORKS["timm_vit"], tmp_path / "bad.safetensors"
     arrays = load_file(GOLDEN / "timm_vit.safetensors")
     del arrays["norm.bias"]
+    arrays["blocks.3.norm1.weight"] = np.zeros(48, np.float32)
+    arrays["blocks.0.norm1.weight"] = np.zeros(48, np.int32)
     arrays["head.weight"] = np.zeros((10, 48), np.float32)
     arrays["cls_token"] = np.zeros((1, 1, 47), np.float32)
     save_file(arrays, path)
@@ -85,7 +87,9 @@ def test_every_misfit_is_listed_with_a_hint(tmp_path):
         import_timm(path, network, *shapes(network))
     for part in (
         "missing norm.bias",
-        "unexpected head.weight",
+        "unexpected blocks.3.norm1.weight\n",
+        "blocks.0.norm1.weight is int32 in the file, float32 in the network",
+        "unexpected head.weight, which would be left out",
         "cls_token is [1, 1, 47]",
         "[1, 1, 48]",
         "ignore=",
@@ -96,10 +100,67 @@ def test_every_misfit_is_listed_with_a_hint(tmp_path):
         import_timm(path, network, *shapes(network))
 
 
-def test_classifier_can_be_ignored(tmp_path):
-    network, path = NETWORKS["timm_vit"], tmp_path / "head.safetensors"
-    save_file(load_file(GOLDEN / "timm_vit.safetensors") | {"head.bias": np.zeros(3, np.float32)}, path)
-    import_timm(path, network, *shapes(network), ignore=("head.",))
+BEYOND = ("fc.weight", "head.weight", "head.bias", "head_dist.weight", "classifier.1.weight", "decoder.blocks.0.w", "m")
+
+
+@pytest.mark.parametrize("name", ["timm_vit", "timm_resnet_bottleneck", "convnet"])
+def test_what_a_file_has_beyond_the_encoder_is_left_out_and_named(name, tmp_path, caplog):
+    network, path, size = NETWORKS.get(name, convnet(widths=(4, 6))), tmp_path / "more.safetensors", 32
+    if name in NETWORKS:
+        arrays = load_file(GOLDEN / f"{name}.safetensors")
+    else:
+        export_timm(path, network, *setup(network, KEY, jnp.zeros((2, size, size, 3))))
+        arrays = load_file(path)
+    save_file(arrays, path)
+    expected = import_timm(path, network, *shapes(network))
+    assert not caplog.text
+    save_file(arrays | {key: np.zeros(3, np.float32) for key in BEYOND}, path)
+    with caplog.at_level(logging.WARNING):
+        jax.tree.map(np.testing.assert_array_equal, import_timm(path, network, *shapes(network)), expected)
+    assert f"{path}: left out, as no part of the encoder: {', '.join(sorted(BEYOND))}" in caplog.text
+    caplog.clear()
+    import_timm(path, network, *shapes(network), ignore=BEYOND)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    "name, key",
+    [
+        ("timm_vit", "blocks.3.norm1.weight"),
+        ("timm_vit", "blocks.0.ls1.gamma"),
+        ("timm_vit", "reg_token"),
+        ("timm_vit", "fc_norm.weight"),
+        ("timm_resnet_bottleneck", "layer4.1.conv1.weight"),
+        ("timm_resnet_bottleneck", "layer1.0.se.fc1.weight"),
+    ],
+)
+def test_more_of_the_encoder_itself_is_refused(name, key, tmp_path):
+    network, path = NETWORKS[name], tmp_path / "other.safetensors"
+    save_file(load_file(GOLDEN / f"{name}.safetensors") | {key: np.zeros(3, np.float32)}, path)
+    with pytest.raises(ValueError, match=f"unexpected {key}\n") as error:
+        import_timm(path, network, *shapes(network))
+    assert "--ignore" in str(error.value)
+
+
+def test_names_under_a_prefix_and_halves_of_floats(tmp_path):
+    network, path = NETWORKS["timm_vit"], tmp_path / "other.safetensors"
+    arrays = load_file(GOLDEN / "timm_vit.safetensors")
+    save_file({f"module.backbone.{key}": value for key, value in arrays.items()}, path)
+    with pytest.raises(ValueError, match="names begin with 'module.backbone.'"):
+        import_timm(path, network, *shapes(network))
+    save_file({key: value.astype(jnp.bfloat16) for key, value in arrays.items()}, path)
+    params, _ = import_timm(path, network, *shapes(network))
+    np.testing.assert_allclose(params["norm"]["scale"], arrays["norm.weight"], rtol=0.01)
+    assert params["norm"]["scale"].dtype == jnp.float32
+
+
+def test_an_export_that_fails_leaves_the_file_of_before(tmp_path, monkeypatch):
+    network, path = convnet(widths=(4, 6)), tmp_path / "convnet.safetensors"
+    path.write_bytes(b"earlier")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(OSError, match="no space"):
+        export_timm(path, network, *setup(network, KEY, jnp.zeros((2, 8, 8, 1))))
+    assert path.read_bytes() == b"earlier" and [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_positions_of_another_grid_are_resampled_with_a_note(caplog):
