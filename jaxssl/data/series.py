@@ -138,7 +138,8 @@ def series(*, path: str, test_fraction: float = 0.2, max_file_mb: float = MAX_FI
     if len(made) == 1 and test_fraction and made[0].has_labels:
         held_out = _held_out(made[0].arrays["label"], test_fraction)
         part = parts[0]
-        made = [_source(_rows(part, ids), class_names) for ids in (np.flatnonzero(~held_out), np.flatnonzero(held_out))]
+        chosen = [np.flatnonzero(rows) for rows in (~held_out, held_out) if rows.any()]
+        made = [_source(_rows(part, ids), class_names) for ids in chosen]
     shapes = {source.arrays["series"].shape[2] for source in made}
     if len(shapes) > 1:
         raise ValueError(f"{shown(file)}: training and test series have different numbers of channels, {sorted(shapes)}")

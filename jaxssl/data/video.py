@@ -37,7 +37,7 @@ DEFAULT_MOTIONS = ("right", "down", "left", "up", "clockwise", "anticlockwise", 
 
 ENDINGS = (".mp4", ".webm", ".avi", ".mkv", ".mov")
 # What FFmpeg may take a file for. Playlists are left out, which would have it open other files and addresses.
-FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,h264,hevc,ivf,m4v,nut,mxf,dv,rm,gif,wtv,vob"
+FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,h264,hevc,ivf,m4v,nut,mxf,dv,rm,gif,wtv"
 MAX_PAIRS = 256  # of neighbouring pieces, for the evaluation
 
 log = logging.getLogger(__name__)
@@ -204,7 +204,8 @@ def video_folder(
     stride = frames if stride is None else stride
     _check_options(frames, size, frame_step, stride, channels, test_fraction, max_unreadable)
     most_bytes = float("inf") if memory_gb is None else memory_gb * 1e9
-    most_frames = most_bytes / (size[0] * size[1] * channels)
+    # Of one file; those ahead of a piece are held too.
+    most_frames = max(frames, most_bytes / (size[0] * size[1] * channels))
     decode, stamps, load = _decoder(size, frame_step, channels, most_frames, max_file_mb, max_pixels)
     root = existing_folder(path, "video")
     train, test, labels_of, class_names = folder_splits(
@@ -218,6 +219,7 @@ def video_folder(
         frame_step,
         max_unreadable,
         most_bytes,
+        most_frames,
         len(train) + len(test),
     )
     parts = {name: reader.read(part) for name, part in (("train", train), ("test", test))}
@@ -257,9 +259,10 @@ class _Pieces:
 class _Reader:
     """Reads files one after the other, and keeps count of what could not be read."""
 
-    def __init__(self, root, decode, frames, stride, frame_step, max_unreadable, most_bytes, count):
+    def __init__(self, root, decode, frames, stride, frame_step, max_unreadable, most_bytes, most_frames, count):
         self.root, self.decode, self.frames, self.stride, self.frame_step = root, decode, frames, stride, frame_step
-        self.max_unreadable, self.most_bytes, self.count = max_unreadable, most_bytes, count
+        self.max_unreadable, self.most_bytes, self.most_frames = max_unreadable, most_bytes, most_frames
+        self.count = count
         self.unreadable, self.short, self.bytes, self.done = {}, {}, 0, 0
 
     def read(self, files):
@@ -284,11 +287,11 @@ class _Reader:
                 pieces.file.append(name)
                 pieces.start.append(start)
                 self.bytes += pieces.video[-1].nbytes
-            if max(self.bytes, sum(frame.nbytes for frame in taken)) > self.most_bytes:
+            if self.bytes > self.most_bytes or len(taken) > self.most_frames:
                 raise ValueError(
-                    f"{shown(self.root)}: the first {self.done} of {self.count} videos fill {self.bytes / 1e9:.2f} GB, more than "
-                    f"memory_gb={self.most_bytes / 1e9:g}; a larger frame_step or stride, a smaller size, or more memory_gb "
-                    "would be right"
+                    f"{shown(self.root)}: the first {self.done} of {self.count} videos fill {self.bytes / 1e9:.2f} GB, or "
+                    f"all frames of one do, more than memory_gb={self.most_bytes / 1e9:g}; a larger frame_step or stride, a "
+                    "smaller size, or more memory_gb would be right"
                 )
         return pieces
 
