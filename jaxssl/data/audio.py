@@ -286,6 +286,8 @@ def _decoded(file, max_file_mb):
     regular_file(file, max_file_mb)
     try:
         with soundfile.SoundFile(file) as opened:
+            if opened.seekable():  # as soundfile.read does, which decides the last bit of an .mp3
+                opened.seek(0)
             # In pieces, because the number of samples in a header may be anything.
             pieces, size, most = [], 0, max(1, 2**24 // opened.channels)
             while len(piece := opened.read(most, dtype="float32", always_2d=True)):
