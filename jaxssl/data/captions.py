@@ -155,7 +155,9 @@ def pairs(
     order = np.random.default_rng(seed).permutation(len(rows))
     count = round(test_fraction * len(rows))
     if count == len(rows):
-        raise ValueError(f"{shown(file)}: {len(rows)} pairs; with data.test_fraction={test_fraction} none is left to train on")
+        raise ValueError(
+            f"{shown(file)}: {len(rows)} pairs; with data.test_fraction={test_fraction} none is left to train on"
+        )
 
     def part(ids):
         source = from_arrays({k: v[ids] for k, v in arrays.items()}, class_names=class_names, where=str(file))
@@ -278,7 +280,7 @@ def _labels(file, rows):
         is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
         if not is_number and not (isinstance(value, str) and value.strip()):
             raise ValueError(
-                f"{file}, line {line}: `label` is {value!r}; it must be the name of a class, a number from 0 on, or null"
+                f"{file}, line {line}: `label` is {value!r}; the name of a class, a number from 0 on, or null is right"
             )
         kinds.setdefault(int if is_number else str, line)
     if len(kinds) > 1:

@@ -27,8 +27,8 @@ def decoder(image_size: int, channels: int, *, max_pixels: int = MAX_PIXELS) -> 
     The centre square is cut out and resized (bilinear, antialiased), which is a resize of the shorter side
     and a centre crop. Any channels are made to 3 (RGB) or 1 (luminance); transparency is dropped. Of more than 8
     significant bits the upper 8 are kept: those that the file names (sBIT of a PNG) where all its values have no more,
-    else those of its brightest pixel. Where that is not the file's full depth the log says so. An orientation in EXIF is
-    obeyed. An image of more than `max_pixels` (width times height) is refused ahead of decoding.
+    else those of its brightest pixel. Where that is not the file's full depth the log says so. An orientation in EXIF
+    is obeyed. An image of more than `max_pixels` (width times height) is refused ahead of decoding.
     Pillow decodes and resizes all but plain JPEG files. Of these libjpeg-turbo makes 1/2, 1/4 or 1/8 of the size where
     that is still large enough, and OpenCV resizes them: the threads of one process then decode side by side.
     Raises: ImportError without simplejpeg or OpenCV.
@@ -66,7 +66,7 @@ def resizer(image_size: int, channels: int) -> Callable[[np.ndarray], np.ndarray
 
 
 class _EightBits:
-    """Whole numbers of more than 8 bits -> uint8; the log counts the files whose values fill fewer bits than they have."""
+    """Whole numbers of more than 8 bits -> uint8; the log counts the files whose values fill fewer."""
 
     def __init__(self):
         self.names, self.lock = set(), threading.Lock()
@@ -91,7 +91,7 @@ class _EightBits:
             self.names.add(name)
             count = len(self.names)
         if str(count).strip("0") == "1":  # 1, 10, 100, ...
-            message = "%s has values of %d bits in %d: images are scaled by the bits of their values (%d such files so far)"
+            message = "%s has values of %d bits in %d: images are scaled by the bits of their values (%d such so far)"
             log.warning(message, shown(name) or "an image", bits, depth, count)
 
 
@@ -177,7 +177,7 @@ def _bits(image, data):
 
 
 def _as_eight_bits(image, data, eight_bits):
-    """A decoded image whose values are whole numbers of more than 8 bits, or fractions, with 8 bits; another as it is."""
+    """A decoded image whose values are whole numbers of more than 8 bits, or fractions, with 8; another as it is."""
     from PIL import Image
 
     if image.mode == "F":

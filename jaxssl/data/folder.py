@@ -237,5 +237,6 @@ def _hashed_split(files, test_fraction, root, kind):
 
     picked = [is_test(name) for name in files]
     if all(picked):
-        raise ValueError(f"{shown(root)}: test_fraction={test_fraction} leaves none of the {len(files)} {kind}s for training")
+        left = f"leaves none of the {len(files)} {kind}s for training"
+        raise ValueError(f"{shown(root)}: test_fraction={test_fraction} {left}")
     return [f for f, p in zip(files, picked) if not p], [f for f, p in zip(files, picked) if p]

@@ -241,7 +241,7 @@ def _read_npz(path, max_file_mb):
         )
     if label is not None and (label.shape != (len(features),) or label.dtype.kind not in "iu"):
         raise ValueError(
-            f"{path}: `label` is {label.dtype} {label.shape}; a whole number for each of the {len(features)} nodes is right"
+            f"{path}: `label` is {label.dtype} {label.shape}; whole numbers, one for each of {len(features)} nodes"
         )
     if label is not None and not -1 <= label.min() <= label.max() < 2**31:
         raise ValueError(f"{path}: `label` holds {label.min()} ... {label.max()}; labels are 0, 1, ... and -1 for none")

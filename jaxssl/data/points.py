@@ -160,9 +160,10 @@ def points(
         raise ValueError(f"data.test_fraction={test_fraction}: must lie in [0, 1)")
     where = Path(path).expanduser()
     if not path or not where.exists():
-        raise FileNotFoundError(f"'{shown(path)}' does not exist; option `path` must name a .npz file or a folder of clouds")
+        right = "option `path` must name a .npz file or a folder of clouds"
+        raise FileNotFoundError(f"'{shown(path)}' does not exist; {right}")
     if not where.is_dir() and where.suffix.lower() != ".npz":
-        raise ValueError(f"{shown(where)}: a file must be .npz; for {', '.join(ENDINGS)} name the folder that holds them")
+        raise ValueError(f"{shown(where)}: a file must be .npz; for {', '.join(ENDINGS)} name the folder of them")
     read = _read_folder if where.is_dir() else _read_npz
     parts, class_names = read(where, num_points, seed, max_file_mb)
     if len(parts) == 1 and test_fraction and (parts[0].label >= 0).any():

@@ -30,7 +30,7 @@ KINDS = {
 
 
 def regular_file(path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> int:
-    """The bytes of a regular file, or of the one that a link leads to. Nothing is opened: a pipe would wait for ever."""
+    """The size of a regular file, or of the one that a link leads to. Nothing is opened: a pipe would wait for ever."""
     name = shown(path)
     try:
         found = os.stat(path)
@@ -148,7 +148,7 @@ def _member(file, member, name):
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read_header(data)
         if dtype.hasobject:
-            raise ValueError(f"`{name}` holds Python objects, which are never unpickled; numbers or text would be right")
+            raise ValueError(f"`{name}` holds Python objects, which are never unpickled; numbers or text fit")
         promised, there = math.prod(shape) * dtype.itemsize, member.file_size - data.tell()
         if promised != there or min(shape, default=0) < 0:
             raise ValueError(f"the header of `{name}` promises {dtype} {shape}, {promised} bytes, but {there} are there")

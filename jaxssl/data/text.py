@@ -62,7 +62,8 @@ def text(
         names = [f"{Path(path).name}:{lines[i]}" for i in ids]
         sources.append(dataclasses.replace(source, names=lambda rows, names=names: [names[r] for r in rows]))
     if sources[0] is None:
-        raise ValueError(f"{shown(path)}: no training texts are left; data.limit must be above 0, data.test_fraction smaller")
+        right = "data.limit must be above 0, data.test_fraction smaller"
+        raise ValueError(f"{shown(path)}: no training texts are left; {right}")
     count = int(label.max()) + 1
     return Splits(*(s and dataclasses.replace(s, num_classes=count) for s in sources))
 

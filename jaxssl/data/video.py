@@ -289,9 +289,9 @@ class _Reader:
                 self.bytes += pieces.video[-1].nbytes
             if self.bytes > self.most_bytes or len(taken) > self.most_frames:
                 raise ValueError(
-                    f"{shown(self.root)}: the first {self.done} of {self.count} videos fill {self.bytes / 1e9:.2f} GB, or "
-                    f"all frames of one do, more than memory_gb={self.most_bytes / 1e9:g}; a larger frame_step or stride, a "
-                    "smaller size, or more memory_gb would be right"
+                    f"{shown(self.root)}: the first {self.done} of {self.count} videos fill {self.bytes / 1e9:.2f} GB, "
+                    f"or all frames of one do, more than memory_gb={self.most_bytes / 1e9:g}; a larger frame_step or "
+                    "stride, a smaller size, or more memory_gb would be right"
                 )
         return pieces
 
@@ -315,7 +315,7 @@ class _Reader:
 
 
 def _decoder(size, frame_step, channels, most_frames, max_file_mb, max_pixels):
-    """Three readers: the frames of a file (no more than one beyond the most), the times of all frames, and the frames of given times."""
+    """Three readers: the frames of a file (of more than the most, one more), the times of all, and those of given times."""
     try:
         import av
     except ImportError as error:

@@ -322,14 +322,15 @@ def test_values_of_fewer_bits_than_the_file_has_fill_the_range(bits, ending, cap
     alpha = np.full((*GREY.shape, 1), 65535 >> (16 - bits), np.uint16)
     few = [x >> (16 - bits) for x in (GREY, SIXTEEN)]
     few += [np.concatenate([few[1], alpha], axis=-1)]
-    decode, reference = decoder(24, 3), [expected(Image.fromarray((x >> 8).astype(np.uint8)), 3) for x in (GREY, SIXTEEN)]
+    decode = decoder(24, 3)
+    reference = [expected(Image.fromarray((x >> 8).astype(np.uint8)), 3) for x in (GREY, SIXTEEN)]
     for i, x in enumerate(few):
         found = decode(deep(x, ending), f"{i}{ending}").astype(int)
         assert abs(found - reference[min(i, 1)]).max() <= 1, i
     said = [record.getMessage() for record in caplog.records if "bits" in record.getMessage()]
     assert len(said) == (bits < 16)  # once, and not for every file
     if said:
-        assert f"0{ending} has values of {bits} bits in 16" in said[0] and "1 such files so far" in said[0]
+        assert f"0{ending} has values of {bits} bits in 16" in said[0] and "(1 such so far)" in said[0]
 
 
 def test_significant_bits_that_a_png_names_are_obeyed(caplog):
