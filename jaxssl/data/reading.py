@@ -151,7 +151,7 @@ def _member(file, member, name):
             raise ValueError(f"`{name}` holds Python objects, which are never unpickled; numbers or text fit")
         promised, there = math.prod(shape) * dtype.itemsize, member.file_size - data.tell()
         if promised != there or min(shape, default=0) < 0:
-            raise ValueError(f"the header of `{name}` promises {dtype} {shape}, {promised} bytes, but {there} are there")
+            raise ValueError(f"the header of `{name}` promises {dtype} {shape}, {promised} bytes, but {there} follow")
         if not there and any(shape[:1]):
             raise ValueError(f"`{name}` has the shape {shape}, which holds nothing")
     with file.open(member) as data:

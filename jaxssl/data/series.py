@@ -142,7 +142,7 @@ def series(*, path: str, test_fraction: float = 0.2, max_file_mb: float = MAX_FI
         made = [_source(_rows(part, ids), class_names) for ids in chosen]
     shapes = {source.arrays["series"].shape[2] for source in made}
     if len(shapes) > 1:
-        raise ValueError(f"{shown(file)}: training and test series differ in their numbers of channels, {sorted(shapes)}")
+        raise ValueError(f"{shown(file)}: training and test series differ in channels, {sorted(shapes)}")
     count = max(source.num_classes for source in made)  # a class may be absent from one of them
     made = [dataclasses.replace(s, num_classes=count) if s.has_labels else s for s in made]
     return Splits(*_same_time(made))

@@ -306,8 +306,8 @@ def _fit(columns, rows, max_categories, where) -> Encoding:
             kinds, counts = np.unique(np.array(present, str), return_counts=True)
             if len(kinds) > max(max_categories, IDENTIFIER_SHARE * len(rows)):
                 raise ValueError(
-                    f"{where}: column {name!r} holds {len(kinds)} different texts in {len(rows)} rows; what names a row "
-                    "is no category: leave it out by data.drop"
+                    f"{where}: column {name!r} holds {len(kinds)} different texts in {len(rows)} rows; what names "
+                    "a row is no category: leave it out by data.drop"
                 )
             order = np.argsort(-counts, kind="stable")[: max_categories - 1]
             categories[name] = {str(kinds[k]): code for code, k in enumerate(order, start=1)}

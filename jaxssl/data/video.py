@@ -315,7 +315,7 @@ class _Reader:
 
 
 def _decoder(size, frame_step, channels, most_frames, max_file_mb, max_pixels):
-    """Three readers: the frames of a file (of more than the most, one more), the times of all, and those of given times."""
+    """Three readers: the frames of a file (at most one above the most), all times, and the frames of given times."""
     try:
         import av
     except ImportError as error:

@@ -240,6 +240,7 @@ class Hang(BaseException):
 @contextlib.contextmanager
 def bounded(seconds=10, gigabytes=4):
     """An alarm, and so much memory beyond what the process has already."""
+
     def alarm(*_):
         raise Hang(f"no end after {seconds} s")
 
@@ -388,7 +389,7 @@ def test_what_a_npz_promises_is_checked_ahead_of_allocation(tmp_path):
             archive.writestr("image.npy", header.getvalue() + content)
 
     for shape, content, descr, said in (
-        ((10**12,), b"", "<f8", "`image` promises float64 .* but 0 are there"),
+        ((10**12,), b"", "<f8", "`image` promises float64 .* but 0 follow"),
         ((2**40, 2**40), bytes(8), "<f8", "promises"),
         ((10**12, 0), b"", "<f8", "holds nothing"),
         ((10**12,), b"", "<U0", "holds nothing"),
