@@ -5,36 +5,35 @@ import json
 import math
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A new file beside `path`, which takes its place when the block ends well and is removed when it does not.
+def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A new file to write to, which takes the name only when it is complete; after an error nothing of it is left.
 
-    Raises: OSError, naming `path`, where the folder cannot be written.
+    It is written beside the place where it belongs. What had the name before stays until then.
     """
-    path = Path(path)
-    number, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=path.suffix, dir=path.parent)
-    os.close(number)
-    fresh = Path(name)
+    path = Path(os.path.realpath(path))  # a link stays one
+    unfinished = path.with_name(f".{uuid.uuid4().hex}.unfinished")
     try:
-        fresh.chmod(0o666 & ~_umask())  # as of any other new file; mkstemp's own is for its owner alone
-        yield fresh
-        with fresh.open("rb+") as file:
+        with unfinished.open("xb") as file:
+            yield file
+            file.flush()
             os.fsync(file.fileno())
-        fresh.replace(path)
+        unfinished.replace(path)
     except BaseException:
-        fresh.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
 
 
 def write_whole(path: str | Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
-    with replacing(path) as fresh:
-        fresh.write_text(text, encoding="utf-8")
+    with whole_file(path) as file:
+        file.write(text.encode())
 
 
 def check_writable(folder: str | Path) -> None:
@@ -62,9 +61,3 @@ def unused(path: Path) -> Path:
     """`path`, or the first of `path.1`, `path.2`, ... that does not exist."""
     names = (path.with_name(f"{path.name}.{i}" if i else path.name) for i in range(1_000_000))
     return next(name for name in names if not os.path.lexists(name))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

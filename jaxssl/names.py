@@ -1,11 +1,18 @@
-"""Names of files as a terminal or a log may show them."""
+"""File names as messages and logs show them."""
 
-from pathlib import Path
+import os
 
 
-def shown(text: str | Path) -> str:
-    """Text on one line: control characters and what is no valid character as escapes.
+def shown(path: str | bytes | os.PathLike) -> str:
+    """A file name (or any text) on one line, safe to print: what a terminal would obey or cannot show is escaped.
 
-    `text`: a path, or a message that holds one. Returns text that can be encoded as UTF-8.
+    Control characters become \\xNN, other characters without a printed form \\uNNNN, bytes of a name that are not UTF-8
+    \\xNN. All other text stays as it is, so that `shown(shown(x)) == shown(x)`.
     """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text))
+    return "".join(c if c.isprintable() else _escaped(ord(c)) for c in os.fsdecode(path))
+
+
+def _escaped(code: int) -> str:
+    if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that is not UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

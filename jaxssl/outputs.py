@@ -1,33 +1,13 @@
-"""Files that hold results: whole or not at all, and checked before the work that they are to hold."""
+"""Files that hold results, checked before the work that they are to hold."""
 
 import contextlib
 import os
 import re
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-
-@contextlib.contextmanager
-def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A new file to write to, which takes the name only when it is complete; after an error nothing of it is left.
-
-    It is written beside the place where it belongs. What had the name before stays until then.
-    """
-    path = Path(os.path.realpath(path))  # a link stays one
-    unfinished = path.with_name(f".{uuid.uuid4().hex}.unfinished")
-    try:
-        with unfinished.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+from jaxssl.files import whole_file
 
 
 def check_output(path: str | os.PathLike, *endings: str, option: str = "--out") -> Path:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import rich.console
 import rich.progress
 
-from jaxssl.files import replacing, to_json
+from jaxssl.files import to_json, whole_file
 from jaxssl.names import shown
 
 log = logging.getLogger("jaxssl")
@@ -122,8 +122,8 @@ class RunLog:
         if broken:
             _append(workdir / "metrics.unreadable.jsonl", broken)
             log.warning("%s: %s that cannot be read moved to metrics.unreadable.jsonl", self.path, _count(broken))
-        with replacing(self.path) as fresh:
-            fresh.write_bytes(b"".join(line + b"\n" for line, keep in zip(lines, kept) if keep))
+        with whole_file(self.path) as fresh:
+            fresh.write(b"".join(line + b"\n" for line, keep in zip(lines, kept) if keep))
         self.file = self.path.open("a", encoding="utf-8")
         if tensorboard:
             self.events = _Events(workdir, first_step=start_step + 1 if start_step else None)

@@ -1,23 +1,23 @@
 """Images that lie in one .npz file. For arrays that lie in memory: jaxssl.data.source.from_arrays."""
 
 import dataclasses
-import zlib
-from zipfile import BadZipFile
 
-import numpy as np
-
+from jaxssl.data.reading import MAX_FILE_MB, load_npz
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.names import shown
 
 
-def arrays(*, path: str) -> Splits:
+def arrays(*, path: str, max_file_mb: float = MAX_FILE_MB) -> Splits:
     """Images, and labels if there are any, from a NumPy .npz file.
 
     The file holds `image` uint8 [N, H, W, C] or [N, H, W] and perhaps `label` int [N]; or `train_image`,
     `train_label`, `test_image`, `test_label`, of which only `train_image` must be there.
     An array `class_names` (strings) may name the classes. Without `test_image` there is no test source.
+    max_file_mb: a larger file is refused, and one that unpacks to more.
     Raises: FileNotFoundError; ValueError or TypeError naming the file and what does not fit.
     """
-    data, prefixes, class_names = load_parts(path, ("image", "label"))
+    data, prefixes, class_names = load_parts(path, ("image", "label"), max_file_mb)
+    path = shown(path)
     train = _source(data, prefixes[0], class_names, path)
     if "test_image" not in data:
         return Splits(train)
@@ -33,14 +33,15 @@ def arrays(*, path: str) -> Splits:
     return Splits(train, test)
 
 
-def load_parts(path, names):
+def load_parts(path, names, max_file_mb=MAX_FILE_MB):
     """(arrays by name, prefixes of the parts, class names or None) of a .npz file with one part or two.
 
     names: arrays of a part, of which the first must be there: `x` for one part without a prefix, or `train_x` and
         perhaps `test_x`. `class_names` may be there too.
     Raises: FileNotFoundError, ValueError naming the file and the arrays that do not fit.
     """
-    data, first = load_arrays(path), names[0]
+    data, first = load_npz(path, max_file_mb, right="option `path` must name a .npz file"), names[0]
+    path = shown(path)
     known = {f"{prefix}{name}" for prefix in ("", "train_", "test_") for name in names} | {"class_names"}
     if data.keys() - known:
         raise ValueError(f"{path} holds unknown arrays {sorted(data.keys() - known)}; known are {sorted(known)}")
@@ -50,6 +51,9 @@ def load_parts(path, names):
         )
     if first in data and f"test_{first}" in data:
         raise ValueError(f"{path} holds `{first}` and `test_{first}`; call the first one `train_{first}`")
+    named = data.get("class_names")
+    if named is not None and (named.ndim != 1 or named.dtype.kind not in "US"):
+        raise ValueError(f"{path}: `class_names` is {named.dtype} {named.shape}; strings [K] would be right")
     class_names = [str(name) for name in data["class_names"]] if "class_names" in data else None
     prefixes = ["" if first in data else "train_"] + ["test_"] * (f"test_{first}" in data)
     return data, prefixes, class_names
@@ -58,14 +62,3 @@ def load_parts(path, names):
 def _source(data, prefix, class_names, path):
     part = {key: data[prefix + key] for key in ("image", "label") if prefix + key in data}
     return from_arrays(part, class_names=class_names, where=f"{path} ({prefix}image)")
-
-
-def load_arrays(path) -> dict[str, np.ndarray]:
-    """The arrays of a .npz file. Raises: FileNotFoundError, ValueError naming the file."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist; option `path` must name a .npz file") from None
-    except (OSError, EOFError, ValueError, AttributeError, TypeError, BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read as a .npz file of plain arrays: {error}") from error

@@ -6,14 +6,16 @@ and `prompt_length` int32 [K, P], P sentences for each of the K classes, where t
 """
 
 import dataclasses
-import json
+import itertools
 from pathlib import Path
 
 import numpy as np
 
-from jaxssl.data.decode import decoder
+from jaxssl.data.decode import MAX_PIXELS, decoder
 from jaxssl.data.fashion_mnist import fashion_mnist_12k
+from jaxssl.data.reading import MAX_EXAMPLE_MB, read_bytes, read_jsonl
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.names import shown
 
 PAD, START, END = 0, 257, 258
 VOCAB_SIZE = 259  # padding, 256 bytes, start, end
@@ -114,6 +116,8 @@ def pairs(
     test_fraction: float = 0.2,
     seed: int = 0,
     limit: int | None = None,
+    max_file_mb: float = MAX_EXAMPLE_MB,
+    max_pixels: int = MAX_PIXELS,
 ) -> Splits:
     """Images and captions of one's own, all in memory.
 
@@ -123,6 +127,7 @@ def pairs(
     max_length: tokens of a caption, start and end included; longer ones are cut off.
     test_fraction: share of the pairs that only the evaluation sees, drawn with `seed`; 0: none.
     limit: the first so many pairs only.
+    max_file_mb: a larger file is refused. max_pixels: so is an image of a larger width times height.
 
     With names of classes there are prompts for them. Without a test set, or labels, evaluators that need them are
     skipped.
@@ -137,10 +142,10 @@ def pairs(
             f"data.image_size={image_size}, data.channels={channels}: a size of at least 1, 1 or 3 channels"
         )
     file = _existing_file(path)
-    rows = _read_rows(file, limit)
-    label, class_names = _labels(file, rows)
-    decode = decoder(image_size, channels)
-    images = np.stack([_read_image(file, line, row["image"], decode) for line, row in rows])
+    rows = _read_rows(file, limit, max_file_mb)
+    label, class_names = _labels(shown(file), rows)
+    decode = decoder(image_size, channels, max_pixels=max_pixels)
+    images = np.stack([_read_image(file, line, row["image"], decode, max_file_mb) for line, row in rows])
     texts = [row["caption"] for _, row in rows]
     tokens, length = tokenize(texts, max_length)
     arrays = dict(image=images, tokens=tokens, length=length, group=_groups([texts])[0], label=label)
@@ -150,7 +155,9 @@ def pairs(
     order = np.random.default_rng(seed).permutation(len(rows))
     count = round(test_fraction * len(rows))
     if count == len(rows):
-        raise ValueError(f"{file}: {len(rows)} pairs; with data.test_fraction={test_fraction} none is left to train on")
+        raise ValueError(
+            f"{shown(file)}: {len(rows)} pairs; with data.test_fraction={test_fraction} none is left to train on"
+        )
 
     def part(ids):
         source = from_arrays({k: v[ids] for k, v in arrays.items()}, class_names=class_names, where=str(file))
@@ -240,36 +247,26 @@ def _existing_file(path):
         raise ValueError("data.pairs needs a file: --data PAIRS.jsonl with an `image` and a `caption` on each line")
     file = Path(path)
     if not file.is_file():
-        raise ValueError(f"data.path='{path}' is not a file; a .jsonl with `image` and `caption` on each line is right")
+        raise ValueError(
+            f"data.path='{shown(path)}' is not a file; a .jsonl with `image` and `caption` on each line is right"
+        )
     return file
 
 
-def _read_rows(file, limit):
+def _read_rows(file, limit, max_file_mb):
     """[(line number, row)] of all lines that are not blank."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 text ({error}); one JSON object a line would be right") from error
     rows = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or (limit is not None and len(rows) >= limit):
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file} line {number}: not JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise ValueError(
-                f'{file} line {number}: {line[:40]!r} is no object; {{"image": ..., "caption": ...}} is right'
-            )
+    for number, row in itertools.islice(read_jsonl(file, max_file_mb), None if limit is None else max(limit, 0)):
         for key in ("image", "caption"):
             if key not in row:
-                raise ValueError(f"{file} line {number}: no key `{key}`, only {sorted(row)}")
+                raise ValueError(f"{shown(file)}, line {number}: no key `{key}`, only {sorted(row)}")
             if not isinstance(row[key], str) or not row[key].strip():
-                raise ValueError(f"{file} line {number}: `{key}` is {row[key]!r}; it must be a text that is not empty")
+                raise ValueError(
+                    f"{shown(file)}, line {number}: `{key}` is {row[key]!r}; it must be a text that is not empty"
+                )
         rows.append((number, row))
     if not rows:
-        raise ValueError(f"{file} holds no pairs; one JSON object a line would be right")
+        raise ValueError(f"{shown(file)} holds no pairs; one JSON object a line would be right")
     return rows
 
 
@@ -280,10 +277,10 @@ def _labels(file, rows):
     for line, value in given:
         if value is None:
             continue
-        is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
         if not is_number and not (isinstance(value, str) and value.strip()):
             raise ValueError(
-                f"{file} line {line}: `label` is {value!r}; it must be the name of a class, a number from 0 on, or null"
+                f"{file}, line {line}: `label` is {value!r}; the name of a class, a number from 0 on, or null is right"
             )
         kinds.setdefault(int if is_number else str, line)
     if len(kinds) > 1:
@@ -296,9 +293,10 @@ def _labels(file, rows):
     return np.array([-1 if v is None else v for _, v in given], np.int32), None
 
 
-def _read_image(file, line, name, decode):
+def _read_image(file, line, name, decode, max_file_mb):
+    image = file.parent / name
     try:
-        return decode((file.parent / name).read_bytes())
+        return decode(read_bytes(image, max_file_mb), image)
     except (OSError, ValueError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error
-        raise ValueError(f"{file} line {line}: image '{file.parent / name}' cannot be read: {reason}") from error
+        raise ValueError(f"{shown(file)}, line {line}: image '{shown(image)}' cannot be read: {reason}") from error

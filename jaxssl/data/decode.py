@@ -1,33 +1,51 @@
 """From the bytes of an image file to uint8 [image_size, image_size, channels]."""
 
 import io
+import logging
+import threading
 from collections.abc import Callable
 
 import numpy as np
 
+from jaxssl.names import shown
+
+log = logging.getLogger(__name__)
+
 JPEG_START = b"\xff\xd8\xff"
 EXIF_MARKS = (b"Exif\0\0", b"eXIf")
-ORIENTATION = 0x0112
+ORIENTATION, BITS_PER_SAMPLE = 0x0112, 258
+PNG_START = b"\x89PNG\r\n\x1a\n"
+MAX_PIXELS = 2**28  # more than any camera has
+# Bits that sensors and files have; the least that hold an image's brightest pixel are its significant bits.
+BITS = (8, 10, 12, 14, 16, 24, 32)
 
 
-def decoder(image_size: int, channels: int) -> Callable[[bytes], np.ndarray]:
+def decoder(image_size: int, channels: int, *, max_pixels: int = MAX_PIXELS) -> Callable[..., np.ndarray]:
     """A function: bytes of an image file -> uint8 [image_size, image_size, channels], or ValueError.
 
+    The function also takes the file's name, for the log.
     The centre square is cut out and resized (bilinear, antialiased), which is a resize of the shorter side
-    and a centre crop. Any channels are made to 3 (RGB) or 1 (luminance): 16 bits lose the lower 8;
-    transparency is dropped. An orientation in EXIF is obeyed.
+    and a centre crop. Any channels are made to 3 (RGB) or 1 (luminance); transparency is dropped. Of more than 8
+    significant bits the upper 8 are kept: those that the file names (sBIT of a PNG) where all its values have no more,
+    else those of its brightest pixel. Where that is not the file's full depth the log says so. An orientation in EXIF
+    is obeyed. An image of more than `max_pixels` (width times height) is refused ahead of decoding.
     Pillow decodes and resizes all but plain JPEG files. Of these libjpeg-turbo makes 1/2, 1/4 or 1/8 of the size where
     that is still large enough, and OpenCV resizes them: the threads of one process then decode side by side.
     Raises: ImportError without simplejpeg or OpenCV.
     """
-    decode_jpeg = _jpeg_decoder(image_size, channels)
+    decode_jpeg = _jpeg_decoder(image_size, channels, max_pixels)
+    eight_bits = _EightBits()
+    from PIL import Image
 
-    def decode(data):
+    if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit must not be the lower one
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
+
+    def decode(data, name=""):
         if data.startswith(JPEG_START) and not _is_turned(data):
             image = decode_jpeg(data)
             if image is not None:
                 return image
-        return _decode_with_pillow(data, image_size, channels)
+        return _decode_with_pillow(data, image_size, channels, max_pixels, lambda x, sbit: eight_bits(x, sbit, name))
 
     return decode
 
@@ -36,16 +54,54 @@ def resizer(image_size: int, channels: int) -> Callable[[np.ndarray], np.ndarray
     """A function like `decoder` for decoded images: uint8 or uint16 [H, W], or [H, W, 1, 3 or 4]."""
     from PIL import Image
 
+    eight_bits = _EightBits()
+
     def resize(image):
         if image.dtype == np.uint16:
-            image = (image >> 8).astype(np.uint8)
+            image = eight_bits(image, None, "")
         image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
         return _square_with_pillow(Image.fromarray(image), image_size, channels)
 
     return resize
 
 
-def _jpeg_decoder(image_size, channels):
+class _EightBits:
+    """Whole numbers of more than 8 bits -> uint8; the log counts the files whose values fill fewer."""
+
+    def __init__(self):
+        self.names, self.lock = set(), threading.Lock()
+
+    def __call__(self, x, sbit, name):
+        """x: values from 0 on. sbit: significant bits that the file names, or None."""
+        depth, highest = 8 * x.dtype.itemsize, int(x.max())
+        if x.min() < 0:
+            raise ValueError(f"its values begin at {int(x.min())}; values from 0 on would be right")
+        if sbit and 8 <= sbit <= depth:  # a file that keeps to the rules has stretched its values to the full depth
+            bits = sbit if highest < 2**sbit else depth
+        else:
+            bits = next(b for b in BITS if highest < 2**b)
+        if bits < depth and highest:
+            self._say(name, bits, depth)
+        return (x >> (bits - 8)).astype(np.uint8)
+
+    def _say(self, name, bits, depth):
+        with self.lock:
+            if name in self.names:
+                return
+            self.names.add(name)
+            count = len(self.names)
+        if str(count).strip("0") == "1":  # 1, 10, 100, ...
+            message = "%s has values of %d bits in %d: images are scaled by the bits of their values (%d such so far)"
+            log.warning(message, shown(name) or "an image", bits, depth, count)
+
+
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Raises ValueError for an image of more pixels than the option allows."""
+    if width * height > max_pixels:
+        raise ValueError(f"{width} x {height} pixels are more than max_pixels={max_pixels} allows; raise it")
+
+
+def _jpeg_decoder(image_size, channels, max_pixels):
     """A function like `decoder`, but None for what Pillow must decode: CMYK, and what is damaged."""
     try:
         import cv2
@@ -61,7 +117,7 @@ def _jpeg_decoder(image_size, channels):
     def decode(data):
         try:
             height, width, found, _ = simplejpeg.decode_jpeg_header(data)
-            if found in ("CMYK", "YCCK"):
+            if found in ("CMYK", "YCCK") or height * width > max_pixels:
                 return None
             image = simplejpeg.decode_jpeg(data, colour, **(scaled if min(height, width) >= 2 * image_size else {}))
         except ValueError:
@@ -94,26 +150,62 @@ def _is_turned(data):
         return False
 
 
-def _decode_with_pillow(data, image_size, channels):
+def _decode_with_pillow(data, image_size, channels, max_pixels, eight_bits):
     from PIL import Image, ImageOps
 
     if not data:
         raise ValueError("the file is empty")
     try:
         with Image.open(io.BytesIO(data)) as image:
+            check_pixels(*image.size, max_pixels)
             image.load()
-            return _square_with_pillow(ImageOps.exif_transpose(image), image_size, channels)
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error, ...
+            turned = ImageOps.exif_transpose(_as_eight_bits(image, data, eight_bits))
+            return _square_with_pillow(turned, image_size, channels)
+    except Image.DecompressionBombError:
+        raise ValueError(f"it has more than twice the pixels that max_pixels={max_pixels} allows; raise it") from None
+    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error, MemoryError, ...
         raise ValueError(f"{type(error).__name__}: {str(error).replace(repr(data), '')}") from error
+
+
+def _bits(image, data):
+    """(bits of a value, significant bits that the file names or None) of a PNG or TIFF; (8, None) for other files."""
+    if not data.startswith(PNG_START):
+        return max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (8,))), None
+    place = data.find(b"sBIT", 33, 4096)  # it lies ahead of the pixels and of the palette
+    length = int.from_bytes(data[place - 4 : place], "big") if place > 0 else 0
+    return data[24], max(data[place + 4 : place + 4 + length]) if 1 <= length <= 4 else None
+
+
+def _as_eight_bits(image, data, eight_bits):
+    """A decoded image whose values are whole numbers of more than 8 bits, or fractions, with 8; another as it is."""
+    from PIL import Image
+
+    if image.mode == "F":
+        x = np.asarray(image)
+        if not (np.isfinite(x).all() and 0 <= x.min() and x.max() <= 255):
+            raise ValueError("its values are fractions that do not lie in 0 .. 1 or 0 .. 255")
+        made = np.rint(255 * x if x.max() <= 1 else x).astype(np.uint8)
+    elif image.mode.startswith("I"):
+        made = eight_bits(np.asarray(image), _bits(image, data)[1])
+    elif _bits(image, data)[0] == 16:
+        # Pillow keeps the upper 8 of 16 bits of a colour, in which nothing may be left of 12.
+        import cv2
+
+        x = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        colours = x[..., :3] if x is not None and x.ndim == 3 and x.shape[2] >= 3 else None
+        if colours is None or colours.dtype != np.uint16 or colours.max() >= 2**14:
+            return image
+        made = eight_bits(colours[..., ::-1], _bits(image, data)[1])
+    else:
+        return image
+    made = Image.fromarray(made)
+    made.getexif().update(image.getexif())
+    return made
 
 
 def _square_with_pillow(image, image_size, channels):
     from PIL import Image
 
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     image = image.crop((left, top, left + side, top + side)).convert("RGB" if channels == 3 else "L")

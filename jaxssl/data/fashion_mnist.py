@@ -5,13 +5,16 @@ Algorithms", 2017, arXiv 1708.07747, https://arxiv.org/abs/1708.07747. Copyright
 """
 
 import gzip
+import io
+import math
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from jaxssl.data.reading import MAX_FILE_MB, check_size, read_bytes
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.names import shown
 
 CLASS_NAMES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 FILES = {
@@ -25,15 +28,16 @@ DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 PART_FILE = Path(__file__).parent / "files" / "fashion_mnist_12k.npz"
 
 
-def fashion_mnist(*, path: str | None = None) -> Splits:
+def fashion_mnist(*, path: str | None = None, max_file_mb: float = MAX_FILE_MB) -> Splits:
     """The official 60,000 training and 10,000 test images, uint8 [28, 28, 1], ten classes.
 
     Read from the four idx files (gzipped or not) in `path`; without `path` in the folder that the environment
     variable FASHION_MNIST_DIR names, else in /usr/share/datasets/fashion-mnist, else by TensorFlow Datasets.
+    max_file_mb: a larger file is refused, and one that unpacks to more.
     Raises: FileNotFoundError listing the places; ValueError naming a file that is missing or damaged.
     """
     folder = _folder(path)
-    data = _from_tensorflow_datasets() if folder is None else read_folder(folder)
+    data = _from_tensorflow_datasets() if folder is None else read_folder(folder, max_file_mb)
     return _splits(data)
 
 
@@ -55,9 +59,10 @@ def fashion_mnist_12k(*, limit: int | None = None) -> Splits:
     return _splits({key: value[kept[key.split("_")[0]]] for key, value in data.items()})
 
 
-def read_folder(folder) -> dict[str, np.ndarray]:
+def read_folder(folder, max_file_mb: float = MAX_FILE_MB) -> dict[str, np.ndarray]:
     """The four idx files of a folder: {train,test}_image uint8 [N, 28, 28], {train,test}_label uint8 [N]."""
-    return {key: _read_idx(_file(folder, name), 3 if key.endswith("image") else 1) for key, name in FILES.items()}
+    ndim = lambda key: 3 if key.endswith("image") else 1
+    return {key: _read_idx(_file(folder, name), ndim(key), max_file_mb) for key, name in FILES.items()}
 
 
 def _balanced(labels, count):
@@ -84,7 +89,7 @@ def _folder(path):
         return DEBIAN_FOLDER if os.path.isdir(DEBIAN_FOLDER) else None
     if not os.path.isdir(named):
         said = "option `path`" if path else f"environment variable {VARIABLE}"
-        raise FileNotFoundError(f"{said} names {named}, which is not a folder; {_what_is_right()}")
+        raise FileNotFoundError(f"{said} names {shown(named)}, which is not a folder; {_what_is_right()}")
     return named
 
 
@@ -94,17 +99,22 @@ def _what_is_right():
 
 def _file(folder, name):
     for file in (Path(folder) / name, Path(folder) / f"{name}.gz"):
-        if file.is_file():
+        if file.exists():
             return file
-    raise ValueError(f"{folder} has no file {name} or {name}.gz; {_what_is_right()}")
+    raise ValueError(f"{shown(folder)} has no file {name} or {name}.gz; {_what_is_right()}")
 
 
-def _read_idx(file, ndim):
+def _read_idx(path, ndim, max_file_mb):
     """An idx file: 00 00 08 <ndim>, then ndim big-endian sizes, then the bytes."""
-    try:
-        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{file} is damaged or truncated: {error}") from error
+    data, file = read_bytes(path, max_file_mb), shown(path)
+    if path.suffix == ".gz":
+        try:
+            with gzip.open(io.BytesIO(data)) as packed:
+                # At most 1,000 times as large, which is all that this packing can do; `+ 1` shows that there is more.
+                data = packed.read(min(int(max_file_mb * 2**20), 1100 * len(data) + 2**16) + 1)
+        except Exception as error:  # damaged streams fail in many ways
+            raise ValueError(f"{file} is damaged or truncated: {error}") from error
+        check_size(len(data), max_file_mb, f"what {file} unpacks to")
     if data[:4] != bytes([0, 0, 8, ndim]):
         raise ValueError(
             f"{file} begins with {data[:4].hex(' ') or 'nothing'}; "
@@ -112,7 +122,7 @@ def _read_idx(file, ndim):
         )
     header = 4 + 4 * ndim
     shape = tuple(np.frombuffer(data[4:header].ljust(4 * ndim, b"\0"), ">u4").tolist())
-    if len(data) - header != int(np.prod(shape)):
+    if len(data) - header != math.prod(shape):
         raise ValueError(f"{file} is truncated or too long: {len(data) - header} bytes for an array {shape}")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 

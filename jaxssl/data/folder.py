@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxssl.data.reading import kind_of
 from jaxssl.data.source import Source
+from jaxssl.names import shown
 
 TEST_FOLDERS = ("val", "validation", "valid", "test")
 SPLIT_KEY = b"jaxssl image_folder"
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 
 def folder_splits(root, endings, *, label_from_folder, test_fraction, kind):
     """(train files, test files, files -> labels int32 [N], class names or None), as data.image_folder says."""
-    files = _listed(root, endings)
+    files = list_files(root, endings)
     if not files:
         raise ValueError(_nothing(root, endings, kind))
     train, test, depth = _official_split(root, files, kind)
@@ -62,9 +64,9 @@ def lazy_source(load, names, labels, class_names, blank, *, root, max_unreadable
                 note_unreadable(i, error)
         if len(unreadable) > (max(1, max_unreadable * size) if max_unreadable else 0):
             raise ValueError(
-                f"{len(unreadable)} of the {size} {kind}s in {root} that this split holds are unreadable, "
+                f"{len(unreadable)} of the {size} {kind}s in {shown(root)} that this split holds are unreadable, "
                 f"more than max_unreadable={max_unreadable} allows; among them "
-                f"{', '.join(names[j] for j in list(unreadable)[:5])}. "
+                f"{', '.join(shown(names[j]) for j in list(unreadable)[:5])}. "
                 "Repair or remove them, or raise max_unreadable"
             )
         return None
@@ -75,14 +77,15 @@ def lazy_source(load, names, labels, class_names, blank, *, root, max_unreadable
                 return
             unreadable[i] = str(reason)
             count = len(unreadable)
-        log.warning("unreadable %s %s (%s); %d of %d files so far", kind, root / names[i], reason, count, size)
+        message = "unreadable %s %s (%s); %d of %d files so far"
+        log.warning(message, kind, shown(root / names[i]), shown(unreadable[i]), count, size)
 
     def next_readable(i):
         for j in range(i, i + size):
             found = read(j % size)
             if found is not None:
                 return j % size, found
-        raise ValueError(f"none of the {size} {kind}s in {root} that this split holds is readable")
+        raise ValueError(f"none of the {size} {kind}s in {shown(root)} that this split holds is readable")
 
     def fetch(ids, substitute=True):
         ids = np.array(ids, np.int64)
@@ -125,38 +128,65 @@ def existing_folder(path, kind):
         raise ValueError(f"no folder was named; {right}; on the command line: --data FOLDER")
     root = Path(path).expanduser()
     if not root.exists():
-        raise FileNotFoundError(f"{root} does not exist; {right}")
+        raise FileNotFoundError(f"{shown(root)} does not exist; {right}")
     if not root.is_dir():
-        raise NotADirectoryError(f"{root} is a file; {right}")
+        raise NotADirectoryError(f"{shown(root)} is a file; {right}")
     return root
 
 
-def _listed(root, endings):
-    """Relative names of the files below root that end so, with '/', sorted."""
-    files = []
+def list_files(root, endings):
+    """Relative names of the files below root that end so, with '/', sorted.
 
-    def walk(folder, prefix, parents):
-        place = os.stat(folder)
+    Hidden files and folders are passed over. Folders that cannot be listed, and pipes, devices and sockets, are skipped
+    and named in the log. A link that leads nowhere is listed: it is a file that cannot be read.
+    """
+    files, folders = [], [(root, "", frozenset())]
+    while folders:
+        folder, prefix, parents = folders.pop()
+        try:
+            place = os.stat(folder)
+            with os.scandir(folder) as found:
+                entries = list(found)
+        except OSError as error:
+            if not prefix:
+                raise ValueError(f"{shown(root)} cannot be listed: {error.strerror or error}") from error
+            log.warning("folder %s is skipped: it cannot be listed (%s)", shown(folder), error.strerror or error)
+            continue
         place = (place.st_dev, place.st_ino)
         if place in parents:  # a link back to a folder above would never end
-            return
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    walk(entry.path, f"{prefix}{entry.name}/", parents | {place})
-                elif entry.name.lower().endswith(endings):
-                    files.append(prefix + entry.name)
-
-    walk(root, "", frozenset())
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if _is_folder(entry):
+                folders.append((entry.path, f"{prefix}{entry.name}/", parents | {place}))
+            elif entry.name.lower().endswith(endings) and _may_be_read(entry):
+                files.append(prefix + entry.name)
     return sorted(files)
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # it cannot be asked; reading it says why
+        return False
+
+
+def _may_be_read(entry):
+    try:
+        if entry.is_file():
+            return True
+        kind = kind_of(entry.stat().st_mode)
+    except OSError:
+        return True
+    log.warning("%s is skipped: it is %s, no regular file", shown(entry.path), kind)
+    return False
 
 
 def _nothing(root, endings, kind):
     others = sorted({Path(name).suffix or name for _, _, names in os.walk(root) for name in names})
-    found = f"it holds only {', '.join(others[:8])}" if others else "it is empty"
-    return f"{root} has no {kind}s: {found}; files ending in {', '.join(endings)} would be right"
+    found = f"it holds only {', '.join(map(shown, others[:8]))}" if others else "it is empty"
+    return f"{shown(root)} has no {kind}s: {found}; files ending in {', '.join(endings)} would be right"
 
 
 def _official_split(root, files, kind):
@@ -172,7 +202,7 @@ def _official_split(root, files, kind):
     if len(train) + len(test) < len(files):
         log.warning(
             "%s: %d %ss outside of train and %s are not used",
-            root,
+            shown(root),
             len(files) - len(train) - len(test),
             kind,
             test_folder,
@@ -193,7 +223,7 @@ def _labels(train, test, depth, root, kind):
     strangers = {folder(name) for name in test} - set(names) - {None}
     if strangers:
         raise ValueError(
-            f"{root}: the test {kind}s have classes {sorted(strangers)[:5]} that the training "
+            f"{shown(root)}: the test {kind}s have classes {sorted(strangers)[:5]} that the training "
             f"{kind}s lack; use the same sub-folders in both, or label_from_folder=False"
         )
     numbers = {name: i for i, name in enumerate(names)} | {None: -1}
@@ -207,5 +237,6 @@ def _hashed_split(files, test_fraction, root, kind):
 
     picked = [is_test(name) for name in files]
     if all(picked):
-        raise ValueError(f"{root}: test_fraction={test_fraction} leaves none of the {len(files)} {kind}s for training")
+        left = f"leaves none of the {len(files)} {kind}s for training"
+        raise ValueError(f"{shown(root)}: test_fraction={test_fraction} {left}")
     return [f for f, p in zip(files, picked) if not p], [f for f, p in zip(files, picked) if p]

@@ -6,13 +6,15 @@ them. They do not change during a run, and hold no more nodes than asked for, so
 
 import csv
 import dataclasses
+import io
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
+from jaxssl.data.reading import MAX_FILE_MB, load_npz, read_text
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.names import shown
 
 DEBIAN_FILE = Path(__file__).parent / "files" / "debian_graph.npz"
 # Above so many bytes of node features the examples are put together when they are fetched.
@@ -27,6 +29,7 @@ def graph(
     test_share: float = 0.2,
     seed: int = 0,
     limit: int | None = None,
+    max_file_mb: float = MAX_FILE_MB,
 ) -> Splits:
     """The nodes of a graph of one's own, or, without `path`, of the bundled graph of Debian packages.
 
@@ -41,10 +44,11 @@ def graph(
         A twentieth of the edges is taken out of the graph, for the evaluator of links.
     seed: of the split and of the surroundings.
     limit: use so many training nodes only, and a quarter as many test nodes.
+    max_file_mb: a larger file is refused, and one that unpacks to more.
 
     Raises: FileNotFoundError, ValueError naming file and row.
     """
-    features, edges, label, class_names, names = read_graph(path)
+    features, edges, label, class_names, names = read_graph(path, max_file_mb)
     return graph_splits(
         features,
         edges,
@@ -56,11 +60,11 @@ def graph(
         test_share=test_share,
         seed=seed,
         limit=limit,
-        where=path or DEBIAN_FILE.name,
+        where=shown(path or DEBIAN_FILE.name),
     )
 
 
-def read_graph(path: str | None):
+def read_graph(path: str | None, max_file_mb: float = MAX_FILE_MB):
     """(features [n, F], edges [E, 2], label [n] or None, class names, names of nodes) of `path`, as `graph` takes it.
 
     Raises: FileNotFoundError, ValueError naming file and row.
@@ -68,14 +72,14 @@ def read_graph(path: str | None):
     if path is None:
         found = _read_bundled()
     elif Path(path).is_dir():
-        found = _read_folder(Path(path))
+        found = _read_folder(Path(path), max_file_mb)
     elif Path(path).suffix == ".npz":
-        found = _read_npz(path)
+        found = _read_npz(path, max_file_mb)
     else:
-        raise FileNotFoundError(f"{path}: a .npz file or a folder with nodes.csv and edges.csv would be right")
+        raise FileNotFoundError(f"{shown(path)}: a .npz file or a folder with nodes.csv and edges.csv would be right")
     bad = np.flatnonzero(~np.isfinite(found[0]).all(1))
     if bad.size:
-        raise ValueError(f"{path or DEBIAN_FILE.name}: the features of node {int(bad[0])} are not finite")
+        raise ValueError(f"{shown(path or DEBIAN_FILE.name)}: the features of node {int(bad[0])} are not finite")
     return found
 
 
@@ -199,8 +203,9 @@ def _neighbors(edges, total):
 
 def _non_edges(edges, held_out, total, random):
     """As many pairs of nodes without an edge as there are edges held out."""
-    wanted, known = int(held_out.sum()), {tuple(e) for e in edges.tolist()}
-    pairs = []
+    known = {tuple(e) for e in edges.tolist()}
+    # In a graph with nearly all edges there are fewer such pairs.
+    wanted, pairs = min(int(held_out.sum()), total * (total - 1) // 2 - len(known)), []
     while len(pairs) < wanted and total > 2:
         pair = tuple(sorted(random.choice(total, 2, replace=False).tolist()))
         if pair not in known:
@@ -218,18 +223,13 @@ def _read_bundled():
     return features, data["edges"].astype(np.int64), label, class_names, data["names"]
 
 
-def _read_npz(path):
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            data = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist; option `path` must name a .npz file or a folder") from None
-    except (OSError, ValueError, BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read as a .npz file of plain arrays: {error}") from error
+def _read_npz(path, max_file_mb):
+    data = load_npz(path, max_file_mb, right="option `path` must name a .npz file or a folder")
+    path = shown(path)
     if not {"features", "edges"} <= data.keys():
         raise ValueError(f"{path} holds the arrays {sorted(data)}; `features` and `edges` must be among them")
     features, edges, label = data["features"], data["edges"], data.get("label")
-    if features.ndim != 2 or not np.issubdtype(features.dtype, np.number):
+    if features.ndim != 2 or features.dtype.kind not in "iuf" or not features.size:
         raise ValueError(f"{path}: `features` is {features.dtype} {features.shape}; it must be numbers [n, F]")
     if edges.ndim != 2 or edges.shape[1:] != (2,) or not np.issubdtype(edges.dtype, np.integer):
         raise ValueError(f"{path}: `edges` is {edges.dtype} {edges.shape}; it must be whole numbers [E, 2]")
@@ -239,34 +239,36 @@ def _read_npz(path):
         raise ValueError(
             f"{path}: row {row} of `edges` is {edges[row].tolist()}, but nodes are 0 .. {len(features) - 1}"
         )
-    if label is not None and label.shape != (len(features),):
-        raise ValueError(f"{path}: `label` has shape {label.shape}; one for each of the {len(features)} nodes is right")
+    if label is not None and (label.shape != (len(features),) or label.dtype.kind not in "iu"):
+        raise ValueError(
+            f"{path}: `label` is {label.dtype} {label.shape}; whole numbers, one for each of {len(features)} nodes"
+        )
+    if label is not None and not -1 <= label.min() <= label.max() < 2**31:
+        raise ValueError(f"{path}: `label` holds {label.min()} ... {label.max()}; labels are 0, 1, ... and -1 for none")
     return features.astype(np.float32), edges.astype(np.int64), label, None, None
 
 
-def _read_folder(folder):
-    nodes = _read_csv(folder / "nodes.csv", ("id",))
-    known = nodes[0]
+def _read_folder(folder, max_file_mb):
+    nodes = _read_csv(folder / "nodes.csv", ("id",), max_file_mb)
+    file, known = shown(folder / "nodes.csv"), nodes[0]
     columns = [name for name in known if name not in ("id", "label")]
     if not columns:
-        raise ValueError(f"{folder / 'nodes.csv'} has no column of features beside `id` and `label`")
+        raise ValueError(f"{file} has no column of features beside `id` and `label`")
     features, number = np.zeros((len(nodes), len(columns)), np.float32), {}
     for row, node in enumerate(nodes):
         if node["id"] in number:
-            raise ValueError(f"{folder / 'nodes.csv'}, row {row + 2}: the id '{node['id']}' is there twice")
+            raise ValueError(f"{file}, row {row + 2}: the id {node['id']!r} is there twice")
         number[node["id"]] = row
         for i, name in enumerate(columns):
             try:
                 features[row, i] = float(node[name])
             except (TypeError, ValueError):
-                raise ValueError(
-                    f"{folder / 'nodes.csv'}, row {row + 2}: column '{name}' is {node[name]!r}, not a number"
-                ) from None
-    links = _read_csv(folder / "edges.csv", ("source", "target"))
+                raise ValueError(f"{file}, row {row + 2}: column {name!r} is {node[name]!r}, not a number") from None
+    file, links = shown(folder / "edges.csv"), _read_csv(folder / "edges.csv", ("source", "target"), max_file_mb)
     for row, link in enumerate(links):
         for end in ("source", "target"):
             if link[end] not in number:
-                raise ValueError(f"{folder / 'edges.csv'}, row {row + 2}: {end} '{link[end]}' is no id of nodes.csv")
+                raise ValueError(f"{file}, row {row + 2}: {end} {link[end]!r} is no id of nodes.csv")
     edges = np.array([(number[link["source"]], number[link["target"]]) for link in links], np.int64)
     label, class_names = None, None
     if "label" in known:
@@ -275,14 +277,21 @@ def _read_folder(folder):
     return features, edges, label, class_names, np.array([node["id"] for node in nodes])
 
 
-def _read_csv(file, needed):
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist; the folder must hold nodes.csv and edges.csv")
-    with open(file, newline="", encoding="utf-8") as text:
-        rows = list(csv.DictReader(text))
+def _read_csv(path, needed, max_file_mb):
+    text, file = read_text(path, max_file_mb, right="the folder must hold nodes.csv and edges.csv"), shown(path)
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows = list(reader)
+    except csv.Error as error:
+        raise ValueError(f"{file}, line {reader.line_num} cannot be read: {error}") from error
     if not rows:
         raise ValueError(f"{file} holds no rows below its header")
+    if len(set(reader.fieldnames)) < len(reader.fieldnames):
+        raise ValueError(f"{file}: two columns have one name, {reader.fieldnames}")
     for name in needed:
         if name not in rows[0]:
             raise ValueError(f"{file} has the columns {list(rows[0])}; `{name}` must be among them")
+    for number, row in enumerate(rows, 2):
+        if row.get(None) or row[needed[0]] is None:
+            raise ValueError(f"{file}, row {number}: its cells are not those of the {len(reader.fieldnames)} columns")
     return rows

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from jaxssl.data.decode import decoder
+from jaxssl.data.decode import MAX_PIXELS, decoder
 from jaxssl.data.folder import check_folder_options, existing_folder, folder_source, folder_splits
+from jaxssl.data.reading import MAX_EXAMPLE_MB, read_bytes
 from jaxssl.data.source import Splits
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
@@ -17,6 +18,8 @@ def image_folder(
     label_from_folder: bool = True,
     test_fraction: float = 0.2,
     max_unreadable: float = 0.05,
+    max_file_mb: float = MAX_EXAMPLE_MB,
+    max_pixels: int = MAX_PIXELS,
 ) -> Splits:
     """All images below a folder, decoded when they are asked for to uint8 [image_size, image_size, channels].
 
@@ -28,6 +31,9 @@ def image_folder(
     a hash of the relative name picks, so that a new file moves no other one; else none.
     An unreadable file is logged and its place taken by the next readable one (see Source.fetch). When more
     than the share `max_unreadable` (one file at least, unless it is 0) of the files of a split prove unreadable, fetch raises ValueError.
+    Sub-folders that cannot be listed, and pipes, devices and sockets, are skipped and named in the log.
+    max_file_mb: a larger file is unreadable. max_pixels: so is an image of a larger width times height.
+    Images of 16 bits whose values fill fewer, such as 12, are scaled by those, and the log says so (see data.decode).
     Raises: FileNotFoundError, NotADirectoryError or ValueError saying what would be right.
     """
     if not isinstance(image_size, int) or image_size < 1:
@@ -39,8 +45,8 @@ def image_folder(
     *parts, labels_of, class_names = folder_splits(
         root, ENDINGS, label_from_folder=label_from_folder, test_fraction=test_fraction, kind="image"
     )
-    decode = decoder(image_size, channels)
-    read = lambda file: {"image": decode(file.read_bytes())}
+    decode = decoder(image_size, channels, max_pixels=max_pixels)
+    read = lambda file: {"image": decode(read_bytes(file, max_file_mb), file)}
     blank = {"image": np.zeros((image_size, image_size, channels), np.uint8)}
     options = dict(max_unreadable=max_unreadable, kind="image")
     return Splits(*(folder_source(root, files, labels_of, class_names, read, blank, **options) for files in parts))

@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 
 from jaxssl.data.graph import DEBIAN_FILE, read_graph, split_graph
+from jaxssl.data.reading import MAX_FILE_MB
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.names import shown
 
 
 def influence(
@@ -17,6 +19,7 @@ def influence(
     test_share: float = 0.2,
     seed: int = 0,
     limit: int | None = None,
+    max_file_mb: float = MAX_FILE_MB,
 ) -> Splits:
     """The nodes of a graph of one's own, or, without `path`, of the bundled one; `path` as in `data.graph.graph`.
 
@@ -27,11 +30,12 @@ def influence(
     num_neighbors: influences that are kept of a node; what a node has beyond these is left out.
     test_share: part of the nodes whose features and labels only the evaluation sees.
     seed: of the split. limit: use so many training nodes only, and a quarter as many test nodes.
+    max_file_mb: a larger file is refused, and one that unpacks to more.
 
     Raises: FileNotFoundError, ValueError naming file and row, or the option.
     """
-    features, edges, label, class_names, names = read_graph(path)
-    where = path or DEBIAN_FILE.name
+    features, edges, label, class_names, names = read_graph(path, max_file_mb)
+    where = shown(path or DEBIAN_FILE.name)
     return _splits(
         features, edges, label, class_names, names, where, power, cumulative, num_neighbors, test_share, seed, limit
     )

@@ -6,6 +6,7 @@ every cloud. The augmentations move each cloud into the unit sphere.
 
 import dataclasses
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -13,8 +14,11 @@ import numpy as np
 
 from jaxssl.data.arrays import load_parts
 from jaxssl.data.fashion_mnist import fashion_mnist_12k
+from jaxssl.data.folder import list_files
+from jaxssl.data.reading import MAX_FILE_MB, decoded, lines_of, read_bytes
 from jaxssl.data.solids import SOLIDS, sample_surface, unit_sphere
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.names import shown
 
 ENDINGS = (".xyz", ".txt", ".csv", ".ply", ".off")
 CLASSES = tuple(SOLIDS)
@@ -118,7 +122,14 @@ def _raised(random, image, count):
     return np.float32(np.stack([place[:, 0], 0.3 * image.ravel()[pixel], place[:, 1]], axis=-1))
 
 
-def points(*, path: str, num_points: int = 512, test_fraction: float = 0.2, seed: int = 0) -> Splits:
+def points(
+    *,
+    path: str,
+    num_points: int = 512,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    max_file_mb: float = MAX_FILE_MB,
+) -> Splits:
     """Clouds of one's own: a .npz file, or a folder of files, one cloud each.
 
     FILE.npz: `x` [N, P, 3], numbers, and where they are there `length` int [N] (cloud n ends after length[n] points)
@@ -137,6 +148,10 @@ def points(*, path: str, num_points: int = 512, test_fraction: float = 0.2, seed
       test_fraction: share of the labelled clouds of each class that are held out where there is no test set; 0 for
         none. Without labels nothing is held out.
       seed: of the choice of points and of what is held out.
+      max_file_mb: a larger file is refused, and one that unpacks to more.
+
+    Links to folders are followed. Folders that cannot be listed, and pipes, devices and sockets, are skipped and named
+    in the log.
 
     Raises: FileNotFoundError; ValueError or TypeError naming the file, the line or row, and what would be right.
     """
@@ -145,11 +160,12 @@ def points(*, path: str, num_points: int = 512, test_fraction: float = 0.2, seed
         raise ValueError(f"data.test_fraction={test_fraction}: must lie in [0, 1)")
     where = Path(path).expanduser()
     if not path or not where.exists():
-        raise FileNotFoundError(f"'{path}' does not exist; option `path` must name a .npz file or a folder of clouds")
-    if where.is_file() and where.suffix.lower() != ".npz":
-        raise ValueError(f"{where}: a file must be .npz; for {', '.join(ENDINGS)} name the folder that holds them")
-    read = _read_npz if where.is_file() else _read_folder
-    parts, class_names = read(where, num_points, seed)
+        right = "option `path` must name a .npz file or a folder of clouds"
+        raise FileNotFoundError(f"'{shown(path)}' does not exist; {right}")
+    if not where.is_dir() and where.suffix.lower() != ".npz":
+        raise ValueError(f"{shown(where)}: a file must be .npz; for {', '.join(ENDINGS)} name the folder of them")
+    read = _read_folder if where.is_dir() else _read_npz
+    parts, class_names = read(where, num_points, seed, max_file_mb)
     if len(parts) == 1 and test_fraction and (parts[0].label >= 0).any():
         held_out = _held_out(parts[0].label, test_fraction, seed)
         parts = [parts[0].rows(np.flatnonzero(chosen)) for chosen in (~held_out, held_out) if chosen.any()]
@@ -176,7 +192,7 @@ class _Part:
 
 
 def _source(part, class_names, where):
-    source = from_arrays({"points": part.points, "label": part.label}, class_names=class_names, where=str(where))
+    source = from_arrays({"points": part.points, "label": part.label}, class_names=class_names, where=shown(where))
     return dataclasses.replace(source, names=lambda ids: [part.names[i] for i in np.asarray(ids)])
 
 
@@ -197,21 +213,25 @@ def resample(x, count, *, name, seed=0):
     x = np.asarray(x)
     bad = np.flatnonzero(~np.isfinite(x).all(1))
     if len(bad):
-        raise ValueError(f"{name}: point {bad[0]} is {x[bad[0]].tolist()}; finite numbers would be right")
-    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        raise ValueError(f"{shown(name)}: point {bad[0]} is {x[bad[0]].tolist()}; finite numbers would be right")
+    digest = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")
     random, size = np.random.default_rng([seed, digest]), len(x)
     if size >= count:
         ids = random.permutation(size)[:count]
     else:
         ids = np.concatenate([np.arange(size), random.integers(0, size, count - size)])
     # Clouds may lie far from the origin (metres in a map): subtract before float32 loses what tells points apart.
-    return np.float32(x[ids] - x.mean(0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        cloud = np.float32(x[ids] - x.mean(0))
+    if not np.isfinite(cloud).all():
+        raise ValueError(f"{shown(name)}: its points lie too far apart for float32")
+    return cloud
 
 
-def _read_npz(file, num_points, seed):
+def _read_npz(file, num_points, seed, max_file_mb):
     """([training part, test part where there is one], class names or None)."""
-    data, prefixes, names = load_parts(file, ("x", "length", "label"))
-    return [_npz_part(data, prefix, file, num_points, seed) for prefix in prefixes], names
+    data, prefixes, names = load_parts(file, ("x", "length", "label"), max_file_mb)
+    return [_npz_part(data, prefix, shown(file), num_points, seed) for prefix in prefixes], names
 
 
 def _npz_part(data, prefix, file, num_points, seed):
@@ -234,15 +254,11 @@ def _npz_part(data, prefix, file, num_points, seed):
     return _Part(np.stack(rows), label, names)
 
 
-def _read_folder(root, num_points, seed):
+def _read_folder(root, num_points, seed, max_file_mb):
     """([training part, test part where there is one], class names or None)."""
-    files = sorted(
-        p.relative_to(root)
-        for p in root.rglob("*")
-        if p.suffix.lower() in ENDINGS and p.is_file() and not any(s.startswith(".") for s in p.relative_to(root).parts)
-    )
+    files = sorted(map(Path, list_files(root, ENDINGS)))
     if not files:
-        raise ValueError(f"{root} holds no cloud; files ending in {', '.join(ENDINGS)} would be right")
+        raise ValueError(f"{shown(root)} holds no cloud; files ending in {', '.join(ENDINGS)} would be right")
     folders = lambda f: [s.lower() for s in f.parts[:-1]]
     official = all(any(name in folders(f) for f in files) for name in ("train", "test"))
     # Of dataset/test/chair/1.off and of dataset/chair/test/1.off alike, the class is chair.
@@ -254,34 +270,31 @@ def _read_folder(root, num_points, seed):
         groups[official and "test" in folders(file)].append(file)
 
     def part(group):
-        clouds = [_read_cloud(root / f, num_points, seed, name=str(f)) for f in group]
+        clouds = [_read_cloud(root / f, num_points, seed, max_file_mb, name=str(f)) for f in group]
         label = [tops.index(inner(f)[0]) if class_names and inner(f) else -1 for f in group]
         return _Part(np.stack(clouds), np.array(label, np.int32), [str(f) for f in group])
 
     return [part(group) for group in groups.values() if group], class_names
 
 
-def _read_cloud(file, num_points, seed, *, name):
+def _read_cloud(file, num_points, seed, max_file_mb, *, name):
     """The cloud of one file, [num_points, 3]; `name` says which points are drawn."""
+    content = read_bytes(file, max_file_mb)
     try:
-        content = file.read_bytes()
         if file.suffix.lower() == ".off":
-            random = np.random.default_rng([seed, *hashlib.sha256(name.encode()).digest()[:8]])
+            random = np.random.default_rng([seed, *hashlib.sha256(os.fsencode(name)).digest()[:8]])
             x = _read_off(content, num_points, random)
         else:
             x = _read_ply(content) if file.suffix.lower() == ".ply" else _read_lines(content)
         if not len(x):
             raise ValueError("it holds no points")
         return resample(x, num_points, name=name, seed=seed)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file}: {str(error).removeprefix(f'{name}: ')}") from error
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{shown(file)}: {str(error).removeprefix(f'{shown(name)}: ')}") from error
 
 
-def _text(content):
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"it is no text: {error}") from error
+def _lines(content):
+    return lines_of(decoded(content, "it is no text"))
 
 
 def _numbers(text):
@@ -291,7 +304,7 @@ def _numbers(text):
 def _read_lines(content):
     """Points of a .xyz, .txt or .csv file."""
     rows = []
-    for number, line in enumerate(_text(content).splitlines(), 1):
+    for number, line in enumerate(_lines(content), 1):
         if not line.strip() or line.lstrip().startswith(("#", "//")):
             continue
         try:
@@ -309,7 +322,7 @@ def _read_lines(content):
 
 def _read_off(content, num_points, random):
     """Points on the faces of a .off file, or its corners where it has none."""
-    lines = [(i, line.split("#")[0].strip()) for i, line in enumerate(_text(content).splitlines(), 1)]
+    lines = [(i, line.split("#")[0].strip()) for i, line in enumerate(_lines(content), 1)]
     lines = [(i, line) for i, line in lines if line]
     if not lines or not lines[0][1].upper().startswith("OFF"):
         raise ValueError("it does not begin with OFF")
@@ -351,16 +364,17 @@ PLY_FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">
 
 def _read_ply(content):
     """Corners of a .ply file."""
-    head = re.match(rb"ply\r?\n.*?end_header\r?\n", content, re.S)
+    head = re.match(rb"(?:\xef\xbb\xbf)?ply\r?\n.*?end_header\r?\n", content, re.S)
     if head is None:
         raise ValueError("it has no header from 'ply' to 'end_header'")
     body = content[head.end() :]
     kind, elements = None, []
-    for number, line in enumerate(_text(head.group()).splitlines(), 1):
+    header = _lines(head.group())
+    for number, line in enumerate(header, 1):
         match line.split():
             case ["format", name, *_] if name in PLY_FORMATS:
                 kind = name
-            case ["element", name, count] if count.isdigit():
+            case ["element", name, count] if count.isdecimal():
                 elements.append((name, int(count), []))
             case ["property", "list", first, second, name] if elements and {first, second} <= PLY_TYPES.keys():
                 elements[-1][2].append((name, None))
@@ -377,8 +391,8 @@ def _read_ply(content):
     if not {"x", "y", "z"} <= set(names) or any(dtype is None for _, dtype in properties):
         raise ValueError(f"a vertex has the properties {names}; plain x, y and z must be among them")
     if kind == "ascii":
-        number, rows = len(head.group().splitlines()), []
-        for line in _text(body).splitlines()[:count]:
+        number, rows = len(header), []
+        for line in _lines(body)[:count]:
             number += 1
             try:
                 rows.append([float(word) for word in line.split()[: len(names)]])

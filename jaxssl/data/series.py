@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxssl.data.arrays import load_parts
+from jaxssl.data.reading import MAX_FILE_MB, lines_of, read_text, regular_file
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.names import shown
 
 MOTIONS_FILE = Path(__file__).parent / "files" / "basic_motions.npz"
 RHYTHMS = ("normal", "tachycardia", "irregular RR", "absent P wave")
@@ -105,7 +107,7 @@ def basic_motions() -> Splits:
     return Splits(*parts)
 
 
-def series(*, path: str, test_fraction: float = 0.2) -> Splits:
+def series(*, path: str, test_fraction: float = 0.2, max_file_mb: float = MAX_FILE_MB) -> Splits:
     """Series of one's own from a file.
 
     FILE.npz: `x` [N, T, C] or [N, T], numbers, and where they are there `length` int [N] (series n ends after
@@ -119,25 +121,28 @@ def series(*, path: str, test_fraction: float = 0.2) -> Splits:
       path: the file.
       test_fraction: share of the labelled series of each class that are held out where the file has no test set; 0 for
         none. The draw is fixed. Without labels nothing is held out.
+      max_file_mb: a larger file is refused, and one that unpacks to more.
 
     Raises: FileNotFoundError; ValueError or TypeError naming the file, the row and what would be right.
     """
     if not 0 <= test_fraction < 1:
         raise ValueError(f"data.test_fraction={test_fraction}: must lie in [0, 1)")
     file = Path(path)
-    if not path or not file.is_file():
-        raise FileNotFoundError(f"'{path}' is no file; option `path` must name a .npz or .ts file")
+    if not path or not file.exists():
+        raise FileNotFoundError(f"'{shown(path)}' is no file; option `path` must name a .npz or .ts file")
+    regular_file(file, max_file_mb)
     if file.suffix not in (".npz", ".ts"):
-        raise ValueError(f"{file}: the name must end in .npz or .ts")
-    parts, class_names = _read_npz(file) if file.suffix == ".npz" else _read_ts_pair(file)
+        raise ValueError(f"{shown(file)}: the name must end in .npz or .ts")
+    parts, class_names = (_read_npz if file.suffix == ".npz" else _read_ts_pair)(file, max_file_mb)
     made = [_source(part, class_names) for part in parts if part is not None]
     if len(made) == 1 and test_fraction and made[0].has_labels:
         held_out = _held_out(made[0].arrays["label"], test_fraction)
         part = parts[0]
-        made = [_source(_rows(part, ids), class_names) for ids in (np.flatnonzero(~held_out), np.flatnonzero(held_out))]
+        chosen = [np.flatnonzero(rows) for rows in (~held_out, held_out) if rows.any()]
+        made = [_source(_rows(part, ids), class_names) for ids in chosen]
     shapes = {source.arrays["series"].shape[2] for source in made}
     if len(shapes) > 1:
-        raise ValueError(f"{file}: training and test series have different numbers of channels, {sorted(shapes)}")
+        raise ValueError(f"{shown(file)}: training and test series differ in channels, {sorted(shapes)}")
     count = max(source.num_classes for source in made)  # a class may be absent from one of them
     made = [dataclasses.replace(s, num_classes=count) if s.has_labels else s for s in made]
     return Splits(*_same_time(made))
@@ -211,7 +216,8 @@ def _held_out(label, fraction):
 
 def _filled(part):
     """The series as float32, missing values filled in, zero behind the end of each."""
-    x = np.array(part.x, np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is named below
+        x = np.array(part.x, np.float32)
     x[np.arange(x.shape[1]) >= part.length[:, None]] = 0
     bad = np.argwhere(np.isinf(x))
     if len(bad):
@@ -226,10 +232,10 @@ def _filled(part):
     return x
 
 
-def _read_npz(file):
+def _read_npz(file, max_file_mb):
     """([training part, test part or None], class names or None)."""
-    data, prefixes, names = load_parts(file, ("x", "length", "label"))
-    parts = [_npz_part(data, prefix, file) for prefix in prefixes]
+    data, prefixes, names = load_parts(file, ("x", "length", "label"), max_file_mb)
+    parts = [_npz_part(data, prefix, shown(file)) for prefix in prefixes]
     return [*parts, None][:2], names
 
 
@@ -253,24 +259,21 @@ def _npz_part(data, prefix, file):
     return _Part(x, length.astype(np.int32), label, names)
 
 
-def _read_ts_pair(file):
+def _read_ts_pair(file, max_file_mb):
     """A .ts file, and the test file beside it where the name says that there may be one."""
-    train, names = _read_ts(file)
+    train, names = _read_ts(file, max_file_mb)
     other = file.with_name(file.name.replace("_TRAIN.ts", "_TEST.ts"))
-    if other == file or not other.is_file():
+    if other == file or not other.exists():
         return [train, None], names
-    test, test_names = _read_ts(other)
+    test, test_names = _read_ts(other, max_file_mb)
     if test_names != names:
-        raise ValueError(f"{other}: its classes are {test_names}, those of {file.name} are {names}")
+        raise ValueError(f"{shown(other)}: its classes are {test_names}, those of {shown(file.name)} are {names}")
     return [train, test], names
 
 
-def _read_ts(file):
+def _read_ts(path, max_file_mb):
     """(part, class names or None) of one .ts file."""
-    try:
-        lines = file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} cannot be read as text: {error}") from error
+    file, lines = shown(path), lines_of(read_text(path, max_file_mb))
     classes, begun, rows, labels, names = None, False, [], [], []
     for number, line in enumerate(lines, 1):
         line = line.strip()
@@ -294,19 +297,21 @@ def _read_ts(file):
         if classes is not None:
             name = fields.pop().strip()
             if name not in classes:
-                raise ValueError(f"{where}: class '{name}' is not one of those that @classLabel names, {classes}")
+                raise ValueError(f"{where}: class {name!r} is not one of those that @classLabel names, {classes}")
             labels.append(classes.index(name))
         rows.append(_ts_row(fields, where, rows))
         names.append(where)
     if not begun or not rows:
         raise ValueError(f"{file}: {'no series follow @data' if begun else 'there is no line @data'}")
-    x, length = pad(rows, where=str(file))
+    x, length = pad(rows, where=file)
     label = np.array(labels if classes is not None else [-1] * len(rows))
     return _Part(x, length, label, names), classes
 
 
 def _ts_row(fields, where, rows):
     """One series [T, C] from the text of its channels."""
+    if not fields:
+        raise ValueError(f"{where}: a class without a series; VALUES:CLASS would be right")
     if rows and len(fields) != rows[0].shape[1]:
         raise ValueError(f"{where}: {len(fields)} channels, but {rows[0].shape[1]} in the first series")
     channels = []
@@ -318,4 +323,5 @@ def _ts_row(fields, where, rows):
     lengths = {len(channel) for channel in channels}
     if len(lengths) > 1:
         raise ValueError(f"{where}: its channels have different lengths, {sorted(lengths)}")
-    return np.array(channels, np.float32).T
+    with np.errstate(over="ignore"):
+        return np.array(channels, np.float32).T

@@ -109,6 +109,8 @@ def _checked_label(label, class_names, where):
         raise TypeError(f"{where}: `label` is {label.dtype} {label.shape}; it must be whole numbers [N]")
     if label.min() < -1:
         raise ValueError(f"{where}: `label` holds {label.min()}; labels are 0, 1, ... and -1 for none")
+    if label.max() > np.iinfo(np.int32).max:
+        raise ValueError(f"{where}: `label` holds {label.max()}; labels are int32")
     if class_names and label.max() >= len(class_names):
         raise ValueError(f"{where}: `label` holds {label.max()} but there are only {len(class_names)} class names")
     return label.astype(np.int32)

@@ -8,6 +8,7 @@ most frequent first; 0 is a missing one, and one that the training rows do not h
 
 import csv
 import dataclasses
+import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxssl.data.reading import MAX_FILE_MB, check_size, foreign, read_text, regular_file
 from jaxssl.data.source import Source, Splits, from_arrays
+from jaxssl.names import shown
 
 log = logging.getLogger("jaxssl")
 
@@ -55,6 +58,7 @@ def table(
     delimiter: str = ",",
     limit: int | None = None,
     seed: int = 0,
+    max_file_mb: float = MAX_FILE_MB,
 ) -> Splits:
     """A table of one's own: a .csv file whose first line names the columns, or a .parquet file.
 
@@ -76,6 +80,7 @@ def table(
         Not above the encoder's option of that name.
       delimiter: between the cells of a .csv file.
       limit: so many training rows at most, and a fifth as many test rows.
+      max_file_mb: a larger file is refused, and one that unpacks to more.
 
     A source names its examples by their rows in the file; the first is 1.
     Raises: FileNotFoundError; ValueError naming the file, the row (the first below the header is 1) and the column.
@@ -87,10 +92,10 @@ def table(
     if normal is not None and label is None:
         raise ValueError("normal=... names a value of the column `label`; set label too")
     categorical, drop = _names(categorical), _names(drop)
-    raw = _read(path, delimiter)
+    raw = _read(path, delimiter, max_file_mb)
     rules = dict(label=label, normal=normal, test_share=test_share, seed=seed)
     if like and Path(like) != Path(path):
-        reference = _read(like, delimiter)
+        reference = _read(like, delimiter, max_file_mb)
         columns, _, train_rows, _, class_names = _parts(reference, categorical, drop, **rules)
         encoding = _fit(columns, train_rows, max_categories, reference.where)
         if label not in raw.columns:
@@ -109,40 +114,38 @@ def _names(value) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _read(path, delimiter) -> Raw:
+def _read(path, delimiter, max_file_mb) -> Raw:
     """The columns of a file. Columns of a .csv file are text still."""
-    file = Path(path)
-    if not path or not file.is_file():
-        raise FileNotFoundError(f"table '{path}' does not exist; option `path` (--data) names a .csv or .parquet file")
+    file, name = Path(path), shown(path)
+    if not path or not file.exists():
+        raise FileNotFoundError(f"table '{name}' does not exist; option `path` (--data) names a .csv or .parquet file")
+    regular_file(file, max_file_mb)
     if file.suffix.lower() in (".parquet", ".pq"):
-        columns = _read_parquet(file)
+        columns = _read_parquet(file, name, max_file_mb)
     elif file.suffix.lower() in (".csv", ".tsv", ".txt"):
-        columns = _read_csv(file, delimiter)
+        columns = _read_csv(read_text(file, max_file_mb), name, delimiter)
     else:
-        raise ValueError(f"{file}: a table's name must end in .csv or .parquet")
+        raise ValueError(f"{name}: a table's name must end in .csv or .parquet")
     if not columns or not len(next(iter(columns.values()))):
-        raise ValueError(f"{file}: the table holds no rows; a first line with names and one line a row would be right")
-    return Raw(columns, str(file))
+        raise ValueError(f"{name}: the table holds no rows; a first line with names and one line a row would be right")
+    return Raw(columns, name)
 
 
-def _read_csv(file, delimiter):
+def _read_csv(text, file, delimiter):
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        with open(file, newline="", encoding="utf-8-sig") as lines:
-            reader = csv.reader(lines, delimiter=delimiter, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            _check_header(file, header, delimiter)
-            rows = []
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise ValueError(
-                        f"{file}: row {len(rows) + 1} (line {reader.line_num}) has {len(cells)} cells, but the first "
-                        f"line names {len(header)} columns"
-                    )
-                rows.append(cells)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is no text in UTF-8: {error}") from error
+        header = [name.strip() for name in next(reader, [])]
+        _check_header(file, header, delimiter)
+        rows = []
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise ValueError(
+                    f"{file}: row {len(rows) + 1} (line {reader.line_num}) has {len(cells)} cells, but the first "
+                    f"line names {len(header)} columns"
+                )
+            rows.append(cells)
     except csv.Error as error:
         raise ValueError(f"{file}: line {reader.line_num} cannot be read: {error}") from error
     return {name: np.array([_text(row[i]) for row in rows], object) for i, name in enumerate(header)}
@@ -164,31 +167,36 @@ def _check_header(file, header, delimiter):
         if not name:
             raise ValueError(f"{file}: column {i + 1} has no name in the first line")
         if name in header[:i]:
-            raise ValueError(f"{file}: two columns are called '{name}'")
+            raise ValueError(f"{file}: two columns are called {name!r}")
 
 
-def _read_parquet(file):
+def _read_parquet(path, file, max_file_mb):
     import pyarrow
     import pyarrow.parquet
 
-    try:
-        read = pyarrow.parquet.read_table(file)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{file} cannot be read as a .parquet file: {error}") from error
+    with foreign(path, "a .parquet file"), pyarrow.parquet.ParquetFile(path) as opened:
+        about = opened.metadata
+        check_size(8 * about.num_rows * max(about.num_columns, 1), max_file_mb, "what it unpacks to")
+        sizes = (about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+        check_size(sum(sizes), max_file_mb, "what it unpacks to")
+        read = pyarrow.parquet.read_table(path)
+        read.validate(full=True)
     _check_header(file, read.column_names, None)
     columns = {}
     for name in read.column_names:
         column, kind = read[name], read[name].type
-        if pyarrow.types.is_dictionary(kind):
-            column, kind = column.cast(kind.value_type), kind.value_type
-        if any(f(kind) for f in (pyarrow.types.is_integer, pyarrow.types.is_floating, pyarrow.types.is_decimal)):
-            columns[name] = column.cast(pyarrow.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
-        elif any(f(kind) for f in (pyarrow.types.is_string, pyarrow.types.is_large_string, pyarrow.types.is_boolean)):
-            texts = [None if value is None else _text(str(value)) for value in column.to_pylist()]
-            columns[name] = np.array(texts, object)
-        else:
+        with foreign(path, f"a .parquet file: column {name!r}"):
+            if pyarrow.types.is_dictionary(kind):
+                column, kind = column.cast(kind.value_type), kind.value_type
+            is_any = lambda *names: any(getattr(pyarrow.types, f"is_{name}")(kind) for name in names)
+            if is_any("integer", "floating", "decimal"):
+                columns[name] = column.cast(pyarrow.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+            elif is_any("string", "large_string", "boolean"):
+                texts = [None if value is None else _text(str(value)) for value in column.to_pylist()]
+                columns[name] = np.array(texts, object)
+        if name not in columns:
             raise ValueError(
-                f"{file}: column '{name}' holds {kind}; numbers and text would be right, or leave it out by data.drop"
+                f"{file}: column {name!r} holds {kind}; numbers and text would be right, or leave it out by data.drop"
             )
     return columns
 
@@ -198,7 +206,7 @@ def _parts(raw, categorical, drop, *, label, normal, test_share, seed, class_nam
     for option, names in (("label", (label,) if label else ()), ("categorical", categorical), ("drop", drop)):
         for name in names:
             if name not in raw.columns:
-                raise ValueError(f"{raw.where}: no column '{name}' ({option}); there are {sorted(raw.columns)}")
+                raise ValueError(f"{raw.where}: no column {name!r} ({option}); there are {sorted(raw.columns)}")
     y, class_names = _labels(raw, label, normal, class_names)
     columns = {}
     for name, column in raw.columns.items():
@@ -243,7 +251,7 @@ def _as_text(column):
     """A column as text; whole numbers without a point, so that 3 and 3.0 are one category."""
     if column.dtype == object:
         return column
-    return np.array([None if np.isnan(v) else str(int(v)) if v == int(v) else str(v) for v in column], object)
+    return np.array([None if np.isnan(v) else str(int(v)) if float(v) % 1 == 0 else str(v) for v in column], object)
 
 
 def _typed(column, name, where, numeric=None):
@@ -261,15 +269,15 @@ def _typed(column, name, where, numeric=None):
         if strange:
             row, text = strange[0]
             raise ValueError(
-                f"{where}: row {row + 1}, column '{name}': {text!r} is no number, as most of the column are; correct it, "
-                "leave it empty, or name the column in data.categorical"
+                f"{where}: row {row + 1}, column {name!r}: {text!r} is no number, as most of the column are; correct "
+                "it, leave it empty, or name the column in data.categorical"
             )
     else:
         numbers = column
     infinite = np.flatnonzero(np.isinf(numbers))
     if infinite.size:
         raise ValueError(
-            f"{where}: row {infinite[0] + 1}, column '{name}': infinite; leave it empty where it is unknown"
+            f"{where}: row {infinite[0] + 1}, column {name!r}: infinite; leave it empty where it is unknown"
         )
     return numbers
 
@@ -298,8 +306,8 @@ def _fit(columns, rows, max_categories, where) -> Encoding:
             kinds, counts = np.unique(np.array(present, str), return_counts=True)
             if len(kinds) > max(max_categories, IDENTIFIER_SHARE * len(rows)):
                 raise ValueError(
-                    f"{where}: column '{name}' holds {len(kinds)} different texts in {len(rows)} rows; what names a row is "
-                    "no category: leave it out by data.drop"
+                    f"{where}: column {name!r} holds {len(kinds)} different texts in {len(rows)} rows; what names "
+                    "a row is no category: leave it out by data.drop"
                 )
             order = np.argsort(-counts, kind="stable")[: max_categories - 1]
             categories[name] = {str(kinds[k]): code for code, k in enumerate(order, start=1)}
@@ -333,7 +341,7 @@ def _as_in(raw, reference, label) -> Raw:
     for name, column in reference.items():
         if name not in raw.columns:
             raise ValueError(
-                f"{raw.where}: no column '{name}', which the training table has; there are {sorted(raw.columns)}"
+                f"{raw.where}: no column {name!r}, which the training table has; there are {sorted(raw.columns)}"
             )
         if column.dtype == object:
             columns[name] = _as_text(raw.columns[name])

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxssl.data.reading import MAX_FILE_MB, lines_of, read_jsonl, read_text
 from jaxssl.data.source import Source, Splits, from_arrays
 from jaxssl.data.tokenizer import load_tokenizer
+from jaxssl.names import shown
 
 DEBIAN_FILE = Path(__file__).parent / "files" / "debian_descriptions.json.gz"
 WORDNET_FILE = Path(__file__).parent / "files" / "wordnet_glosses.json.gz"
@@ -24,6 +26,7 @@ def text(
     tokenizer: str | None = None,
     limit: int | None = None,
     test_fraction: float = 0.0,
+    max_file_mb: float = MAX_FILE_MB,
 ) -> Splits:
     """Texts of a file, or without `path` the bundled ones (`debian_descriptions`).
 
@@ -34,6 +37,7 @@ def text(
         encoder's `vocab_size` must be the tokenizer's.
     limit: use the first so many training texts only (and a fifth as many test texts).
     test_fraction: part of one's own texts that is held out, drawn with a fixed seed; 0 = none.
+    max_file_mb: a larger file is refused.
 
     Raises: FileNotFoundError; ValueError naming the file, the line and what would be right.
     """
@@ -41,8 +45,8 @@ def text(
         return debian_descriptions(max_length=max_length, tokenizer=tokenizer, limit=limit)
     if not 0 <= test_fraction < 1:
         raise ValueError(f"data.test_fraction={test_fraction}: must be in [0, 1)")
-    texts, labels, lines = read_texts(path)
-    label, class_names = _label_ids(labels, path)
+    texts, labels, lines = read_texts(path, max_file_mb)
+    label, class_names = _label_ids(labels, lines, shown(path))
     order = np.random.default_rng(0).permutation(len(texts))
     held = round(test_fraction * len(texts))
     parts = [np.sort(order[held:]), np.sort(order[:held])]
@@ -54,11 +58,12 @@ def text(
             sources.append(None)
             continue
         arrays = {"tokens": tokens["tokens"][ids], "length": tokens["length"][ids], "label": label[ids]}
-        source = from_arrays(arrays, class_names=class_names, where=path)
+        source = from_arrays(arrays, class_names=class_names, where=shown(path))
         names = [f"{Path(path).name}:{lines[i]}" for i in ids]
         sources.append(dataclasses.replace(source, names=lambda rows, names=names: [names[r] for r in rows]))
     if sources[0] is None:
-        raise ValueError(f"{path}: no training texts are left; data.limit must be above 0, data.test_fraction smaller")
+        right = "data.limit must be above 0, data.test_fraction smaller"
+        raise ValueError(f"{shown(path)}: no training texts are left; {right}")
     count = int(label.max()) + 1
     return Splits(*(s and dataclasses.replace(s, num_classes=count) for s in sources))
 
@@ -105,61 +110,50 @@ def debian_training_texts() -> list[str]:
     return [text for pair in zip(data["synopsis"], data["sentence"]) for text in pair]
 
 
-def read_texts(path) -> tuple[list[str], list, list[int]]:
+def read_texts(path, max_file_mb: float = MAX_FILE_MB) -> tuple[list[str], list, list[int]]:
     """(texts, labels or Nones, line numbers) of a .txt or .jsonl file. Raises as `text`."""
-    file = Path(path)
-    if file.suffix not in (".txt", ".jsonl"):
-        raise ValueError(f"{path}: the name must end in .txt (a text a line) or .jsonl (an object a line)")
-    if not file.is_file():
-        raise FileNotFoundError(f"{path} does not exist; a .txt or .jsonl file would be right")
-    lines = file.read_bytes().split(b"\n")
-    if lines[-1].strip() == b"":
-        lines.pop()
-    if not lines:
-        raise ValueError(f"{path} is empty; a text a line would be right")
-    parse = _parse_json if file.suffix == ".jsonl" else lambda line, where: (line, None)
-    texts, labels = [], []
-    for number, line in enumerate(lines, 1):
-        where = f"{path}, line {number}"
-        try:
-            line = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{where}: not UTF-8 ({error.reason} at byte {error.start + 1}); save the file as UTF-8"
-            ) from None
-        found, label = parse(line.rstrip("\r"), where)
+    name, ending = shown(path), Path(path).suffix
+    if ending not in (".txt", ".jsonl"):
+        raise ValueError(f"{name}: the name must end in .txt (a text a line) or .jsonl (an object a line)")
+    right = "a .txt or .jsonl file would be right"
+    if ending == ".jsonl":
+        rows = [(n, *_checked(row, f"{name}, line {n}")) for n, row in read_jsonl(path, max_file_mb, right=right)]
+    else:
+        lines = lines_of(read_text(path, max_file_mb, right=right))
+        if lines and not lines[-1].strip():
+            lines.pop()
+        rows = [(number, line, None) for number, line in enumerate(lines, 1)]
+    if not rows:
+        raise ValueError(f"{name} is empty; a text a line would be right")
+    for number, found, _ in rows:
         if not found.strip():
-            raise ValueError(f"{where}: the text is empty; every line needs one")
-        texts.append(found)
-        labels.append(label)
-    return texts, labels, list(range(1, len(texts) + 1))
+            raise ValueError(f"{name}, line {number}: the text is empty; every line needs one")
+    numbers, texts, labels = (list(column) for column in zip(*rows))
+    return texts, labels, numbers
 
 
-def _parse_json(line, where):
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{where}: no JSON ({error.msg}); {{"text": "...", "label": 0}} would be right') from None
-    if not isinstance(row, dict) or "text" not in row:
-        found = f"its keys are {sorted(row)}" if isinstance(row, dict) else f"it is a {type(row).__name__}"
-        raise ValueError(f"{where}: an object with the key `text` is needed; {found}")
+def _checked(row, where):
+    """(text, label or None) of an object of a .jsonl file."""
+    if "text" not in row:
+        raise ValueError(f"{where}: an object with the key `text` is needed; its keys are {sorted(row)}")
     if not isinstance(row["text"], str):
         raise ValueError(f"{where}: `text` is a {type(row['text']).__name__}; it must be a string")
     label = row.get("label")
-    if isinstance(label, bool) or not isinstance(label, int | str | None) or (isinstance(label, int) and label < 0):
+    is_number = isinstance(label, int) and not isinstance(label, bool) and 0 <= label < 2**31
+    if not (is_number or isinstance(label, str | None)):
         raise ValueError(f"{where}: `label` is {label!r}; it must be a name or a whole number 0, 1, ...")
     return row["text"], label
 
 
-def _label_ids(labels, path):
+def _label_ids(labels, lines, path):
     """(int [N] with -1 where there are none, class names or None)."""
     kinds = {type(label) for label in labels}
     if kinds == {type(None)}:
         return np.full(len(labels), -1), None
     if len(kinds) > 1:
-        first = next(n for n, label in enumerate(labels, 1) if type(label) is not type(labels[0]))
+        first = next(n for n, label in enumerate(labels) if type(label) is not type(labels[0]))
         raise ValueError(
-            f"{path}, line {first}: `label` is {labels[first - 1]!r}, but that of line 1 is {labels[0]!r}; "
+            f"{path}, line {lines[first]}: `label` is {labels[first]!r}, but that of line {lines[0]} is {labels[0]!r}; "
             "give all lines a number, or all a name, or none a label"
         )
     if kinds == {int}:

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxssl.data.reading import read_text
+from jaxssl.names import shown
 from jaxssl.ops.tokens import CLS, PAD, SEP, SPECIAL
 
 NUM_BASE = len(SPECIAL) + 256
+MAX_TOKEN = 2**16  # bytes; 40 merges, each of the one before it with itself, would otherwise make a terabyte
+MAX_TOKENIZER_MB = 256.0
 DEFAULT_FILE = Path(__file__).parent / "files" / "tokenizer_4096.json"
 
 # Words with the space ahead of them, runs of other signs, runs of white space. Together they are the whole text.
@@ -37,6 +41,8 @@ class Tokenizer:
                     f"tokenizer: merge {k} is {pair}, but only ids {len(SPECIAL)} .. {NUM_BASE + k - 1} exist"
                 )
             self.bytes.append(self.bytes[pair[0]] + self.bytes[pair[1]])
+            if len(self.bytes[-1]) > MAX_TOKEN:
+                raise ValueError(f"tokenizer: merge {k} makes a token of more than {MAX_TOKEN} bytes")
         self._ranks = {pair: NUM_BASE + k for k, pair in enumerate(self.merges)}
         self._piece = functools.lru_cache(maxsize=2**16)(self._encode_piece)
 
@@ -137,20 +143,21 @@ def load_tokenizer(path=None) -> Tokenizer:
     Raises: FileNotFoundError; ValueError naming the file and what does not fit.
     """
     file = Path(path) if path else DEFAULT_FILE
-    if not file.is_file():
-        raise FileNotFoundError(f"tokenizer {file} does not exist; Tokenizer.save writes such a file")
+    if not file.exists():
+        raise FileNotFoundError(f"tokenizer {shown(file)} does not exist; Tokenizer.save writes such a file")
     return _load(str(file), file.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=8)
 def _load(path, _changed):
+    text = read_text(path, MAX_TOKENIZER_MB)
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(text)
         if content["kind"] != "byte-pair" or tuple(content["special"]) != SPECIAL:
             raise ValueError(f"special tokens {content['special']}, expected {list(SPECIAL)}")
         return Tokenizer(content["merges"])
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no tokenizer as Tokenizer.save writes it: {error}") from error
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{shown(path)} is no tokenizer as Tokenizer.save writes it: {error}") from error
 
 
 def _merged(ids, pair, new):

@@ -8,9 +8,12 @@ import logging
 
 import numpy as np
 
+from jaxssl.data.decode import MAX_PIXELS, check_pixels
 from jaxssl.data.fashion_mnist import CLASS_NAMES, fashion_mnist_12k
 from jaxssl.data.folder import existing_folder, folder_splits, lazy_source
+from jaxssl.data.reading import MAX_FILE_MB, regular_file
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.names import shown
 
 # (to the right, down, clockwise, growing) of each motion, and how high it bounces.
 _DIAGONAL = 0.5**0.5
@@ -33,6 +36,8 @@ DIRECTIONS = tuple(MOTIONS)[:8]
 DEFAULT_MOTIONS = ("right", "down", "left", "up", "clockwise", "anticlockwise", "growing", "shrinking", "bouncing")
 
 ENDINGS = (".mp4", ".webm", ".avi", ".mkv", ".mov")
+# What FFmpeg may take a file for. Playlists are left out, which would have it open other files and addresses.
+FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,h264,hevc,ivf,m4v,nut,mxf,dv,rm,gif,wtv"
 MAX_PAIRS = 256  # of neighbouring pieces, for the evaluation
 
 log = logging.getLogger(__name__)
@@ -164,6 +169,8 @@ def video_folder(
     test_fraction: float = 0.2,
     max_unreadable: float = 0.05,
     memory_gb: float | None = 4.0,
+    max_file_mb: float = MAX_FILE_MB,
+    max_pixels: int = MAX_PIXELS,
 ) -> Splits:
     """All videos below a folder, cut into pieces: `video` uint8 [N, frames, height, width, channels].
 
@@ -188,18 +195,22 @@ def video_folder(
       memory_gb: beyond so much memory there is an error, ahead of it running out. None: pieces are read from their files
         when they are asked for, for data.mode='stream'; there are then no `file` and no neighbours, and a piece that proves
         unreadable is replaced by the next (see data.image_folder).
+      max_file_mb: a larger file is unreadable.
+      max_pixels: so is one whose frames have a larger width times height.
 
     Raises: FileNotFoundError, NotADirectoryError, ImportError, ValueError saying what would be right.
     """
     size = (size, size) if isinstance(size, int) else tuple(size)
     stride = frames if stride is None else stride
     _check_options(frames, size, frame_step, stride, channels, test_fraction, max_unreadable)
-    decode, stamps, load = _decoder(size, frame_step, channels)
+    most_bytes = float("inf") if memory_gb is None else memory_gb * 1e9
+    # Of one file; those ahead of a piece are held too.
+    most_frames = max(frames, most_bytes / (size[0] * size[1] * channels))
+    decode, stamps, load = _decoder(size, frame_step, channels, most_frames, max_file_mb, max_pixels)
     root = existing_folder(path, "video")
     train, test, labels_of, class_names = folder_splits(
         root, ENDINGS, label_from_folder=label_from_folder, test_fraction=test_fraction, kind="video"
     )
-    most_bytes = float("inf") if memory_gb is None else memory_gb * 1e9
     reader = _Reader(
         root,
         stamps if memory_gb is None else decode,
@@ -208,12 +219,13 @@ def video_folder(
         frame_step,
         max_unreadable,
         most_bytes,
+        most_frames,
         len(train) + len(test),
     )
     parts = {name: reader.read(part) for name, part in (("train", train), ("test", test))}
     reader.check_all()
     if not parts["train"].video:
-        raise ValueError(f"{root}: no training video gave a piece of {frames} frames; {reader.found()}")
+        raise ValueError(f"{shown(root)}: no training video gave a piece of {frames} frames; {reader.found()}")
     if memory_gb is None:
         blank = {"video": np.zeros((frames, *size, channels), np.uint8)}
         options = dict(root=root, max_unreadable=max_unreadable, kind="piece")
@@ -225,8 +237,8 @@ def video_folder(
 
         return Splits(lazy(parts["train"]), lazy(parts["test"]))
     sources = [_source(part, labels_of, class_names, root) for part in parts.values() if part.video]
-    shown = parts["test"] if parts["test"].video else parts["train"]
-    pairs = _neighbours(shown, frames, stride, sources[-1].arrays["video"])
+    held = parts["test"] if parts["test"].video else parts["train"]
+    pairs = _neighbours(held, frames, stride, sources[-1].arrays["video"])
     if pairs is not None:
         sources[-1] = dataclasses.replace(sources[-1], extra={"neighbours": pairs})
     return Splits(*sources)
@@ -247,9 +259,10 @@ class _Pieces:
 class _Reader:
     """Reads files one after the other, and keeps count of what could not be read."""
 
-    def __init__(self, root, decode, frames, stride, frame_step, max_unreadable, most_bytes, count):
+    def __init__(self, root, decode, frames, stride, frame_step, max_unreadable, most_bytes, most_frames, count):
         self.root, self.decode, self.frames, self.stride, self.frame_step = root, decode, frames, stride, frame_step
-        self.max_unreadable, self.most_bytes, self.count = max_unreadable, most_bytes, count
+        self.max_unreadable, self.most_bytes, self.most_frames = max_unreadable, most_bytes, most_frames
+        self.count = count
         self.unreadable, self.short, self.bytes, self.done = {}, {}, 0, 0
 
     def read(self, files):
@@ -259,25 +272,26 @@ class _Reader:
             self.done += 1
             if error is not None and len(taken) < self.frames:
                 self.unreadable[name] = error
-                log.warning("unreadable video %s (%s)", self.root / name, error)
+                log.warning("unreadable video %s (%s)", shown(self.root / name), shown(error))
                 continue
             if error is not None:
-                log.warning("video %s: only its first %d frames can be read (%s)", self.root / name, len(taken), error)
+                message = "video %s: only its first %d frames can be read (%s)"
+                log.warning(message, shown(self.root / name), len(taken), shown(error))
             if len(taken) < self.frames:
                 self.short[name] = len(taken)
                 message = "video %s left out: %d frames, every %d. of the file, are too few for a piece of %d"
-                log.warning(message, self.root / name, len(taken), self.frame_step, self.frames)
+                log.warning(message, shown(self.root / name), len(taken), self.frame_step, self.frames)
                 continue
             for start in range(0, len(taken) - self.frames + 1, self.stride):
                 pieces.video.append(np.stack(taken[start : start + self.frames]))
                 pieces.file.append(name)
                 pieces.start.append(start)
                 self.bytes += pieces.video[-1].nbytes
-            if self.bytes > self.most_bytes:
+            if self.bytes > self.most_bytes or len(taken) > self.most_frames:
                 raise ValueError(
-                    f"{self.root}: the first {self.done} of {self.count} videos fill {self.bytes / 1e9:.2f} GB, more than "
-                    f"memory_gb={self.most_bytes / 1e9:g}; a larger frame_step or stride, a smaller size, or more memory_gb "
-                    "would be right"
+                    f"{shown(self.root)}: the first {self.done} of {self.count} videos fill {self.bytes / 1e9:.2f} GB, "
+                    f"or all frames of one do, more than memory_gb={self.most_bytes / 1e9:g}; a larger frame_step or "
+                    "stride, a smaller size, or more memory_gb would be right"
                 )
         return pieces
 
@@ -287,21 +301,21 @@ class _Reader:
             self.unreadable and len(self.unreadable) == self.count
         ):
             raise ValueError(
-                f"{len(self.unreadable)} of the {self.count} videos in {self.root} are unreadable, more than "
+                f"{len(self.unreadable)} of the {self.count} videos in {shown(self.root)} are unreadable, more than "
                 f"max_unreadable={self.max_unreadable} allows; among them "
-                f"{', '.join(f'{k} ({v})' for k, v in list(self.unreadable.items())[:3])}. "
+                f"{', '.join(f'{shown(k)} ({shown(v)})' for k, v in list(self.unreadable.items())[:3])}. "
                 "Repair or remove them, or raise max_unreadable"
             )
 
     def found(self):
         """What became of the files, in words."""
-        short = ", ".join(f"{k}: {v}" for k, v in list(self.short.items())[:3])
+        short = ", ".join(f"{shown(k)}: {v}" for k, v in list(self.short.items())[:3])
         words = f"{len(self.short)} of {self.count} videos are too short (frames: {short})" if short else "none is left"
         return words + "; fewer data.frames or a smaller data.frame_step would be right"
 
 
-def _decoder(size, frame_step, channels):
-    """Three readers: all frames of a file, the times of all frames, and the frames of given times."""
+def _decoder(size, frame_step, channels, most_frames, max_file_mb, max_pixels):
+    """Three readers: the frames of a file (at most one above the most), all times, and the frames of given times."""
     try:
         import av
     except ImportError as error:
@@ -310,6 +324,7 @@ def _decoder(size, frame_step, channels):
     fitting = "rgb24" if channels == 3 else "gray"
 
     def image(frame):
+        check_pixels(frame.width, frame.height, max_pixels)
         turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
         h, w = (width, height) if turns % 2 else (height, width)
         ratio = max(h / frame.height, w / frame.width)
@@ -326,12 +341,15 @@ def _decoder(size, frame_step, channels):
         def run(file):
             taken = []
             try:
-                with av.open(str(file)) as container:
+                regular_file(file, max_file_mb)
+                with av.open(str(file), options={"format_whitelist": FORMATS}) as container:
                     if not container.streams.video:
                         return taken, "it holds no video"
-                    container.streams.video[0].thread_type = "AUTO"
-                    collect(container, container.streams.video[0], taken)
-            except (av.error.FFmpegError, OSError, ValueError) as error:
+                    stream = container.streams.video[0]
+                    check_pixels(stream.width or 0, stream.height or 0, max_pixels)
+                    stream.thread_type = "AUTO"
+                    collect(container, stream, taken)
+            except Exception as error:  # damaged files fail in many ways
                 return taken, str(error) or type(error).__name__
             return taken, None if taken else "it holds no frames"
 
@@ -342,6 +360,8 @@ def _decoder(size, frame_step, channels):
         for i, frame in enumerate(container.decode(stream)):
             if i % frame_step == 0:
                 taken.append(image(frame))
+            if len(taken) > most_frames:
+                return
 
     @guarded
     def stamps(container, stream, taken):
@@ -379,7 +399,7 @@ def _source(pieces, labels_of, class_names, root):
         "file": np.array([numbers[name] for name in pieces.file], np.int32),
     }
     pieces.video = [None]  # the list is not needed twice in memory
-    source = from_arrays(arrays, class_names=class_names, where=str(root))
+    source = from_arrays(arrays, class_names=class_names, where=shown(root))
     named = pieces.names()
     return dataclasses.replace(source, names=lambda ids: [named[i] for i in ids])
 

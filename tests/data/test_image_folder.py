@@ -4,6 +4,8 @@ import io
 import logging
 import os
 import sys
+import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -294,3 +296,90 @@ def test_wrong_paths_are_explained(tmp_path):
 def test_bad_options_are_named(tmp_path, option, value):
     with pytest.raises(ValueError, match=f"{option} {value}"):
         image_folder(**{"path": str(tmp_path), "image_size": 8, option: value})
+
+
+def chunked(data, kind, content):
+    """A PNG with one more chunk behind its header."""
+    chunk = kind + content
+    return data[:33] + len(content).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big") + data[33:]
+
+
+def deep(image, ending=".png"):
+    """A file of a uint16 array, RGB where it has channels."""
+    import cv2
+
+    turn = cv2.COLOR_RGBA2BGRA if image.shape[2:] == (4,) else cv2.COLOR_RGB2BGR
+    return cv2.imencode(ending, cv2.cvtColor(image, turn) if image.ndim == 3 else image)[1].tobytes()
+
+
+SIXTEEN = np.asarray(picture).astype(np.uint16) * 257
+GREY = SIXTEEN[..., 1]
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_values_of_fewer_bits_than_the_file_has_fill_the_range(bits, ending, caplog):
+    alpha = np.full((*GREY.shape, 1), 65535 >> (16 - bits), np.uint16)
+    few = [x >> (16 - bits) for x in (GREY, SIXTEEN)]
+    few += [np.concatenate([few[1], alpha], axis=-1)]
+    decode = decoder(24, 3)
+    reference = [expected(Image.fromarray((x >> 8).astype(np.uint8)), 3) for x in (GREY, SIXTEEN)]
+    for i, x in enumerate(few):
+        found = decode(deep(x, ending), f"{i}{ending}").astype(int)
+        assert abs(found - reference[min(i, 1)]).max() <= 1, i
+    said = [record.getMessage() for record in caplog.records if "bits" in record.getMessage()]
+    assert len(said) == (bits < 16)  # once, and not for every file
+    if said:
+        assert f"0{ending} has values of {bits} bits in 16" in said[0] and "(1 such so far)" in said[0]
+
+
+def test_significant_bits_that_a_png_names_are_obeyed(caplog):
+    dark = GREY >> 6  # of 12 bits, none brighter than a quarter
+    data = deep(dark)
+    whole = expected(Image.fromarray((dark >> 4).astype(np.uint8)), 1)
+    np.testing.assert_array_equal(decoder(24, 1)(chunked(data, b"sBIT", b"\x0c"), "a.png"), whole)
+    assert "a.png has values of 12 bits in 16" in caplog.text
+    caplog.clear()
+    # Stretched to the full depth, as the rules of PNG say; and a dark image that says that it has all 16.
+    for x, sbit in ((GREY & 0xFFF0, 12), (dark, 16)):
+        found = decoder(24, 1)(chunked(deep(x), b"sBIT", bytes([sbit])))
+        np.testing.assert_array_equal(found, expected(Image.fromarray((x >> 8).astype(np.uint8)), 1))
+    assert not caplog.text
+    colours = chunked(deep(SIXTEEN >> 6), b"sBIT", b"\x0c\x0c\x0c")
+    found = decoder(24, 3)(colours)
+    np.testing.assert_array_equal(found, expected(Image.fromarray((SIXTEEN >> 10).astype(np.uint8)), 3))
+
+
+def test_deep_images_are_turned_and_other_modes_are_not_black():
+    turned_grey = Image.fromarray((GREY >> 4).T[::-1].copy())
+    found = decoder(24, 1)(encoded(turned_grey, "PNG", exif=turned(6)))
+    assert abs(found.astype(int) - expected(Image.fromarray((GREY >> 8).astype(np.uint8)), 1)).max() <= 1
+    grey = np.asarray(picture.convert("L"))
+    for x in (grey / np.float32(255), grey.astype(np.float32), grey.astype(np.int32) << 16):
+        found = decoder(24, 1)(encoded(Image.fromarray(x), "TIFF"))
+        assert abs(found.astype(int) - expected(picture, 1)).max() <= 1
+    with pytest.raises(ValueError, match="fractions"):
+        decoder(24, 1)(encoded(Image.fromarray(grey.astype(np.float32) - 256), "TIFF"))
+    with pytest.raises(ValueError, match="values begin at -1"):
+        decoder(24, 1)(encoded(Image.fromarray(np.full((4, 4), -1, np.int32)), "TIFF"))
+    assert resizer(24, 1)(GREY >> 4).max() > 100
+
+
+def test_too_many_pixels_are_named_with_the_option(tmp_path, monkeypatch):
+    for ending in ("png", "jpg", "webp", "gif", "bmp"):
+        picture.save(tmp_path / f"a.{ending}")
+        for most in (1000, 500):
+            with pytest.raises(ValueError, match=f"max_pixels={most} allows"):
+                decoder(24, 3, max_pixels=most)((tmp_path / f"a.{ending}").read_bytes())
+        source = image_folder(path=str(tmp_path), image_size=8, max_pixels=1000, max_unreadable=0).train
+        with pytest.raises(ValueError, match=f"a.{ending}"):
+            source.fetch(np.arange(1))
+        (tmp_path / f"a.{ending}").unlink()
+    # Pillow's own limits give way to the option; 100 and 200 pixels here, 89 and 179 million elsewhere.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert decoder(24, 3)(FORMATS["rgb.png"]).shape == (24, 24, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ValueError, match="max_pixels=150 allows"):
+        decoder(24, 3, max_pixels=150)(FORMATS["rgb.png"])

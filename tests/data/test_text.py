@@ -177,7 +177,7 @@ def test_texts_of_ones_own(tmp_path):
         ("a.csv", b"one\n", "a.csv.*must end in .txt"),
         ("a.jsonl", b'{"text": "one"}\n{"txt": "two"}\n', "line 2.*key `text`.*txt"),
         ("a.jsonl", b'{"text": "one"}\n{"text": " "}\n', "line 2: the text is empty"),
-        ("a.jsonl", b'{"text": "one"}\ntwo\n', "line 2: no JSON"),
+        ("a.jsonl", b'{"text": "one"}\ntwo\n', "line 2: not JSON"),
         ("a.jsonl", b"[1]\n", "line 1.*list"),
         ("a.jsonl", b'{"text": 3}\n', "line 1: `text` is a int"),
         ("a.jsonl", b'{"text": "a", "label": -1}\n', "line 1: `label` is -1"),
