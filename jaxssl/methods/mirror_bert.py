@@ -75,4 +75,4 @@ def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, maski
         h, _ = forward(encoder, params["encoder"], {}, batch["x"])
         return {"features": h}
 
-    return Method(init, loss, predict)
+    return Method(init, loss, predict, negatives=True)
