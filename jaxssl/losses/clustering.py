@@ -8,13 +8,15 @@ from jaxssl.ops.cluster import target_distribution
 from jaxssl.ops.sinkhorn import sinkhorn
 
 
-def swav(global_scores, local_scores=None, *, temperature=0.1, epsilon=0.05, num_iters=3):
+def swav(global_scores, local_scores=None, *, queue_scores=None, temperature=0.1, epsilon=0.05, num_iters=3):
     """Swapped prediction: every view predicts the balanced codes of every other global view.
 
     mean over global views g and the views v != g of mean_n -sum_k q_g[n, k] log softmax(scores_v[n] / T)[k],
     T the temperature, q_g = sinkhorn(scores_g, epsilon, num_iters).
     `global_scores`: [V, N, K] cosines of the full crops with the prototypes; `local_scores`: [V2, N, K] of
     small crops, which predict codes but give none. Two views at least in all.
+    `queue_scores`: [V, M, K], scores of earlier examples for each full crop, which take part in the balancing of the
+    codes and in nothing else: for batches that are small against K.
     The codes are stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, fewer than two views, temperature
     or epsilon <= 0.
@@ -33,8 +35,17 @@ def swav(global_scores, local_scores=None, *, temperature=0.1, epsilon=0.05, num
     if scores.shape[0] < 2:
         raise ValueError("swav needs at least two views: one predicts the codes of the other")
     temperature = positive_scalar("temperature", temperature, scores.dtype)
-    codes = jax.vmap(lambda view: sinkhorn(view, epsilon=epsilon, num_iters=num_iters))(scores[:num_global])
-    codes = jax.lax.stop_gradient(codes)
+    balanced = scores[:num_global]
+    if queue_scores is not None:
+        queue_scores = float_array("queue_scores", queue_scores, rank=3)
+        if queue_scores.shape[::2] != balanced.shape[::2]:
+            raise ValueError(
+                f"queue_scores [V, M, K] and global_scores [V, N, K] must agree in V and K, got {queue_scores.shape} and "
+                f"{balanced.shape}"
+            )
+        balanced = jnp.concatenate([queue_scores.astype(scores.dtype), balanced], axis=1)
+    codes = jax.vmap(lambda view: sinkhorn(view, epsilon=epsilon, num_iters=num_iters))(balanced)
+    codes = jax.lax.stop_gradient(codes[:, -scores.shape[1] :])
     return _cross_entropy_of_other_views(codes, jax.nn.log_softmax(scores / temperature))
 
 
