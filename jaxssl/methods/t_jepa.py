@@ -58,7 +58,9 @@ def t_jepa(
             "methods.t_jepa needs encoder.name='models.tabular.table_transformer', which encodes some columns."
         )
     if not (0 < context_share < 1 and 0 < target_share < 1):
-        raise ValueError(f"context_share={context_share} and target_share={target_share} must lie between 0 and 1.")
+        raise ValueError(
+            f"method.context_share={context_share}, method.target_share={target_share}: each must lie between 0 and 1."
+        )
 
     schedule, networks = linear_momentum(momentum, momentum_end, momentum_steps), networks_of(predict_from)
 
@@ -68,7 +70,8 @@ def t_jepa(
         sizes = [max(round(share * columns), 1) for share in (context_share, target_share)]
         if sum(sizes) > columns:
             raise ValueError(
-                f"context_share={context_share}, target_share={target_share}: too much of {columns} columns."
+                f"method.context_share={context_share}, method.target_share={target_share}: {sizes[0]} and {sizes[1]} "
+                f"columns; together they must be at most the {columns} columns of the table."
             )
         options = dict(width=predictor_dim, depth=predictor_depth, num_heads=predictor_heads)
         subsets = dict(num_columns=columns, num_context=sizes[0], num_target=sizes[1], num_sets=num_targets)
