@@ -176,10 +176,13 @@ def sigmoid_pairs_chunked(
 
 
 def _columns_that_count(where, rows, cols):
-    """Rows [M, D + 1] and columns [K, D + 1], of which the products are LOW at columns that do not count."""
+    """Rows [M, D + 1] and columns [K, D + 1], of which the products are LOW / 2 at columns that do not count.
+
+    Half, so that where rows are columns too the product of two that do not count is not below LOW.
+    """
     if where is None:
         return rows, cols
-    low = jnp.where(where, 0, LOW).astype(cols.dtype)[:, None]
+    low = jnp.where(where, 0, LOW / 2).astype(cols.dtype)[:, None]
     return jnp.append(rows, jnp.ones_like(rows[:, :1]), axis=1), jnp.append(cols, low, axis=1)
 
 
@@ -224,9 +227,13 @@ def _check_divisible(size, sweep, name):
         )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _logsumexp(sweep: _Sweep, rows, cols):
     """log sum_j exp(rows_i . cols_j) [M] and, where asked for, log sum_i exp(rows_i . cols_j) [K] (else None)."""
+    return _logsumexp_of_varying(sweep, *_varying((rows, cols), rows, cols))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _logsumexp_of_varying(sweep, rows, cols):
 
     def visit(row, total_row, col, total_col, logits):
         total_row = _add(total_row, logits, axis=1)
@@ -240,7 +247,7 @@ def _logsumexp(sweep: _Sweep, rows, cols):
 
 
 def _logsumexp_forward(sweep, rows, cols):
-    out = _logsumexp(sweep, rows, cols)
+    out = _logsumexp_of_varying(sweep, rows, cols)
     return out, (rows, cols, *out)
 
 
@@ -260,12 +267,16 @@ def _logsumexp_backward(sweep, saved, grads):
     return _visit_all(sweep, visit, row_in, col_in, jnp.zeros_like, jnp.zeros_like)
 
 
-_logsumexp.defvjp(_logsumexp_forward, _logsumexp_backward)
+_logsumexp_of_varying.defvjp(_logsumexp_forward, _logsumexp_backward)
+
+
+def _softplus_sum(sweep: _Sweep, rows, cols):
+    """sum_j log(1 + exp(rows_i . cols_j)) [M]."""
+    return _softplus_sum_of_varying(sweep, *_varying((rows, cols), rows, cols))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _softplus_sum(sweep: _Sweep, rows, cols):
-    """sum_j log(1 + exp(rows_i . cols_j)) [M]."""
+def _softplus_sum_of_varying(sweep, rows, cols):
 
     def visit(row, total, col, nothing, logits):
         return total + jax.nn.softplus(logits).sum(1), nothing
@@ -275,7 +286,7 @@ def _softplus_sum(sweep: _Sweep, rows, cols):
 
 
 def _softplus_sum_forward(sweep, rows, cols):
-    return _softplus_sum(sweep, rows, cols), (rows, cols)
+    return _softplus_sum_of_varying(sweep, rows, cols), (rows, cols)
 
 
 def _softplus_sum_backward(sweep, saved, grad):
@@ -287,7 +298,7 @@ def _softplus_sum_backward(sweep, saved, grad):
     return _visit_all(sweep, visit, (rows, grad), (cols,), jnp.zeros_like, jnp.zeros_like)
 
 
-_softplus_sum.defvjp(_softplus_sum_forward, _softplus_sum_backward)
+_softplus_sum_of_varying.defvjp(_softplus_sum_forward, _softplus_sum_backward)
 
 
 def _add(state, logits, axis):
@@ -322,8 +333,8 @@ def _visit_ring(sweep, visit, row_in, col_in, row_start, col_start):
     rows, cols = row_in[0], col_in[0]
     num_rows, num_cols = rows.shape[0], cols.shape[0]
     row_block, col_block = min(size, num_rows), min(size, num_cols)
-    row_in, row_state = _blocks((row_in, row_start(rows)), row_block)
-    col_in, col_state = _blocks((col_in, col_start(cols)), col_block)
+    row_in, row_state = _blocks((row_in, _varying(row_start(rows), rows)), row_block)
+    col_in, col_state = _blocks((col_in, _varying(col_start(cols), cols)), col_block)
     padded = num_rows % row_block or num_cols % col_block
     me = jax.lax.axis_index(sweep.axis_name) if devices > 1 else 0
 
@@ -361,6 +372,18 @@ def _visit_ring(sweep, visit, row_in, col_in, row_start, col_start):
 
     (row_state, _, col_state), _ = jax.lax.scan(turn, (row_state, col_in, col_state), jnp.arange(devices))
     return _unblock(row_state, num_rows), _unblock(col_state, num_cols)
+
+
+def _varying(tree, *like):
+    """`tree`, inside shard_map typed as different on the devices of all axes over which one of the arrays `like` is.
+
+    There the states of a scan must have one type throughout, and a gradient that of its array.
+    """
+    if AxisType.Manual not in jax.sharding.get_abstract_mesh().axis_types:
+        return tree
+    # A zero that is computed from an array has its type, whatever stands in it.
+    zeros = [jnp.where(jnp.isnan(x[0, 0]), 0, jnp.zeros((), x.dtype)) for x in like]
+    return jax.tree.map(lambda x: x + sum(zeros), tree)
 
 
 def _blocks(tree, size):
