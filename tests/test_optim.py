@@ -1,5 +1,7 @@
 """Schedules that are logged, layers that rest, multipliers with a schedule of their own."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +9,20 @@ import optax
 import pytest
 
 from jaxssl.checkpoint import Checkpoints
+from jaxssl.config import load_config
 from jaxssl.core import Method, State, init_state, make_update
-from jaxssl.optim import OPTIMIZERS, check_patterns, make_optimizer, make_schedules, warmup_cosine
+from jaxssl.experiment import make_method, setup
+from jaxssl.optim import (
+    OPTIMIZERS,
+    check_patterns,
+    make_optimizer,
+    make_schedules,
+    path_mask,
+    path_name,
+    warmup_cosine,
+)
+
+CONFIGS = Path(__file__).parent.parent / "configs"
 
 PARAMS = {
     "body": {"kernel": jnp.linspace(-1, 1, 12).reshape(4, 3), "bias": jnp.ones(3)},
@@ -167,6 +181,34 @@ def test_muon_refuses_a_schedule_of_its_own_and_patterns_must_match():
     check_patterns(PARAMS, multipliers=own)
     with pytest.raises(ValueError, match="'tail' matches no parameter"):
         check_patterns(PARAMS, multipliers=(("tail", 1.0, "constant"),))
+
+
+@pytest.mark.parametrize(
+    "config, option, names",
+    [
+        ("dino_fashion_mnist_12k", "freeze_steps", {"head/last_layer"}),
+        ("swav_fashion_mnist_12k", "freeze_steps", {"prototypes/kernel"}),
+        ("scgc_digits", "pretrain_steps", {"centers"}),
+    ],
+)
+def test_what_a_method_lets_rest_is_told_to_the_optimiser(config, option, names):
+    config = load_config(f"{CONFIGS / config}.py:quick", {f"method.{option}": "5"})
+    experiment = setup(config, devices=jax.devices()[:1])
+    ((pattern, steps),) = experiment.method.rests
+    found = jax.tree_util.tree_leaves_with_path(path_mask(pattern)(experiment.abstract.params))
+    assert {path_name(path) for path, rests in found if rests} == names and steps == 5
+    with config.unlocked():
+        config.method[option] = 0
+    assert make_method(config).rests == ()
+
+
+def test_the_loop_is_given_the_schedules_of_its_config():
+    config = load_config(f"{CONFIGS / 'simsiam_imagenet'}.py:quick")
+    experiment = setup(config, devices=jax.devices()[:1])
+    arrays = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in experiment.splits.train.arrays.items()}
+    _, metrics = jax.eval_shape(experiment.update, experiment.abstract, arrays)
+    for name in ("learning_rate", "learning_rate_constant", "weight_decay"):
+        assert metrics[name].shape == () and metrics[name].dtype == jnp.float32
 
 
 def test_every_schedule_of_the_optimiser_is_in_the_metrics_of_its_step():

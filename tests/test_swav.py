@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxssl.core import State, make_update
 from jaxssl.losses import swav as swav_loss
 from jaxssl.methods.swav import swav
 from jaxssl.models.convnet import convnet
+from jaxssl.optim import make_optimizer
 
 N, K, DIM, SIZE, START = 4, 6, 5, 12, 2
 OPTIONS = dict(hidden_dims=(7,), dim=DIM, num_prototypes=K)
@@ -107,6 +109,22 @@ def test_queues_that_do_not_fit_are_refused():
     for shape in ((1, SIZE, K), (2, SIZE, K + 1)):
         with pytest.raises(ValueError, match="queue_scores .* must agree in V and K"):
             swav_loss(scores, queue_scores=jnp.zeros(shape))
+
+
+def test_prototypes_rest_under_weight_decay_and_then_move_at_most_by_the_rate():
+    method, params, memory = start(freeze_steps=3)
+    recipe = dict(name="adamw", learning_rate=0.01, total_steps=9, batch_size=N, schedule="constant")
+    tx = make_optimizer(**recipe, weight_decay=0.1, exclude="", rests=method.rests)
+    update = jax.jit(make_update(method, lambda key, batch: batch, tx, jax.random.key(0)))
+    state = State(jnp.int32(0), params, tx.init(params), memory)
+    moved = []
+    for step in range(6):
+        before = state.params["prototypes"]["kernel"]
+        state, _ = update(state, {"views": views(step)})
+        moved.append(float(jnp.abs(state.params["prototypes"]["kernel"] - before).max()))
+    assert moved[:3] == [0, 0, 0]
+    # Adam's own first steps may pass the rate by less than a hundredth; and there is the decay.
+    assert all(0 < step <= 0.01 * (1.01 + 0.1 * float(jnp.abs(before).max())) for step in moved[3:]), moved
 
 
 def test_without_a_queue_memory_holds_none():
