@@ -1,6 +1,9 @@
 """DINO (arXiv:2104.14294) with multi-crop on the bundled 10,000 images of Fashion-MNIST.
 
 jaxssl train configs/dino_fashion_mnist_12k.py --workdir runs/dino
+
+The teacher's features, as published, are evaluated. Those of the student are a little better after so few steps: 69.0 and
+67.8 at 10 labels a class in one run. `jaxssl evaluate runs/dino --no-baselines --config.method.predict_from=student`.
 """
 
 from jaxssl.config import fashion_mnist_12k, quick_convnet

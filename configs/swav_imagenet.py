@@ -5,8 +5,8 @@ jaxssl train configs/swav_imagenet.py --workdir runs/swav_imagenet
 Not run here. Published: 75.3 per cent top-1 with a linear classifier (200 epochs, total_steps=62400: 73.9).
 Numbers from github.com/facebookresearch/swav (scripts/swav_800ep_pretrain.sh, main_swav.py, src/multicropdataset.py).
 Deviations: those of `jaxssl.config.imagenet`; there, batch norm in the network is over 512 images of all crops of one
-size, in the head over all crops. The warm-up starts at 0, there at 0.3. This recipe needs no queue; smaller batches do
-in the publication, and there is none here.
+size, in the head over all crops. The warm-up starts at 0, there at 0.3. This recipe needs no queue; for batches of
+256 the publication takes method.queue_size=3840 from epoch 15 on (method.queue_start).
 """
 
 from jaxssl.config import imagenet, quick_imagenet

@@ -301,8 +301,8 @@ def _export(args, overrides):
     from jaxssl.models.weights import export_timm
 
     encoder = build(options(experiment.config.encoder))
-    stats = state.memory.get("stats", {}).get("encoder", {})
-    export_timm(args.out, encoder, state.params["encoder"], stats)
+    params, stats = experiment.method.networks(state.params, state.memory)
+    export_timm(args.out, encoder, params["encoder"], stats.get("encoder", {}))
     print(f"{stored_name(args.out)}: encoder {experiment.config.encoder.name} at step {int(state.step)}")
 
 

@@ -10,7 +10,7 @@ Everything that a run remembers is in :class:`State`; randomness is not state, i
 the seed and the step, so that any step can be repeated exactly.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -45,6 +45,28 @@ def _unchanged(params, memory, step):
     return memory
 
 
+def student(params, memory):
+    """(params, batch statistics) of the networks that the optimiser trains, by name."""
+    return params, memory.get("stats", {})
+
+
+def teacher(params, memory):
+    """(params, batch statistics) of the networks of the teacher, by name."""
+    del params
+    return memory["teacher"], memory.get("teacher_stats", memory.get("stats", {}))
+
+
+def networks_of(predict_from: str) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """`Method.networks` of a method with a teacher, by the word of its option `predict_from`.
+
+    Raises ValueError for another word than 'teacher' or 'student'.
+    """
+    found = [networks for networks in (teacher, student) if networks.__name__ == predict_from]
+    if not found:
+        raise ValueError(f"method.predict_from={predict_from!r}: no such network; must be 'teacher' or 'student'.")
+    return found[0]
+
+
 class Split(NamedTuple):
     """A loss as a function of embeddings, which large batches may then be computed for in chunks (`chunks`).
 
@@ -69,10 +91,16 @@ class Method(NamedTuple):
         `metrics` maps names to scalars; the names in `WATCHED` may map to arrays for the collapse monitor:
         `features` [V, N, D], `projections` [V, N, D], `assignments` [M, K].
     predict(params, memory, batch) -> {'features': [N, D], ...}
-        What evaluators may ask for, in inference mode; `batch` is one of the evaluation pipeline.
+        What evaluators may ask for, in inference mode; `batch` is one of the evaluation pipeline. Its weights are those
+        of `networks`.
     after(params, memory, step) -> memory
         What follows the optimiser's step (EMA teachers, say); by default nothing. `step` as in `loss`.
     split: the two halves of `loss`, where it is a function of embeddings; `split_method` makes `loss` of them.
+    networks(params, memory) -> (params, stats)
+        Whose weights are evaluated, embedded and exported, by name ('encoder', ...): the student's or the teacher's.
+    negatives: whether other examples of the batch, or of a queue, are taken for different ones.
+    rests: (pattern, steps) pairs; parameters whose path matches rest for so many steps, and with them all that the
+        optimiser remembers of them (see `optim.make_optimizer`).
     """
 
     init: Callable[[jax.Array, Batch], tuple[Any, Any]]
@@ -80,9 +108,12 @@ class Method(NamedTuple):
     predict: Callable[[Any, Any, Batch], dict[str, jax.Array]]
     after: Callable[[Any, Any, jax.Array], Any] = _unchanged
     split: Split | None = None
+    networks: Callable[[Any, Any], tuple[Any, Any]] = student
+    negatives: bool = False
+    rests: tuple[tuple[str, int], ...] = ()
 
 
-def split_method(init, split: Split, predict, after=_unchanged) -> Method:
+def split_method(init, split: Split, predict, after=_unchanged, *, negatives: bool = False) -> Method:
     """A method whose loss is `split.objective` of what `split.embed` says of the batch."""
 
     def loss(params, memory, batch, key, step):
@@ -90,7 +121,7 @@ def split_method(init, split: Split, predict, after=_unchanged) -> Method:
         embeddings, memory = split.embed(params, memory, batch, key_embed, step)
         return split.objective(params, memory, embeddings, beside_views(batch), key_objective, step)
 
-    return Method(init, loss, predict, after, split)
+    return Method(init, loss, predict, after, split, negatives=negatives)
 
 
 def beside_views(batch):
@@ -115,7 +146,13 @@ def init_state(
 
 
 def make_update(
-    method: Method, augment: Augment, tx: optax.GradientTransformation, root: jax.Array, *, value_and_grad=None
+    method: Method,
+    augment: Augment,
+    tx: optax.GradientTransformation,
+    root: jax.Array,
+    *,
+    value_and_grad=None,
+    schedules: Mapping[str, optax.Schedule] | None = None,
 ) -> Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]:
     """The update that every method shares: augment, differentiate, step the optimiser, look after the memory.
 
@@ -123,6 +160,7 @@ def make_update(
     `metrics` holds the method's own, with `loss` and `grad_norm` (global L2 norm before any clipping).
 
     value_and_grad: in the place of jax.value_and_grad of `method.loss`, see `chunks.chunked_value_and_grad`.
+    schedules: of the optimiser by name, see `optim.make_schedules`; `metrics` gets their values at the step.
     """
     grad_fn = value_and_grad or jax.value_and_grad(method.loss, has_aux=True)
 
@@ -133,7 +171,8 @@ def make_update(
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         memory = method.after(params, memory, state.step)
-        metrics = {**metrics, "loss": loss, "grad_norm": optax.global_norm(grads)}
+        rates = {name: jnp.float32(value(state.step)) for name, value in (schedules or {}).items()}
+        metrics = {**metrics, "loss": loss, "grad_norm": optax.global_norm(grads), **rates}
         return State(state.step + 1, params, opt_state, memory), metrics
 
     return update

@@ -1,6 +1,7 @@
 """From a config to the parts of a run: everything that can be refused is refused here, before any compilation."""
 
 import hashlib
+import logging
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,8 +16,10 @@ from jaxssl.config import options
 from jaxssl.core import Augment, Method, State, init_state, make_update
 from jaxssl.data.index_stream import batch_ids
 from jaxssl.data.source import Splits
-from jaxssl.optim import check_patterns, make_optimizer
+from jaxssl.optim import check_patterns, make_optimizer, make_schedules
 from jaxssl.sharding import batch_sharding, check_batch, make_mesh, put_batch, put_replicated, tree_shardings
+
+log = logging.getLogger("jaxssl")
 
 
 class Experiment(NamedTuple):
@@ -79,7 +82,8 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
         raise ValueError(f"data.mode='resident': {config.data.name} does not fit in memory; set data.mode='stream'.")
     augment, preprocess = build(options(config.augment)), build(options(config.preprocess))
     method = make_method(config)
-    tx = make_optimizer(**options(config.optim), total_steps=config.total_steps, batch_size=config.batch_size)
+    recipe = dict(**options(config.optim), total_steps=config.total_steps, batch_size=config.batch_size)
+    tx = make_optimizer(**recipe, rests=method.rests)
     tx = tx if wrap_tx is None else wrap_tx(tx)
     root, data_seed = jax.random.key(config.seed), purpose_seed(config.seed, "data")
 
@@ -96,7 +100,7 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
 
     load = partial(gather, seed=data_seed, batch_size=config.batch_size, size=source.size) if resident else _as_is
     in_chunks = chunked_value_and_grad(method.split, chunks) if chunks > 1 else None
-    step = make_update(method, augment, tx, root, value_and_grad=in_chunks)
+    step = make_update(method, augment, tx, root, value_and_grad=in_chunks, schedules=make_schedules(**recipe))
     sharded = batch_sharding(mesh)
 
     def update(state, feed):
@@ -141,8 +145,28 @@ def resident_feed(experiment: Experiment):
     return put_replicated(arrays, experiment.mesh)
 
 
+def warn_of_repeats(experiment: Experiment) -> None:
+    """Says in the log where a batch or a queue holds more examples than there are."""
+    size, batch_size = experiment.splits.train.size, experiment.config.batch_size
+    memory = experiment.abstract.memory
+    own = " and is then a negative of itself" if experiment.method.negatives else ""
+    if batch_size > size:
+        log.warning(
+            "batch_size=%d: more than the %d training examples; one is in the same batch several times%s. Take a smaller "
+            "batch or more data.", batch_size, size, own
+        )  # fmt: skip
+    queue = memory["queue"].shape[-2] if isinstance(memory, dict) and "queue" in memory else 0
+    if queue > size:
+        log.warning(
+            "method.queue_size=%d: more than the %d training examples; one is in the queue several times%s. Take a shorter "
+            "queue or more data.", queue, size, own
+        )  # fmt: skip
+
+
 def make_feed(experiment: Experiment, start: int = 0):
     """What `update` takes at the steps from `start` on, without end: global batches, or the resident arrays again."""
+    if jax.process_index() == 0:
+        warn_of_repeats(experiment)
     if experiment.resident:
         arrays = resident_feed(experiment)
         while True:

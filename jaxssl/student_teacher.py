@@ -4,14 +4,30 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, networks_of
 from jaxssl.models.chain import forward_chain_views, make_predict, part, setup_chain
 from jaxssl.ops import ema_update, tree_distance
 
 
+def teacher_of(params):
+    """First weights of a teacher: the student's, in float32 at least, or half precision would round its slow steps away."""
+
+    def wide(x):
+        floating = jnp.issubdtype(x.dtype, jnp.floating)
+        return x.astype(jnp.promote_types(x.dtype, jnp.float32)) if floating else x
+
+    return jax.tree.map(wide, params)
+
+
 def student_teacher(
-    chain, objective: Callable[[dict, dict], jax.Array], momentum: Callable[[jax.Array], Any]
+    chain,
+    objective: Callable[[dict, dict], jax.Array],
+    momentum: Callable[[jax.Array], Any],
+    *,
+    predict_from: str,
+    negatives: bool = False,
 ) -> Method:
     """A method whose student sees every view through the chain, and whose teacher sees them through all but the last link.
 
@@ -22,16 +38,18 @@ def student_teacher(
       chain: modules by name, the last one the predictor that only the student has.
       objective: (student's outputs, teacher's outputs) -> scalar; both map names to [V, N, D].
       momentum: step -> m.
+      predict_from, negatives: see `core.networks_of`, `core.Method`.
 
     Batch: `views` [V, N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
     """
     teacher_chain = dict(list(chain.items())[:-1])
+    networks = networks_of(predict_from)
 
     def init(key, batch):
         params, stats = setup_chain(chain, key, batch["views"][0])
         return params, {
             "stats": stats,
-            "teacher": part(params, teacher_chain),
+            "teacher": teacher_of(part(params, teacher_chain)),
             "teacher_stats": part(stats, teacher_chain),
         }
 
@@ -46,10 +64,11 @@ def student_teacher(
             "features": out[next(iter(chain))],
             "projections": out[embedding],
             "teacher_distance": tree_distance(part(params, teacher_chain), memory["teacher"]),
+            "momentum": jnp.float32(momentum(step)),
         }
         return objective(out, seen), ({**memory, "stats": stats, "teacher_stats": teacher_stats}, metrics)
 
     def after(params, memory, step):
         return {**memory, "teacher": ema_update(memory["teacher"], part(params, teacher_chain), momentum(step))}
 
-    return Method(init, loss, make_predict(chain), after)
+    return Method(init, loss, make_predict(chain, networks), after, networks=networks, negatives=negatives)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from jaxssl.data.image_folder import image_folder
-from jaxssl.outputs import check_output, stored_name, whole_file, write_features
+from jaxssl.files import whole_file
+from jaxssl.outputs import check_output, stored_name, write_features
 
 
 def test_a_file_is_whole_or_not_there(tmp_path):

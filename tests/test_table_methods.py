@@ -96,7 +96,7 @@ def test_t_jepa_says_what_does_not_fit():
     encoder = table_transformer(embed_dim=8, depth=1, num_heads=2)
     with pytest.raises(ValueError, match="context_share"):
         t_jepa(encoder, context_share=1.0)
-    with pytest.raises(ValueError, match="too much of 10 columns"):
+    with pytest.raises(ValueError, match="at most the 10 columns"):
         t_jepa(encoder, context_share=0.8, target_share=0.4).init(jax.random.key(0), {"views": (X,)})
 
 

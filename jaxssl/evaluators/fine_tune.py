@@ -128,7 +128,7 @@ class Network:
 def _trainable(path, leaf):
     """Float arrays, but no statistics of batch norms and no networks that are kept as they came."""
     names = {getattr(part, "key", None) for part in path[:2]}
-    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating) and not names & {"stats", "frozen"}
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating) and not names & {"stats", "teacher_stats", "frozen"}
 
 
 def _trainer(network, tx, steps, size, num_classes):

@@ -1,15 +1,29 @@
 """Losses of two encoders whose outputs come in pairs, such as images and their captions."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
+from jaxssl.losses.rows import both, keep, logits_of_both, reduce, rows_that_count
 from jaxssl.ops.checks import float_pair
+from jaxssl.ops.meshes import any_mesh
 from jaxssl.ops.norm import l2_normalize
 
 
-def clip(image, text, log_scale, *, groups=None, max_scale=100.0):
+@any_mesh
+def clip(
+    image: jax.Array,
+    text: jax.Array,
+    log_scale: float | jax.Array,
+    *,
+    groups: jax.Array | None = None,
+    max_scale: float = 100.0,
+    where: jax.Array | None = None,
+    reduction: str = "mean",
+) -> jax.Array:
     """Symmetric cross entropy of finding the text of an image and the image of a text in the batch (CLIP).
 
     S = s U V^T, L = (mean_i CE(S_i, i) + mean_j CE(S^T_j, j)) / 2, s = min(exp(log_scale), max_scale), U and V the
@@ -21,7 +35,8 @@ def clip(image, text, log_scale, *, groups=None, max_scale=100.0):
     the mean of log(size of the group), not 0. None: every row is its own group.
     `max_scale`: above it s is held. The gradient of `log_scale` is then not the zero of a clip, which would hold it
     there for ever: it passes where a step against it lowers `log_scale`, and is zero where it would raise it further.
-    With plain descent this is clipping after the update.
+    With plain descent this is clipping after the update. Forward mode gives the zero of a clip.
+    `where`, `reduction`: as in `losses.rows`; an example's value is the mean of its two directions.
     Nothing is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, groups that are not int [N],
     max_scale <= 0.
@@ -31,23 +46,38 @@ def clip(image, text, log_scale, *, groups=None, max_scale=100.0):
     """
     image, text = float_pair("image", image, "text", text)
     log_scale = scalar("log_scale", log_scale, image.dtype)
-    scores = _cosines(image, text) * bounded_exp(log_scale, max_scale)
-    log_image, log_text = (scores - logsumexp(scores, axis=axis, keepdims=True) for axis in (1, 0))
+    where = rows_that_count(where, len(image))
+    scores = _cosines(keep(where, image), keep(where, text)) * bounded_exp(log_scale, max_scale)
+    candidates = logits_of_both(where, scores)
+    log_image, log_text = (scores - logsumexp(candidates, axis=axis, keepdims=True) for axis in (1, 0))
     if groups is None:
-        return -jnp.mean(jnp.diagonal(log_image) + jnp.diagonal(log_text)) / 2
-    same = _same_group(groups, image.shape[0])
+        return -reduce(where, jnp.diagonal(log_image) + jnp.diagonal(log_text), reduction) / 2
+    same = keep(both(where, len(image)), _same_group(groups, image.shape[0]))
     targets = same / jnp.sum(same, axis=1, keepdims=True)
-    return -jnp.mean(jnp.sum(targets * log_image, axis=1) + jnp.sum(targets.T * log_text, axis=0)) / 2
+    positives = jnp.sum(targets * log_image, axis=1) + jnp.sum(targets.T * log_text, axis=0)
+    return -reduce(where, positives, reduction) / 2
 
 
-def sigmoid_pairs(image, text, log_scale, bias, *, groups=None, max_scale=None):
+@any_mesh
+def sigmoid_pairs(
+    image: jax.Array,
+    text: jax.Array,
+    log_scale: float | jax.Array,
+    bias: float | jax.Array,
+    *,
+    groups: jax.Array | None = None,
+    max_scale: float | None = None,
+    where: jax.Array | None = None,
+    reduction: str = "mean",
+) -> jax.Array:
     """Every image and every text of the batch judged apart: a pair or not (SigLIP).
 
     L = -1/N sum_ij log sigmoid(y_ij (s u_i.v_j + b)), y_ij = 1 for pairs and -1 for all others, s = exp(log_scale).
     `image`, `text`: [N, D], L2-normalised inside; row n of both is a pair.
     `log_scale`, `bias`: scalars, learned; the paper starts at log 10 and -10.
     `groups`: int [N] or None: rows of equal groups are pairs too.
-    `max_scale`: None, or a bound of s as in `clip`.
+    `max_scale`: None, or a bound of s as in `clip`. `where`, `reduction`: as in `losses.rows`; an example's value is that
+    of its image with all texts.
     Nothing is stop-gradient.
     Raises: as `clip`.
     Source: Zhai, Mustafa, Kolesnikov, Beyer, "Sigmoid Loss for Language Image Pre-Training", 2023, arXiv:2303.15343
@@ -56,9 +86,11 @@ def sigmoid_pairs(image, text, log_scale, bias, *, groups=None, max_scale=None):
     image, text = float_pair("image", image, "text", text)
     log_scale, bias = (scalar(name, x, image.dtype) for name, x in (("log_scale", log_scale), ("bias", bias)))
     scale = jnp.exp(log_scale) if max_scale is None else bounded_exp(log_scale, max_scale)
+    where = rows_that_count(where, len(image))
     same = jnp.eye(image.shape[0], dtype=bool) if groups is None else _same_group(groups, image.shape[0])
-    logits = _cosines(image, text) * scale + bias
-    return -jnp.sum(jax.nn.log_sigmoid(jnp.where(same, logits, -logits))) / image.shape[0]
+    logits = _cosines(keep(where, image), keep(where, text)) * scale + bias
+    pairs = keep(both(where, len(image)), jax.nn.log_sigmoid(jnp.where(same, logits, -logits)))
+    return -reduce(where, pairs, reduction, of_row=jnp.sum)
 
 
 def scalar(name, value, dtype):
@@ -90,18 +122,22 @@ def bounded_exp(log_scale, max_scale):
     return jnp.exp(_at_most(log_scale, float(np.log(max_scale))))
 
 
-def _minimum(x, bound):
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _at_most(x, bound):
     """min(x, bound) whose gradient above the bound is kept where descending it leads back."""
     return jnp.minimum(x, bound)
 
 
-def _minimum_forward(x, bound):
-    return _minimum(x, bound), x
-
-
-def _minimum_backward(bound, x, gradient):
-    return (jnp.where((x < bound) | (gradient > 0), gradient, 0),)
-
-
-_at_most = jax.custom_vjp(_minimum, nondiff_argnums=(1,))
-_at_most.defvjp(_minimum_forward, _minimum_backward)
+@_at_most.defjvp
+def _at_most_jvp(bound, primals, tangents):
+    (x,), (tangent,) = primals, tangents
+    below = x < bound
+    # The operation for which a transpose of one's own may be given, with jvp and vmap (custom_vjp refuses the one,
+    # linear_call the other).
+    tangent = jax.lax.custom_linear_solve(
+        lambda t: t,
+        tangent,
+        solve=lambda _, t: jnp.where(below, t, 0),
+        transpose_solve=lambda _, gradient: jnp.where(below | (gradient > 0), gradient, 0),
+    )
+    return jnp.minimum(x, bound), tangent

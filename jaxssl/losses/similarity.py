@@ -3,61 +3,84 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.losses.rows import keep, mask_weights, reduce, rows_that_count, weighted, zero_unless
 from jaxssl.ops.checks import float_pair
+from jaxssl.ops.meshes import any_mesh
 from jaxssl.ops.norm import l2_normalize
 
 
-def negative_cosine_similarity(p, z):
+@any_mesh
+def negative_cosine_similarity(
+    p: jax.Array, z: jax.Array, *, where: jax.Array | None = None, reduction: str = "mean"
+) -> jax.Array:
     """SimSiam's loss: mean_n -cos(p_n, z_n), from -1 (aligned) to 1.
 
     `p`: predictions [N, D]; `z`: targets [N, D], stop-gradient. A zero row counts as cosine 0 with zero
-    gradient.
+    gradient. `where`, `reduction`: as in `losses.rows`.
     Raises: TypeError, ValueError for integers, wrong or different shapes.
     Source: Chen and He, "Exploring Simple Siamese Representation Learning", 2020, arXiv 2011.10566
     (https://arxiv.org/abs/2011.10566).
     """
     p, z = float_pair("p", p, "z", z)
+    where = rows_that_count(where, len(p))
+    p, z = keep(where, p), keep(where, z)
     target = jax.lax.stop_gradient(l2_normalize(z))
-    return -jnp.mean(jnp.sum(l2_normalize(p) * target, axis=1))
+    return -reduce(where, jnp.sum(l2_normalize(p) * target, axis=1), reduction)
 
 
-def byol(p, z):
+@any_mesh
+def byol(p: jax.Array, z: jax.Array, *, where: jax.Array | None = None, reduction: str = "mean") -> jax.Array:
     """BYOL's loss: the mean squared distance of L2-normalised rows, mean_n 2 - 2 cos(p_n, z_n), from 0 to 4.
 
     `p`: predictions [N, D]; `z`: targets [N, D], stop-gradient. For one direction; the caller adds the
-    swapped pair.
+    swapped pair. `where`, `reduction`: as in `losses.rows`.
     Raises: TypeError, ValueError for integers, wrong or different shapes.
     Source: Grill et al., "Bootstrap Your Own Latent", 2020, arXiv 2006.07733
     (https://arxiv.org/abs/2006.07733).
     """
-    return 2 + 2 * negative_cosine_similarity(p, z)
+    value = 2 + 2 * negative_cosine_similarity(p, z, where=where, reduction=reduction)
+    where = rows_that_count(where, jnp.shape(p)[0])
+    return keep(where, value) if reduction == "none" else zero_unless(where, value)
 
 
-def comasked_consistency(z1, z2, masked1, masked2, *, pairing="diagonal"):
+@any_mesh
+def comasked_consistency(
+    z1: jax.Array,
+    z2: jax.Array,
+    masked1: jax.Array,
+    masked2: jax.Array,
+    *,
+    pairing: str = "diagonal",
+    where: jax.Array | None = None,
+    reduction: str = "mean",
+) -> jax.Array:
     """Point-CMAE's agreement of the tokens that two masks of one example both hide; 0 when they share none.
 
     With M the pairs (n, l) hidden by both and unit rows: diagonal: mean over M of 1 - cos(z1_nl, z2_nl), each token
     with its own twin; row: mean over M and all k of 1 - cos(z1_nl, z2_nk), what the published code computes: there a
     token is pulled towards the average of all tokens of the other mask.
     `z1`, `z2`: tokens [N, L, D] in the same order; a zero row counts as cosine 0 with zero gradient. `masked1`,
-    `masked2`: [N, L], True or 1 = hidden. `pairing`: 'diagonal' or 'row'.
+    `masked2`: [N, L], True or 1 = hidden. `pairing`: 'diagonal' or 'row'. `where`, `reduction`: as in `losses.rows`; an
+    example's value with 'none' is that of `losses.rows.weighted`. What stands in tokens that do not count reaches
+    nothing.
     Nothing is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, an unknown pairing.
     Source: Ren et al., "Bringing Masked Autoencoders Explicit Contrastive Properties for Point Cloud Self-Supervised
     Learning", 2024, arXiv 2407.05862 (https://arxiv.org/abs/2407.05862).
     """
     z1, z2 = float_pair("z1", z1, "z2", z2, rank=3)
-    masks = [jnp.asarray(m) for m in (masked1, masked2)]
-    for name, mask in zip(("masked1", "masked2"), masks):
-        if mask.shape != z1.shape[:2]:
-            raise ValueError(f"{name} must be [N, L] = {z1.shape[:2]}, got {mask.shape}")
-    both = masks[0].astype(z1.dtype) * masks[1].astype(z1.dtype)
+    where = rows_that_count(where, len(z1))
+    one, two = (
+        mask_weights(name, mask, "[N, L]", where, z1.shape[:2], z1.dtype)
+        for name, mask in (("masked1", masked1), ("masked2", masked2))
+    )
+    both = one * two
     if pairing == "diagonal":
-        other = l2_normalize(z2)
+        other = l2_normalize(keep(both != 0, z2))
     elif pairing == "row":
-        other = l2_normalize(z2).mean(1, keepdims=True)
+        # All tokens of an example of which one counts.
+        other = l2_normalize(keep(jnp.any(both != 0, axis=1), z2)).mean(1, keepdims=True)
     else:
         raise ValueError(f"pairing must be 'diagonal' or 'row', got {pairing!r}")
-    error = 1 - jnp.sum(l2_normalize(z1) * other, axis=-1)
-    total = jnp.sum(both)
-    return jnp.sum(error * both) / jnp.where(total > 0, total, 1.0)
+    error = 1 - jnp.sum(l2_normalize(keep(both != 0, z1)) * other, axis=-1)
+    return weighted(error, both, reduction)

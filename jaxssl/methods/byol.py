@@ -16,6 +16,7 @@ def byol(
     momentum: float = 0.996,
     momentum_end: float = 1.0,
     momentum_steps: int = 0,
+    predict_from: str = "student",
 ) -> Method:
     """BYOL.
 
@@ -30,6 +31,8 @@ def byol(
       predictor_dim: width of the hidden layer of the predictor h.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
+      predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the online network
+        (github.com/google-deepmind/deepmind-research/byol, eval_experiment.py: `online_params`).
 
     Batch: `views` [2, N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
 
@@ -47,4 +50,5 @@ def byol(
         p, z = student["predictor"], teacher["projector"]
         return byol_loss(p[0], z[1]) + byol_loss(p[1], z[0])
 
-    return student_teacher(chain, objective, momentum_schedule(momentum, momentum_end, momentum_steps))
+    schedule = momentum_schedule(momentum, momentum_end, momentum_steps)
+    return student_teacher(chain, objective, schedule, predict_from=predict_from)

@@ -91,4 +91,4 @@ def clip(
             out["text_features"] = h["text"]
         return {"features": h["image"], **out}
 
-    return split_method(init, Split(embed, objective), predict)
+    return split_method(init, Split(embed, objective), predict, negatives=True)

@@ -38,4 +38,4 @@ def clmr(encoder, *, hidden_dims: tuple[int, ...] = (512,), dim: int = 64, tempe
         value = nt_xent(z[0], z[1], temperature=temperature)
         return value, (memory, {"features": out["encoder"], "projections": z})
 
-    return split_method(init, Split(embed_apart(chain), objective), make_predict(chain))
+    return split_method(init, Split(embed_apart(chain), objective), make_predict(chain), negatives=True)

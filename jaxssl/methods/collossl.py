@@ -88,7 +88,7 @@ def collossl(
             name: out[key].reshape(len(x), -1) for name, key in (("features", "encoder"), ("projector", "projector"))
         }
 
-    return Method(init, loss, predict)
+    return Method(init, loss, predict, negatives=True)
 
 
 def other_rows(key, n):

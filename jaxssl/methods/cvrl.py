@@ -47,4 +47,4 @@ def cvrl(
         value = 2 * nt_xent(z[0], z[1], temperature=temperature)
         return value, (memory, {"features": out["encoder"], "projections": z})
 
-    return split_method(init, Split(embed_together(chain), objective), make_predict(chain))
+    return split_method(init, Split(embed_together(chain), objective), make_predict(chain), negatives=True)

@@ -3,12 +3,13 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, networks_of
 from jaxssl.losses import dino as dino_loss
 from jaxssl.losses import dino_center
 from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain, without_drop_path
 from jaxssl.models.heads import DINOHead
 from jaxssl.ops import ema_update, momentum_schedule, tree_distance
+from jaxssl.student_teacher import teacher_of
 
 
 def dino(
@@ -29,6 +30,7 @@ def dino(
     momentum_end: float = 1.0,
     momentum_steps: int = 0,
     remat_views: bool = False,
+    predict_from: str = "teacher",
 ) -> Method:
     """DINO with multi-crop.
 
@@ -44,11 +46,14 @@ def dino(
       teacher_temperature, teacher_temperature_end, teacher_temperature_steps: tau_t, linearly from one to the other in
         so many steps, then constant; 0 steps keep the first. Published: 0.04 to 0.07 within 30 epochs, or 0.04.
       center_momentum: of the centre.
-      freeze_steps: steps without gradient for the head's last layer; one epoch in the published recipe.
+      freeze_steps: steps during which the head's last layer rests, and with it all that the optimiser remembers of it;
+        one epoch in the published recipe.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
       remat_views: compute every crop again in the backward pass, crop by crop: the same loss and gradient with the
         activations of one crop at a time, for one more forward pass.
+      predict_from: 'teacher' or 'student', whose features are evaluated and exported; the published evaluation takes the
+        teacher's (github.com/facebookresearch/dino, eval_knn.py, eval_linear.py: `--checkpoint_key teacher`).
 
     Batch: `views` [2, N, ...] and, where there are, `local_views` [V, N, ...].
     Memory: `stats`, `teacher`, `teacher_stats`, `center` [K].
@@ -59,7 +64,7 @@ def dino(
     head = DINOHead(hidden_dim, bottleneck_dim, num_prototypes, head_layers, head_norm, encoder.dtype)
     chain = {"encoder": encoder, "head": head}
     teacher_chain = {"encoder": without_drop_path(encoder), "head": head}
-    schedule = momentum_schedule(momentum, momentum_end, momentum_steps)
+    schedule, networks = momentum_schedule(momentum, momentum_end, momentum_steps), networks_of(predict_from)
 
     def teacher_tau(step):
         if not teacher_temperature_steps:
@@ -69,8 +74,8 @@ def dino(
 
     def init(key, batch):
         params, stats = setup_chain(chain, key, batch["views"][0])
-        memory = {"stats": stats, "teacher": params, "teacher_stats": stats, "center": jnp.zeros((num_prototypes,))}
-        return params, memory
+        center = jnp.zeros((num_prototypes,))
+        return params, {"stats": stats, "teacher": teacher_of(params), "teacher_stats": stats, "center": center}
 
     def loss(params, memory, batch, key, step):
         key_student, key_teacher = jax.random.split(key)
@@ -92,6 +97,8 @@ def dino(
             "features": out["encoder"][: len(batch["views"])],
             "assignments": jax.nn.softmax((seen["head"][0] - center) / tau),
             "teacher_distance": tree_distance(params, memory["teacher"]),
+            "teacher_temperature": jnp.float32(tau),
+            "momentum": jnp.float32(schedule(step)),
         }
         memory = {
             **memory,
@@ -104,4 +111,5 @@ def dino(
     def after(params, memory, step):
         return {**memory, "teacher": ema_update(memory["teacher"], params, schedule(step))}
 
-    return Method(init, loss, make_predict(chain), after)
+    rests = (("^/head/last_layer$", freeze_steps),) if freeze_steps else ()
+    return Method(init, loss, make_predict(chain, networks), after, networks=networks, rests=rests)

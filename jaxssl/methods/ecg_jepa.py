@@ -1,13 +1,16 @@
 """ECG-JEPA: from the visible patches of a series, predict what a slow teacher makes of the hidden blocks."""
 
 import jax
+import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, networks_of
 from jaxssl.losses import jepa
+from jaxssl.models.chain import make_predict
 from jaxssl.models.module import forward, setup
 from jaxssl.models.positions import take_tokens
 from jaxssl.models.series import predictor
 from jaxssl.ops import ema_update, linear_momentum, multi_block_mask_1d, tree_distance
+from jaxssl.student_teacher import teacher_of
 
 
 def ecg_jepa(
@@ -22,6 +25,7 @@ def ecg_jepa(
     momentum: float = 0.998,
     momentum_end: float = 0.9995,
     momentum_steps: int = 0,
+    predict_from: str = "teacher",
 ) -> Method:
     """ECG-JEPA.
 
@@ -29,7 +33,7 @@ def ecg_jepa(
         L = mean | p - h |  over examples, hidden patches and features
 
     with f' the teacher, an exponential moving average of f, and h taken after its final norm. The teacher sees the
-    whole series and is stop-gradient. Features are the mean of the patch tokens of the student.
+    whole series and is stop-gradient. Features are the mean of the patch tokens.
 
     Args:
       encoder: a transformer of models.series; the student encodes the visible patches only.
@@ -40,6 +44,8 @@ def ecg_jepa(
       kind: 'l1', or 'l2' for the squared error.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, along a line of so many steps; 0 steps keep it constant.
+      predict_from: 'teacher' or 'student', whose features are evaluated and exported; the published evaluation takes the
+        teacher's (github.com/kweimann/ECG-JEPA, finetune.py: `target_encoder`).
 
     Batch: `views` [1, N, T, C]. Memory: `teacher`, `stats` (empty).
 
@@ -59,7 +65,7 @@ def ecg_jepa(
         dtype=encoder.dtype,
         remat=encoder.remat,
     )
-    schedule = linear_momentum(momentum, momentum_end, momentum_steps)
+    schedule, networks = linear_momentum(momentum, momentum_end, momentum_steps), networks_of(predict_from)
 
     def mask(key, x):
         return multi_block_mask_1d(key, x.shape[0], encoder.num_patches(x), keep_ratio, min_block=min_block)
@@ -75,7 +81,7 @@ def ecg_jepa(
         params["encoder"], _ = setup(encoder, key_encoder, x)
         z = student(params["encoder"], x, hidden)
         params["predictor"], _ = setup(predict_hidden, key_predictor, z, hidden.visible_ids, hidden.hidden_ids)
-        return params, {"teacher": {"encoder": params["encoder"]}, "stats": {"encoder": {}}}
+        return params, {"teacher": {"encoder": teacher_of(params["encoder"])}, "stats": {"encoder": {}}}
 
     def loss(params, memory, batch, key, step):
         x = batch["views"][0]
@@ -90,6 +96,7 @@ def ecg_jepa(
             "features": h.mean(1)[None],
             "target_std": target.std(0).mean(),
             "teacher_distance": tree_distance(params["encoder"], memory["teacher"]["encoder"]),
+            "momentum": jnp.float32(schedule(step)),
         }
         return jepa(p, target, kind=kind), (memory, metrics)
 
@@ -97,8 +104,5 @@ def ecg_jepa(
         teacher = ema_update(memory["teacher"], {"encoder": params["encoder"]}, schedule(step))
         return {**memory, "teacher": teacher}
 
-    def predict(params, memory, batch):
-        h, _ = forward(encoder, params["encoder"], {}, batch["x"])
-        return {"features": h}
-
-    return Method(init, loss, predict, after)
+    predict = make_predict({"encoder": encoder}, networks)
+    return Method(init, loss, predict, after, networks=networks)

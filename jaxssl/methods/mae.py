@@ -6,7 +6,7 @@ from jaxssl.core import Method, Split, split_method
 from jaxssl.losses import masked_patch_mse
 from jaxssl.models.decoder import mae_decoder
 from jaxssl.models.module import forward, setup
-from jaxssl.ops import random_masked
+from jaxssl.ops import hidden_count, random_masked
 
 
 def mae(
@@ -27,7 +27,8 @@ def mae(
 
     Args:
       encoder: a ViT of models.vit; it encodes the visible patches only.
-      masking_ratio: share of hidden patches; exactly round(ratio * L) of every image.
+      masking_ratio: share of hidden patches; of L patches exactly floor((1 - ratio) * L) of every image
+        stay visible, at least one and not all.
       decoder_dim, decoder_depth, decoder_heads: of the decoder, which is not used afterwards.
       normalize_targets: standardise each target patch.
 
@@ -55,7 +56,8 @@ def mae(
 
     def mask(key, images):
         num_patches = (images.shape[1] // patch_size) * (images.shape[2] // patch_size)
-        return random_masked(key, images.shape[0], num_patches, masking_ratio)
+        num_hidden = hidden_count(masking_ratio, num_patches, option="method.masking_ratio")
+        return random_masked(key, images.shape[0], num_patches, num_hidden=num_hidden)
 
     def init(key, batch):
         images, (key_encoder, key_decoder, key_mask) = batch["views"][0], jax.random.split(key, 3)

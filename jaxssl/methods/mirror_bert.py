@@ -8,6 +8,7 @@ from jaxssl.losses import masked_token_cross_entropy, nt_xent
 from jaxssl.models.chain import interleaved
 from jaxssl.models.module import forward, setup
 from jaxssl.models.text import take_positions, token_head
+from jaxssl.ops import partly_hidden
 from jaxssl.ops.tokens import MASK, SPECIAL, masked_tokens
 
 
@@ -25,7 +26,7 @@ def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, maski
       encoder: a text encoder of models.text; without dropout or drophead the views of a short text would be equal.
       temperature: tau of NT-Xent; the paper takes 0.04 for sentences and 0.2 for words and phrases.
       mlm_steps: steps of the masked language model ahead of the contrastive steps; 0 = none.
-      masking_ratio: share of hidden tokens of the masked language model.
+      masking_ratio: share of hidden tokens of the masked language model, in (0, 1); one of every text at least.
 
     Batch: `views`, two dicts of `tokens` int [N, L], `mask` bool [N, L]. Memory: empty but for `stats`.
 
@@ -36,12 +37,16 @@ def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, maski
         raise TypeError("methods.mirror_bert needs an encoder of texts: encoder.name='models.text.text_encoder'.")
     if mlm_steps < 0:
         raise ValueError(f"method.mlm_steps={mlm_steps}: must be at least 0.")
+    if not 0 < masking_ratio < 1:
+        raise ValueError(f"method.masking_ratio={masking_ratio}: hides no token or all; it must lie between 0 and 1.")
     head = token_head(dtype=encoder.dtype)
 
     def init(key, batch):
         key_encoder, key_head = jax.random.split(key)
         params = {"encoder": setup(encoder, key_encoder, batch["views"][0])[0]}
         if mlm_steps:
+            length = batch["views"][0]["tokens"].shape[1]
+            partly_hidden(max(1, round(masking_ratio * length)), length, option=f"method.masking_ratio={masking_ratio}")
             table = params["encoder"]["embed"]["embedding"]
             params["mlm_head"], _ = setup(head, key_head, table[:1], table)
         return params, {"stats": {"encoder": {}}}
@@ -75,4 +80,4 @@ def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, maski
         h, _ = forward(encoder, params["encoder"], {}, batch["x"])
         return {"features": h}
 
-    return Method(init, loss, predict)
+    return Method(init, loss, predict, negatives=True)

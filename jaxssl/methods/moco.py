@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, networks_of
 from jaxssl.losses import info_nce
 from jaxssl.models.chain import batch_size, forward_chain, make_predict, setup_chain
 from jaxssl.models.heads import projector
 from jaxssl.ops import ema_update, l2_normalize, queue_push, tree_distance
+from jaxssl.student_teacher import teacher_of
 
 
 def moco(
@@ -19,6 +20,7 @@ def moco(
     temperature: float = 0.2,
     momentum: float = 0.999,
     shuffle: bool = True,
+    predict_from: str = "student",
 ) -> Method:
     """MoCo v2.
 
@@ -35,6 +37,8 @@ def moco(
       shuffle: show the teacher the batch in another order. It matters where the encoder's statistics are per group
         of the batch (`encoder.batch_groups` > 1, where the published recipe splits the batch): query and key are
         then normalised in different company and cannot recognise each other by it.
+      predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the
+        query's (github.com/facebookresearch/moco, main_lincls.py: `encoder_q`).
 
     Batch: `views` [2, N, ...]. Memory: `stats`, `teacher`, `teacher_stats`, `queue` [K, dim], `cursor`.
 
@@ -43,6 +47,7 @@ def moco(
     arXiv:2003.04297, https://arxiv.org/abs/2003.04297
     """
     chain = {"encoder": encoder, "projector": projector(hidden_dims, dim, norm=False, dtype=encoder.dtype)}
+    networks = networks_of(predict_from)
 
     def init(key, batch):
         key_networks, key_queue = jax.random.split(key)
@@ -53,7 +58,7 @@ def moco(
         queue = l2_normalize(jax.random.normal(key_queue, (queue_size, dim)))
         memory = {
             "stats": stats,
-            "teacher": params,
+            "teacher": teacher_of(params),
             "teacher_stats": stats,
             "queue": queue,
             "cursor": jnp.zeros((), jnp.int32),
@@ -83,10 +88,11 @@ def moco(
             "features": out["encoder"][None],
             "projections": jnp.stack([query, keys]),
             "teacher_distance": tree_distance(params, memory["teacher"]),
+            "momentum": jnp.float32(momentum),
         }
         return value, (memory, metrics)
 
     def after(params, memory, step):
         return {**memory, "teacher": ema_update(memory["teacher"], params, momentum)}
 
-    return Method(init, loss, make_predict(chain), after)
+    return Method(init, loss, make_predict(chain, networks), after, networks=networks, negatives=True)

@@ -17,6 +17,7 @@ def moco_v3(
     momentum: float = 0.99,
     momentum_end: float = 1.0,
     momentum_steps: int = 0,
+    predict_from: str = "student",
 ) -> Method:
     """MoCo v3.
 
@@ -33,6 +34,8 @@ def moco_v3(
       temperature: tau.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
+      predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the query's
+        (github.com/facebookresearch/moco-v3, main_lincls.py: `base_encoder`).
 
     Batch: `views` [2, N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
 
@@ -51,4 +54,5 @@ def moco_v3(
         pairs = info_nce(q[0], k[1], temperature=temperature) + info_nce(q[1], k[0], temperature=temperature)
         return 2 * temperature * pairs
 
-    return student_teacher(chain, objective, momentum_schedule(momentum, momentum_end, momentum_steps))
+    schedule = momentum_schedule(momentum, momentum_end, momentum_steps)
+    return student_teacher(chain, objective, schedule, predict_from=predict_from, negatives=True)

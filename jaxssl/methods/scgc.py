@@ -38,7 +38,7 @@ def scgc(
       num_clusters: number of centres.
       contrast_weight, clustering_weight, reconstruction_weight: alpha, beta, and 1 or 0 in the publication.
       scale: multiplies the cosines, tau of the publication.
-      pretrain_steps: steps of reconstruction alone.
+      pretrain_steps: steps of reconstruction alone, during which the centres rest.
 
     Batch: `views` (x,), x [N, F]; `node` int [N]; `neighbors` int [N, K] (-1 = none), `weights` [N, K]: see
     data.influence. Memory: `start` [K, D], the centres before training; `stats` is empty.
@@ -96,4 +96,5 @@ def scgc(
         z, _ = forward(encoder, params["encoder"], {}, batch["x"])
         return {"features": z, "assignments": student_t_assignment(z, memory["start"] + params["centers"])}
 
-    return Method(init, loss, predict)
+    rests = (("^/centers$", pretrain_steps),) if pretrain_steps else ()
+    return Method(init, loss, predict, negatives=True, rests=rests)

@@ -8,7 +8,7 @@ from jaxssl.losses import jepa, patch_matching, patch_matching_accuracy
 from jaxssl.models.heads import projector
 from jaxssl.models.module import forward, setup
 from jaxssl.models.positions import take_tokens
-from jaxssl.ops import clustered_mask_2d
+from jaxssl.ops import clustered_mask_2d, partly_hidden
 
 
 def ssast(
@@ -31,7 +31,7 @@ def ssast(
 
     Args:
       encoder: a transformer of models.audio.
-      num_masked: M, patches hidden in every example.
+      num_masked: M, patches hidden in every example; at least one and not all.
       cluster: (least, most) side of the square blocks that are hidden; (1, 1) for single patches.
       discriminative_weight, generative_weight: w_d, w_g; a weight of 0 leaves the part and its head out.
       over: 'targets', the publication's sum over the patches; 'preds', the release's sum over the predictions.
@@ -67,6 +67,8 @@ def ssast(
 
     def init(key, batch):
         x = batch["views"][0]
+        rows, columns = encoder.grid(x)
+        partly_hidden(num_masked, rows * columns, option=f"method.num_masked={num_masked}")
         keys = jax.random.split(key, 3)
         params = {"encoder": setup(encoder, keys[0], x)[0]}
         o = jnp.zeros((1, num_masked, dim))

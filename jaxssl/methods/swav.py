@@ -5,9 +5,10 @@ import jax.numpy as jnp
 
 from jaxssl.core import Method
 from jaxssl.losses import swav as swav_loss
-from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain
+from jaxssl.models.chain import batch_size, forward_chain_views, make_predict, setup_chain
 from jaxssl.models.heads import Prototypes, projector
-from jaxssl.ops import sinkhorn
+from jaxssl.models.module import forward
+from jaxssl.ops import l2_normalize, queue_push, sinkhorn
 
 
 def swav(
@@ -20,14 +21,16 @@ def swav(
     epsilon: float = 0.05,
     num_iters: int = 3,
     freeze_steps: int = 0,
+    queue_size: int = 0,
+    queue_start: int = 0,
     remat_views: bool = False,
 ) -> Method:
     """SwAV with multi-crop.
 
         s = cos(g(f(x)), c),   q = sinkhorn(s),   L = mean_{g != v} CE(sg q_g, softmax(s_v / tau))
 
-    The codes q are stop-gradient, and so are the prototypes c during the first `freeze_steps` steps. The queue that
-    the paper adds for batches below 256 is not here.
+    The codes q are stop-gradient, and so are the prototypes c during the first `freeze_steps` steps. With a queue, the
+    codes of a batch are balanced together with the scores of the last `queue_size` embeddings of the same crop.
 
     Args:
       encoder: backbone f, [N, H, W, C] -> [N, D], for every crop size.
@@ -35,15 +38,22 @@ def swav(
       num_prototypes: K.
       temperature: tau.
       epsilon, num_iters: of Sinkhorn's algorithm.
-      freeze_steps: steps without gradient for the prototypes; one epoch in the published recipe.
+      freeze_steps: steps during which the prototypes rest, and with them all that the optimiser remembers of them; one
+        epoch in the published recipe.
+      queue_size: embeddings remembered for each full-size crop, for batches that are small against K (published: 3,840
+        for batches of 256); 0 for none. It is used as soon as it is full.
+      queue_start: step at which the queue begins to fill; published: the one of epoch 15.
       remat_views: compute every crop again in the backward pass, crop by crop: the same loss and gradient with the
         activations of one crop at a time, for one more forward pass.
 
-    Batch: `views` [V, N, ...] and, where there are, `local_views` [V2, N, ...]. Memory: `stats`.
+    Batch: `views` [V, N, ...] and, where there are, `local_views` [V2, N, ...].
+    Memory: `stats` and, with a queue, `queue` [V, queue_size, dim], `cursor`.
 
     Source: Caron, Misra, Mairal, Goyal, Bojanowski, Joulin, Unsupervised Learning of Visual Features by Contrasting
     Cluster Assignments, 2020, arXiv:2006.09882, https://arxiv.org/abs/2006.09882
     """
+    if queue_size < 0 or queue_start < 0:
+        raise ValueError(f"method.queue_size={queue_size}, method.queue_start={queue_start}: must be at least 0.")
     chain = {
         "encoder": encoder,
         "projector": projector(hidden_dims, dim, dtype=encoder.dtype),
@@ -52,7 +62,13 @@ def swav(
 
     def init(key, batch):
         params, stats = setup_chain(chain, key, batch["views"][0])
-        return params, {"stats": stats}
+        if not queue_size:
+            return params, {"stats": stats}
+        size = batch_size(batch["views"][0])
+        if queue_size < size:
+            raise ValueError(f"method.queue_size={queue_size}: must be 0 or at least the batch size {size}.")
+        queue = jnp.zeros((len(batch["views"]), queue_size, dim))
+        return params, {"stats": stats, "queue": queue, "cursor": jnp.zeros((), jnp.int32)}
 
     def loss(params, memory, batch, key, step):
         prototypes = jax.tree.map(
@@ -63,18 +79,37 @@ def swav(
         crops = [*batch["views"], *local]
         out, stats = forward_chain_views(chain, params, memory["stats"], crops, train=True, key=key, remat=remat_views)
         scores = out["prototypes"]
-        value = swav_loss(
-            scores[:num_global],
-            scores[num_global:] if local else None,
-            temperature=temperature,
-            epsilon=epsilon,
-            num_iters=num_iters,
-        )
+
+        def swapped(queue_scores=None):
+            return swav_loss(
+                scores[:num_global],
+                scores[num_global:] if local else None,
+                queue_scores=queue_scores,
+                temperature=temperature,
+                epsilon=epsilon,
+                num_iters=num_iters,
+            )
+
+        if queue_size:
+            queue, full = memory["queue"], step - queue_start >= -(-queue_size // scores.shape[1])
+            score = lambda: forward(chain["prototypes"], prototypes, {}, queue)[0]
+            value = jax.lax.cond(full, lambda: swapped(score()), swapped)
+            memory = {**memory, **remember(memory, out["projector"][:num_global], step)}
+        else:
+            value = swapped()
         metrics = {
             "features": out["encoder"][:num_global],
             "projections": out["projector"][:num_global],
             "assignments": sinkhorn(scores[0], epsilon=epsilon, num_iters=num_iters),
         }
-        return value, ({"stats": stats}, metrics)
+        return value, ({**memory, "stats": stats}, metrics)
 
-    return Method(init, loss, make_predict(chain))
+    def remember(memory, z, step):
+        """The queues with the embeddings of a batch, from `queue_start` on."""
+        pushed = jax.vmap(queue_push, (0, None, 0), (0, None))(memory["queue"], memory["cursor"], l2_normalize(z))
+        before = memory["queue"], memory["cursor"]
+        queue, cursor = jax.tree.map(lambda new, old: jnp.where(step >= queue_start, new, old), pushed, before)
+        return {"queue": queue, "cursor": cursor}
+
+    rests = (("^/prototypes/", freeze_steps),) if freeze_steps else ()
+    return Method(init, loss, make_predict(chain), rests=rests)

@@ -3,11 +3,13 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, networks_of
 from jaxssl.losses import jepa
+from jaxssl.models.chain import make_predict
 from jaxssl.models.module import forward, setup
 from jaxssl.models.tabular import column_predictor
 from jaxssl.ops import disjoint_subsets, ema_update, linear_momentum, tree_distance
+from jaxssl.student_teacher import teacher_of
 
 
 def t_jepa(
@@ -23,14 +25,14 @@ def t_jepa(
     momentum: float = 0.996,
     momentum_end: float = 1.0,
     momentum_steps: int = 0,
+    predict_from: str = "teacher",
 ) -> Method:
     """T-JEPA, without augmentation.
 
         h = sg f'(all columns),   z = f(columns of C),   L = mean_{j, i in T_j} |g(z, C, T_j)_i - h_i|^2
 
     Every row draws one context C and `num_targets` target sets T_j outside of C; f' is the teacher, an exponential
-    moving average of f, and stop-gradient. The registers of f are in every context and never a target. The features
-    are those of the teacher.
+    moving average of f, and stop-gradient. The registers of f are in every context and never a target.
 
     The numbers of columns are the same in all steps, so that nothing is compiled again; the publication draws them
     anew each step.
@@ -43,6 +45,8 @@ def t_jepa(
       kind: 'l2' squared or 'l1' absolute error.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, along a line of so many steps; 0 steps keep it constant.
+      predict_from: 'teacher' or 'student', whose features are evaluated and exported; the published probes take the
+        teacher's (github.com/jose-melo/t-jepa, src/train.py: `target_encoder`).
 
     Batch: `views` (x,), x = {'numbers' [N, Dn], 'categories' [N, Dc]}. Memory: `teacher`; `stats` is empty.
 
@@ -54,9 +58,11 @@ def t_jepa(
             "methods.t_jepa needs encoder.name='models.tabular.table_transformer', which encodes some columns."
         )
     if not (0 < context_share < 1 and 0 < target_share < 1):
-        raise ValueError(f"context_share={context_share} and target_share={target_share} must lie between 0 and 1.")
+        raise ValueError(
+            f"method.context_share={context_share}, method.target_share={target_share}: each must lie between 0 and 1."
+        )
 
-    schedule = linear_momentum(momentum, momentum_end, momentum_steps)
+    schedule, networks = linear_momentum(momentum, momentum_end, momentum_steps), networks_of(predict_from)
 
     def parts(x):
         """(predictor, sizes of the subsets) for rows x."""
@@ -64,7 +70,8 @@ def t_jepa(
         sizes = [max(round(share * columns), 1) for share in (context_share, target_share)]
         if sum(sizes) > columns:
             raise ValueError(
-                f"context_share={context_share}, target_share={target_share}: too much of {columns} columns."
+                f"method.context_share={context_share}, method.target_share={target_share}: {sizes[0]} and {sizes[1]} "
+                f"columns; together they must be at most the {columns} columns of the table."
             )
         options = dict(width=predictor_dim, depth=predictor_depth, num_heads=predictor_heads)
         subsets = dict(num_columns=columns, num_context=sizes[0], num_target=sizes[1], num_sets=num_targets)
@@ -78,7 +85,7 @@ def t_jepa(
         params["encoder"], _ = setup(encoder, key_encoder, x)
         z, _ = forward(encoder, params["encoder"], {}, x, columns=drawn.context, method="tokens")
         params["predictor"], _ = setup(predictor, key_predictor, z, drawn.context, drawn.targets)
-        return params, {"stats": {"encoder": {}}, "teacher": {"encoder": params["encoder"]}}
+        return params, {"stats": {"encoder": {}}, "teacher": {"encoder": teacher_of(params["encoder"])}}
 
     def loss(params, memory, batch, key, step):
         x = batch["views"][0]
@@ -93,6 +100,7 @@ def t_jepa(
             "features": encoder.pooled(seen)[None],
             "target_std": jnp.mean(jnp.std(columns, axis=0)),
             "teacher_distance": tree_distance(params["encoder"], memory["teacher"]["encoder"]),
+            "momentum": jnp.float32(schedule(step)),
         }
         return jepa(pred, target, kind=kind), (memory, metrics)
 
@@ -100,8 +108,5 @@ def t_jepa(
         teacher = ema_update(memory["teacher"], {"encoder": params["encoder"]}, schedule(step))
         return {**memory, "teacher": teacher}
 
-    def predict(params, memory, batch):
-        h, _ = forward(encoder, memory["teacher"]["encoder"], {}, batch["x"])
-        return {"features": h}
-
-    return Method(init, loss, predict, after)
+    predict = make_predict({"encoder": encoder}, networks)
+    return Method(init, loss, predict, after, networks=networks)

@@ -9,6 +9,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 
+from jaxssl.core import student
 from jaxssl.models.module import forward, setup
 
 
@@ -107,15 +108,17 @@ def by_view(embeddings):
     return {name: h.swapaxes(0, 1) for name, h in embeddings.items()}
 
 
-def make_predict(chain):
+def make_predict(chain, networks=student):
     """`predict` of a method: the outputs of its chain on `x` [N, ...] in inference mode.
 
-    `features` [N, D] is the output of the first network, the encoder; the others have their own names.
+    `features` [N, D] is the output of the first network, the encoder; the others have their own names. `networks`: as
+    `core.Method.networks`; a network of the chain that it lacks, as a teacher lacks the predictor, is left out.
     """
     first = next(iter(chain))
 
     def predict(params, memory, batch):
-        outputs, _ = forward_chain(chain, params, memory["stats"], batch["x"])
+        params, stats = networks(params, memory)
+        outputs, _ = forward_chain(part(chain, [name for name in chain if name in params]), params, stats, batch["x"])
         return {"features": outputs.pop(first), **outputs}
 
     return predict

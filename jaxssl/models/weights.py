@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from jaxssl.models.positions import resample
 from jaxssl.models.resnet import ResNet
 from jaxssl.models.vit import ViT
-from jaxssl.outputs import whole_file
+from jaxssl.files import whole_file
 
 log = logging.getLogger(__name__)
 

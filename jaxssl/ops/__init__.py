@@ -2,7 +2,15 @@
 
 from jaxssl.ops.cluster import kmeans, student_t_assignment, target_distribution
 from jaxssl.ops.ema import cosine_momentum, ema_update, linear_momentum, momentum_schedule, tree_distance
-from jaxssl.ops.masks import BlockMask, RandomMask, clustered_mask_2d, multi_block_mask_1d, random_masked
+from jaxssl.ops.masks import (
+    BlockMask,
+    RandomMask,
+    clustered_mask_2d,
+    hidden_count,
+    multi_block_mask_1d,
+    partly_hidden,
+    random_masked,
+)
 from jaxssl.ops.mmd import mmd, pairwise_mmd, select_sensors
 from jaxssl.ops.norm import l2_normalize
 from jaxssl.ops.patches import patchify, unpatchify
@@ -26,6 +34,7 @@ __all__ = [
     "farthest_points",
     "feature_std",
     "group_points",
+    "hidden_count",
     "kmeans",
     "l2_normalize",
     "linear_momentum",
@@ -34,6 +43,7 @@ __all__ = [
     "multi_block_mask_1d",
     "nearest_points",
     "pairwise_mmd",
+    "partly_hidden",
     "patchify",
     "queue_push",
     "random_masked",

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.ops.checks import unit_interval
+
 
 def propagate(h, senders, receivers, edge_mask):
     """One step of symmetrically normalised message passing with self-loops, D^-1/2 (A + I) D^-1/2 h.
@@ -24,6 +26,7 @@ def masked_nodes(key, node_mask, ratio):
 
     `node_mask`: bool [N, M], False = padding, which is never hidden. `ratio`: in [0, 1].
     """
+    unit_interval("ratio", ratio)
     chance = jnp.where(node_mask, jax.random.uniform(key, node_mask.shape), 2.0)
     rank = jnp.argsort(jnp.argsort(chance, axis=1), axis=1)
     # A hair more than the product, or 0.7 * 10 would be 6.

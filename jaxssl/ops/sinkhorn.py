@@ -9,13 +9,14 @@ from jax.scipy.special import logsumexp
 from jaxssl.ops.checks import float_array, positive_int, positive_scalar
 
 
-def sinkhorn(scores, *, epsilon=0.05, num_iters=3):
+def sinkhorn(scores, *, epsilon=0.05, num_iters=3, where=None):
     """Soft assignment of N rows to K prototypes that uses all prototypes about equally.
 
     Q = exp(scores / epsilon), then `num_iters` times: every column is scaled to the sum N / K, every row to
     the sum 1.
     All in log space, so a small epsilon or large scores neither overflow nor leave empty rows.
-    `scores`: [N, K], higher is closer. Returns [N, K], rows sum to 1 (for num_iters = 0 only the total is N).
+    `scores`: [N, K], higher is closer. `where`: bool [N], False = padding: a row that changes nothing and gets 0, whatever
+    stands in it; N above is the number of the others. Returns [N, K], rows sum to 1 (for num_iters = 0 only the total is N).
     Differentiable; callers that want constant codes stop the gradient themselves.
     Raises: TypeError, ValueError for integer scores, a wrong rank, epsilon <= 0, num_iters < 0.
     Source: Cuturi, "Sinkhorn Distances", 2013, arXiv 1306.0895 (https://arxiv.org/abs/1306.0895); as used by
@@ -26,12 +27,23 @@ def sinkhorn(scores, *, epsilon=0.05, num_iters=3):
     epsilon = positive_scalar("epsilon", epsilon, scores.dtype)
     positive_int("num_iters", num_iters, least=0)
     num_rows, num_prototypes = scores.shape
+    log, seen, shown = math.log, lambda log_q: log_q, lambda q: q
+    if where is not None:
+        where = jnp.asarray(where)
+        if where.dtype != bool or where.shape != (num_rows,):
+            raise ValueError(f"where must be bool [N] with N = {num_rows}, got {where.dtype} {where.shape}")
+        # Where no row counts all do, and get 0 in the end: no logarithm of 0 reaches the gradient.
+        counted, where = (where | ~jnp.any(where))[:, None], where[:, None]
+        scores = jnp.where(where, scores, 0)
+        scores = jnp.where(counted, scores, jax.lax.stop_gradient(jnp.max(scores, where=counted, initial=-jnp.inf)))
+        num_rows = jnp.sum(counted, dtype=scores.dtype)
+        log, seen, shown = jnp.log, lambda log_q: jnp.where(counted, log_q, -jnp.inf), lambda q: jnp.where(where, q, 0)
 
     def balance(_, log_q):
-        log_q = log_q - logsumexp(log_q, axis=0, keepdims=True) + math.log(num_rows / num_prototypes)
+        log_q = log_q - logsumexp(seen(log_q), axis=0, keepdims=True) + log(num_rows / num_prototypes)
         return log_q - logsumexp(log_q, axis=1, keepdims=True)
 
     # A common offset cancels; taking it out first keeps the digits of large scores.
     log_q = (scores - jax.lax.stop_gradient(jnp.max(scores))) / epsilon
-    log_q = log_q - logsumexp(log_q) + math.log(num_rows)
-    return jnp.exp(jax.lax.fori_loop(0, num_iters, balance, log_q))
+    log_q = log_q - logsumexp(seen(log_q)) + log(num_rows)
+    return shown(jnp.exp(jax.lax.fori_loop(0, num_iters, balance, log_q)))
