@@ -215,9 +215,21 @@ def _sweep(size, block_size, mesh, axis_name, negatives=None) -> _Sweep:
         return _Sweep(int(block_size), around if ring else None, axis_name)
     if axis_name not in mesh.shape:
         raise ValueError(f"axis_name='{axis_name}': the mesh has the axes {tuple(mesh.shape)}")
-    sweep = _Sweep(int(block_size), mesh, axis_name)
+    if AxisType.Manual in around.axis_types:
+        raise ValueError("mesh: inside shard_map every device has rows of its own; leave the mesh out there")
+    sweep = _Sweep(int(block_size), _with_auto_axes(mesh, around), axis_name)
     _check_divisible(size, sweep, "rows")
     return sweep
+
+
+def _with_auto_axes(mesh, around):
+    """`mesh` as shard_map takes it here: the one around the call, where that is the same but for the types of its axes."""
+    if around.shape == mesh.shape:
+        return around
+    auto = (AxisType.Auto,) * len(mesh.axis_names)
+    if isinstance(mesh, Mesh):
+        return Mesh(mesh.devices, mesh.axis_names, axis_types=auto)
+    return mesh.update_axis_types(dict(zip(mesh.axis_names, auto)))
 
 
 def _check_divisible(size, sweep, name):
