@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.ops.checks import positive_int, unit_interval
+from jaxssl.ops.meshes import any_mesh
 
 
 class RandomMask(NamedTuple):
@@ -55,6 +56,7 @@ def _hidden(ratio, num_patches, option, floor):
     return floored if floor == "hidden" else num_patches - floored
 
 
+@any_mesh
 def random_masked(
     key: jax.Array, num_rows: int, num_patches: int, ratio: float | None = None, *, num_hidden: int | None = None
 ) -> RandomMask:
@@ -89,7 +91,10 @@ class BlockMask(NamedTuple):
     hidden_ids: jax.Array
 
 
-def multi_block_mask_1d(key, num_rows, num_patches, keep_ratio, *, min_block=10):
+@any_mesh
+def multi_block_mask_1d(
+    key: jax.Array, num_rows: int, num_patches: int, keep_ratio: float, *, min_block: int = 10
+) -> BlockMask:
     """Hides consecutive blocks of a sequence until exactly ceil(keep_ratio * num_patches) patches are left.
 
     Each row by itself, until enough is hidden: choose a visible interval with a chance in proportion to its length; a
@@ -137,7 +142,10 @@ def multi_block_mask_1d(key, num_rows, num_patches, keep_ratio, *, min_block=10)
     return BlockMask(masked, order[:, :num_visible], order[:, num_visible:])
 
 
-def clustered_mask_2d(key, num_rows, grid, num_masked, *, cluster=(3, 5)):
+@any_mesh
+def clustered_mask_2d(
+    key: jax.Array, num_rows: int, grid: tuple[int, int], num_masked: int, *, cluster: tuple[int, int] = (3, 5)
+) -> jax.Array:
     """Hides exactly num_masked patches of a grid in square blocks, bool [N, rows * columns], True = hidden.
 
     Each row by itself: a side C uniform in `cluster`; C x C blocks at random places, all of which are equally likely

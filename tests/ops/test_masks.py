@@ -51,7 +51,7 @@ def test_number_of_hidden_patches():
 
 @pytest.mark.parametrize("ratio, size, floor", [(0, 49, "visible"), (0.0, 49, "hidden"), (1, 49, "visible")])
 def test_none_and_all_are_refused_by_name(ratio, size, floor):
-    with pytest.raises(ValueError, match=rf"method.masking_ratio={ratio}: hides {int(ratio * 49)} of 49 patches; it must"):
+    with pytest.raises(ValueError, match=f"method.masking_ratio={ratio}: hides {int(ratio * 49)} of 49 patches; it must"):
         hidden_count(ratio, size, option="method.masking_ratio", floor=floor)
 
 
