@@ -13,6 +13,7 @@ from jaxssl.ops import graph, tokens
 
 P = PartitionSpec
 N, D, K = 4, 6, 4
+WIDTHS = (1e-4, 1.0)
 
 
 def draw(*shape):
@@ -41,10 +42,10 @@ OPS = {
     "group_points": (lambda x: ops.group_points(x, 3, 2), (draw(2, 8, 3),)),
     "kmeans": (lambda x: ops.kmeans(jax.random.key(0), x, 2, restarts=2, num_iters=3), (draw(N, D),)),
     "l2_normalize": (ops.l2_normalize, (draw(N, D),)),
-    "mmd": (ops.mmd, (draw(N, D), draw(N, D) + 1)),
+    "mmd": (lambda x, y: ops.mmd(x, y, widths=WIDTHS), (draw(N, D), draw(N, D) + 1)),
     "multi_block_mask_1d": (lambda: ops.multi_block_mask_1d(jax.random.key(0), 2, 8, 0.5, min_block=2), ()),
     "nearest_points": (lambda x, y: ops.nearest_points(x, y, 2), (draw(2, 4, 3), draw(2, 8, 3))),
-    "pairwise_mmd": (ops.pairwise_mmd, (draw(2, N, D),)),
+    "pairwise_mmd": (lambda x: ops.pairwise_mmd(x, widths=WIDTHS), (draw(2, N, D),)),
     "patchify": (lambda x: ops.patchify(x, 2), (draw(2, 4, 4, 2),)),
     "queue_push": (lambda x, y: ops.queue_push(x, jnp.int32(3), y), (draw(8, D), draw(N, D))),
     "random_masked": (lambda: ops.random_masked(jax.random.key(0), 2, 8, 0.5), ()),
@@ -68,7 +69,7 @@ OPS = {
     ),
     "tokens.masked_tokens": (
         lambda: tokens.masked_tokens(
-            jax.random.key(0), jnp.arange(16).reshape(2, 8), jnp.ones((2, 8), bool), mask_id=3, first_id=6, vocab_size=16
+            *(jax.random.key(0), jnp.ones((2, 8), int), jnp.ones((2, 8), bool)), mask_id=3, first_id=6, vocab_size=16
         ),
         (),
     ),
@@ -88,6 +89,10 @@ def everything(arrays):
     results, total = {}, 0.0
     for name, (function, _) in OPS.items():
         try:
+            if not arrays[name]:
+                # Only a key: what a mesh refuses, it refuses while tracing.
+                jax.eval_shape(function)
+                continue
             results[name] = function(*arrays[name])
             for leaf in jax.tree.leaves(results[name]):
                 if jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -124,7 +129,7 @@ def sharded(mesh):
     return jax.tree.map(put, ARRAYS)
 
 
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("kind", [AxisType.Explicit, pytest.param(AxisType.Auto, marks=pytest.mark.slow)])
 def test_on_a_mesh(kind):
     mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(kind, kind))
     with jax.set_mesh(mesh):
@@ -141,6 +146,7 @@ def test_inside_shard_map():
     assert_expected(first(both))
 
 
+@pytest.mark.slow
 def test_inside_pmap():
     twice = jax.tree.map(lambda x: np.stack([x, x]), ARRAYS)
     both = jax.tree.map(np.asarray, jax.pmap(run, devices=jax.devices()[:2])(twice))
@@ -163,10 +169,10 @@ def test_gradients_are_finite(kind):
     (_, results), gradients = run(degenerate(kind))
     for name, gradient in gradients.items():
         assert all(np.isfinite(x).all() for x in gradient), name
-        assert all(np.isfinite(x).all() for x in jax.tree.leaves(results[name])), name
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(results.get(name))), name
 
 
-SINGLE_ROW = [name for name, (_, arrays) in OPS.items() if arrays and arrays[0].shape[:1] == (N,) and arrays[0].ndim == 2]
+SINGLE_ROW = [name for name, (_, arrays) in OPS.items() if arrays and arrays[0].ndim == 2 and len(arrays[0]) == N]
 NEED_ROWS = {"uniformity", "kmeans", "graph.propagate", "graph.influence_matrix"}
 
 
