@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-from jaxssl.losses.pairs import bounded_exp, scalar
+from jaxssl.losses.pairs import bounded_exp
 from jaxssl.losses.rows import keep, reduce, rows_that_count
-from jaxssl.ops.checks import float_array, float_pair, positive_int, positive_scalar
+from jaxssl.ops.checks import finite_scalar, float_array, float_pair, positive_int, positive_scalar
 from jaxssl.ops.meshes import any_mesh
 from jaxssl.ops.norm import l2_normalize
 
@@ -130,7 +130,7 @@ def clip_chunked(
     Source: that of `clip`, and this module's.
     """
     image, text = float_pair("image", image, "text", text)
-    scale = bounded_exp(scalar("log_scale", log_scale, image.dtype), max_scale)
+    scale = bounded_exp(finite_scalar("log_scale", log_scale, image.dtype), max_scale)
     where = rows_that_count(where, len(image))
     image, text = scale * l2_normalize(keep(where, image)), l2_normalize(keep(where, text))
     sweep = _sweep(image.shape[0], block_size, mesh, axis_name)._replace(columns=True)
@@ -162,7 +162,7 @@ def sigmoid_pairs_chunked(
     Source: that of `sigmoid_pairs`, and this module's.
     """
     image, text = float_pair("image", image, "text", text)
-    log_scale, bias = (scalar(name, x, image.dtype) for name, x in (("log_scale", log_scale), ("bias", bias)))
+    log_scale, bias = (finite_scalar(name, x, image.dtype) for name, x in (("log_scale", log_scale), ("bias", bias)))
     scale = jnp.exp(log_scale) if max_scale is None else bounded_exp(log_scale, max_scale)
     where = rows_that_count(where, len(image))
     image, text = scale * l2_normalize(keep(where, image)), l2_normalize(keep(where, text))

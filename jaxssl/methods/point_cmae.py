@@ -8,7 +8,7 @@ from jaxssl.losses import chamfer, comasked_consistency
 from jaxssl.models.module import forward, setup
 from jaxssl.models.points import decoder
 from jaxssl.models.positions import take_tokens
-from jaxssl.ops import random_masked
+from jaxssl.ops import hidden_count, random_masked
 
 BRANCHES = ("decoder1", "decoder2")
 
@@ -58,10 +58,7 @@ def point_cmae(
             "methods.point_cmae needs a transformer that can encode some of the patches of a cloud: "
             "encoder.name='models.points.transformer'."
         )
-    if not 0 < round(masking_ratio * encoder.num_groups) < encoder.num_groups:
-        raise ValueError(
-            f"method.masking_ratio={masking_ratio} must hide some of the {encoder.num_groups} patches, not all"
-        )
+    num_hidden = hidden_count(masking_ratio, encoder.num_groups, option="method.masking_ratio", floor="hidden")
     network = decoder(
         group_size=encoder.group_size,
         depth=decoder_depth,
@@ -73,7 +70,7 @@ def point_cmae(
 
     def draw(key, n):
         """Two masks: orders [N, 2, G] of the patches, visible ones first, and masked [N, 2, G]."""
-        masks = [random_masked(k, n, encoder.num_groups, masking_ratio) for k in jax.random.split(key)]
+        masks = [random_masked(k, n, encoder.num_groups, num_hidden=num_hidden) for k in jax.random.split(key)]
         order = jnp.stack([jnp.argsort(m.restore_ids, axis=1) for m in masks], axis=1)
         return order, jnp.stack([m.masked for m in masks], axis=1), masks[0].visible_ids.shape[1]
 

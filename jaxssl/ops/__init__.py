@@ -1,8 +1,17 @@
 """Parameter-free mathematics; imports only jax and numpy."""
 
 from jaxssl.ops.cluster import kmeans, student_t_assignment, target_distribution
-from jaxssl.ops.ema import cosine_momentum, ema_update, linear_momentum, momentum_schedule, tree_distance
-from jaxssl.ops.masks import BlockMask, RandomMask, clustered_mask_2d, multi_block_mask_1d, random_masked
+from jaxssl.ops.ema import cosine_momentum, ema_init, ema_update, linear_momentum, momentum_schedule, tree_distance
+from jaxssl.ops.masks import (
+    BlockMask,
+    RandomMask,
+    clustered_mask_2d,
+    hidden_count,
+    multi_block_mask_1d,
+    partly_hidden,
+    random_masked,
+)
+from jaxssl.ops.meshes import any_mesh
 from jaxssl.ops.mmd import mmd, pairwise_mmd, select_sensors
 from jaxssl.ops.norm import l2_normalize
 from jaxssl.ops.patches import patchify, unpatchify
@@ -17,15 +26,18 @@ __all__ = [
     "ColumnSubsets",
     "RandomMask",
     "alignment",
+    "any_mesh",
     "clustered_mask_2d",
     "cosine_momentum",
     "disjoint_subsets",
     "effective_rank",
+    "ema_init",
     "ema_update",
     "entropy",
     "farthest_points",
     "feature_std",
     "group_points",
+    "hidden_count",
     "kmeans",
     "l2_normalize",
     "linear_momentum",
@@ -34,6 +46,7 @@ __all__ = [
     "multi_block_mask_1d",
     "nearest_points",
     "pairwise_mmd",
+    "partly_hidden",
     "patchify",
     "queue_push",
     "random_masked",

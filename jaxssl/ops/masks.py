@@ -6,7 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxssl.ops.checks import positive_int
+from jaxssl.ops.checks import positive_int, unit_interval
+from jaxssl.ops.meshes import any_mesh
 
 
 class RandomMask(NamedTuple):
@@ -21,21 +22,62 @@ class RandomMask(NamedTuple):
     restore_ids: jax.Array
 
 
-def random_masked(key, num_rows, num_patches, ratio):
-    """Hides exactly round(ratio * num_patches) patches of every row, uniformly and independently per row.
+def hidden_count(ratio: float, num_patches: int, *, option: str = "masking_ratio", floor: str = "visible") -> int:
+    """Number of patches to hide of `num_patches`, at least one and not all.
 
-    `ratio`: a Python number in [0, 1], since it fixes the shape of `visible_ids`. Returns a `RandomMask`.
-    Raises: TypeError, ValueError for a ratio outside [0, 1] or sizes below 1.
+    With floor='visible', num_patches - floor((1 - ratio) * num_patches), as He et al. count (MAE); with floor='hidden',
+    floor(ratio * num_patches), as Point-MAE does. A product that is a whole number but for its rounding counts as that.
+    `ratio`: a Python number, since it fixes shapes. `option`: what the error calls it.
+    Raises: TypeError, ValueError for a ratio that is no number, lies outside [0, 1], or hides no patch or all.
+    """
+    num_hidden = _hidden(ratio, num_patches, option, floor)
+    return partly_hidden(num_hidden, num_patches, option=f"{option}={ratio}")
+
+
+def partly_hidden(num_hidden: int, num_patches: int, *, option: str) -> int:
+    """`num_hidden`, where it is at least one and not all of `num_patches`; else ValueError, beginning with `option`."""
+    if not 0 < num_hidden < num_patches:
+        raise ValueError(
+            f"{option}: hides {num_hidden} of {num_patches} patches; it must hide at least one and leave at least one."
+        )
+    return num_hidden
+
+
+def _hidden(ratio, num_patches, option, floor):
+    positive_int("num_patches", num_patches)
+    if isinstance(ratio, jax.Array):
+        raise TypeError(f"{option} must be a Python number, because the number of visible patches is a shape")
+    unit_interval(option, ratio)
+    if floor not in ("visible", "hidden"):
+        raise ValueError(f"floor must be 'visible' or 'hidden', got {floor!r}")
+    share = ratio if floor == "hidden" else 1 - ratio
+    # A hair more than the product, or 0.7 * 10 would be 6.
+    floored = math.floor(share * num_patches + 1e-6)
+    return floored if floor == "hidden" else num_patches - floored
+
+
+@any_mesh
+def random_masked(
+    key: jax.Array, num_rows: int, num_patches: int, ratio: float | None = None, *, num_hidden: int | None = None
+) -> RandomMask:
+    """Hides the same number of patches in every row, uniformly and independently per row.
+
+    Either `ratio`, a Python number in [0, 1], since it fixes the shape of `visible_ids`: then floor((1 - ratio) *
+    num_patches) patches stay visible; or `num_hidden`, how many are hidden. Returns a `RandomMask`.
+    Raises: TypeError, ValueError for a ratio outside [0, 1], sizes below 1, both or none of ratio and num_hidden.
     Source: He et al., "Masked Autoencoders Are Scalable Vision Learners", 2021, arXiv 2111.06377
     (https://arxiv.org/abs/2111.06377).
     """
     positive_int("num_rows", num_rows)
+    if (ratio is None) == (num_hidden is None):
+        raise ValueError(f"give either ratio or num_hidden, got ratio={ratio} and num_hidden={num_hidden}")
+    if num_hidden is None:
+        num_hidden = _hidden(ratio, num_patches, "ratio", "visible")
     positive_int("num_patches", num_patches)
-    if isinstance(ratio, jax.Array):
-        raise TypeError("ratio must be a Python number, because the number of visible patches is a shape")
-    if not 0 <= ratio <= 1:
-        raise ValueError(f"ratio must lie in [0, 1], got {ratio}")
-    num_visible = num_patches - round(ratio * num_patches)
+    positive_int("num_hidden", num_hidden, least=0)
+    if num_hidden > num_patches:
+        raise ValueError(f"num_hidden={num_hidden} is more than the {num_patches} patches")
+    num_visible = num_patches - num_hidden
     order = jnp.argsort(jax.random.uniform(key, (num_rows, num_patches)), axis=1).astype(jnp.int32)
     restore_ids = jnp.argsort(order, axis=1).astype(jnp.int32)
     return RandomMask(restore_ids >= num_visible, order[:, :num_visible], restore_ids)
@@ -49,7 +91,10 @@ class BlockMask(NamedTuple):
     hidden_ids: jax.Array
 
 
-def multi_block_mask_1d(key, num_rows, num_patches, keep_ratio, *, min_block=10):
+@any_mesh
+def multi_block_mask_1d(
+    key: jax.Array, num_rows: int, num_patches: int, keep_ratio: float, *, min_block: int = 10
+) -> BlockMask:
     """Hides consecutive blocks of a sequence until exactly ceil(keep_ratio * num_patches) patches are left.
 
     Each row by itself, until enough is hidden: choose a visible interval with a chance in proportion to its length; a
@@ -64,13 +109,9 @@ def multi_block_mask_1d(key, num_rows, num_patches, keep_ratio, *, min_block=10)
     positive_int("num_rows", num_rows)
     positive_int("num_patches", num_patches)
     positive_int("min_block", min_block)
-    if isinstance(keep_ratio, jax.Array):
-        raise TypeError("keep_ratio must be a Python number, because the number of visible patches is a shape")
-    # A product such as 0.15 * 20 may lie a rounding above the whole number that is meant.
-    num_visible = math.ceil(round(keep_ratio * num_patches, 6))
-    if not 0 < num_visible < num_patches:
-        raise ValueError(f"keep_ratio={keep_ratio} must leave 1 ... {num_patches - 1} of {num_patches} patches visible")
-    num_hidden = num_patches - num_visible
+    # Rounding up what is visible is rounding down what is hidden, and the other way round.
+    num_visible = _hidden(keep_ratio, num_patches, "keep_ratio", "visible")
+    num_hidden = partly_hidden(num_patches - num_visible, num_patches, option=f"keep_ratio={keep_ratio}")
     positions = jnp.arange(num_patches)
 
     def block(step, carry):
@@ -101,7 +142,10 @@ def multi_block_mask_1d(key, num_rows, num_patches, keep_ratio, *, min_block=10)
     return BlockMask(masked, order[:, :num_visible], order[:, num_visible:])
 
 
-def clustered_mask_2d(key, num_rows, grid, num_masked, *, cluster=(3, 5)):
+@any_mesh
+def clustered_mask_2d(
+    key: jax.Array, num_rows: int, grid: tuple[int, int], num_masked: int, *, cluster: tuple[int, int] = (3, 5)
+) -> jax.Array:
     """Hides exactly num_masked patches of a grid in square blocks, bool [N, rows * columns], True = hidden.
 
     Each row by itself: a side C uniform in `cluster`; C x C blocks at random places, all of which are equally likely

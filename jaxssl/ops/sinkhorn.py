@@ -7,9 +7,17 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
 from jaxssl.ops.checks import float_array, positive_int, positive_scalar
+from jaxssl.ops.meshes import any_mesh
 
 
-def sinkhorn(scores, *, epsilon=0.05, num_iters=3, where=None):
+@any_mesh
+def sinkhorn(
+    scores: jax.Array,
+    *,
+    epsilon: float | jax.Array = 0.05,
+    num_iters: int = 3,
+    where: jax.Array | None = None,
+) -> jax.Array:
     """Soft assignment of N rows to K prototypes that uses all prototypes about equally.
 
     Q = exp(scores / epsilon), then `num_iters` times: every column is scaled to the sum N / K, every row to
