@@ -223,7 +223,7 @@ def _sweep(size, block_size, mesh, axis_name, negatives=None) -> _Sweep:
 
 
 def _with_auto_axes(mesh, around):
-    """`mesh` as shard_map takes it here: the one around the call, where that is the same but for the types of its axes."""
+    """`mesh` as shard_map takes it here: that around the call, if it is the same but for the types of its axes."""
     if around.shape == mesh.shape:
         return around
     auto = (AxisType.Auto,) * len(mesh.axis_names)

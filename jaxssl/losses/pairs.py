@@ -77,8 +77,8 @@ def sigmoid_pairs(
     `image`, `text`: [N, D], L2-normalised inside; row n of both is a pair.
     `log_scale`, `bias`: scalars, learned; the paper starts at log 10 and -10.
     `groups`: int [N] or None: rows of equal groups are pairs too.
-    `max_scale`: None, or a bound of s as in `clip`. `where`, `reduction`: as in `losses.rows`; an example's value is that
-    of its image with all texts.
+    `max_scale`: None, or a bound of s as in `clip`. `where`, `reduction`: as in `losses.rows`; an example's value is
+    that of its image with all texts.
     Nothing is stop-gradient.
     Raises: as `clip`.
     Source: Zhai, Mustafa, Kolesnikov, Beyer, "Sigmoid Loss for Language Image Pre-Training", 2023, arXiv:2303.15343

@@ -103,8 +103,8 @@ def chamfer(
     l2: mean_i min_j |p_i - t_j|^2 + mean_j min_i |p_i - t_j|^2;  l1: half of the same sum with |.| in place of |.|^2.
     It does not depend on the order of the points. At equally near points the gradient is shared among them.
     `pred`: [..., n, 3]; `target`: [..., m, 3]. `masked`: [...], True or 1 = counts; None counts all sets.
-    `kind`: 'l2' or 'l1'. `where`, `reduction`: as in `losses.rows`, for the first axis; an example's value with 'none' is
-    that of `losses.rows.weighted`. What stands in sets that do not count reaches nothing.
+    `kind`: 'l2' or 'l1'. `where`, `reduction`: as in `losses.rows`, for the first axis; an example's value with 'none'
+    is that of `losses.rows.weighted`. What stands in sets that do not count reaches nothing.
     `target` is stop-gradient.
     Raises: TypeError, ValueError for integers, shapes that do not fit, an unknown kind.
     Source: Fan, Su and Guibas, "A Point Set Generation Network for 3D Object Reconstruction from a Single Image", 2016,

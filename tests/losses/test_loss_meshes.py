@@ -46,9 +46,8 @@ def sharded(mesh, case: Case, arrays):
 
 def assert_same(found, expected):
     for name in expected:
-        jax.tree.map(
-            functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-5, err_msg=name), found[name], expected[name]
-        )
+        same = functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-5, err_msg=name)
+        jax.tree.map(same, found[name], expected[name])
 
 
 def place(setting):
