@@ -28,10 +28,16 @@ def hidden_count(ratio: float, num_patches: int, *, option: str = "masking_ratio
     With floor='visible', num_patches - floor((1 - ratio) * num_patches), as He et al. count (MAE); with floor='hidden',
     floor(ratio * num_patches), as Point-MAE does. A product that is a whole number but for its rounding counts as that.
     `ratio`: a Python number, since it fixes shapes. `option`: what the error calls it.
-    Raises: TypeError, ValueError for a ratio that is no number, lies outside [0, 1], or hides no patch or all.
+    Raises: TypeError, ValueError for a ratio that is no number, lies outside [0, 1], or whose hidden or visible share
+    is less than one patch.
     """
     num_hidden = _hidden(ratio, num_patches, option, floor)
-    return partly_hidden(num_hidden, num_patches, option=f"{option}={ratio}")
+    if not 1 <= ratio * num_patches + 1e-6 <= num_patches - 1 + 2e-6:
+        raise ValueError(
+            f"{option}={ratio}: hides {ratio * num_patches:.4g} of {num_patches} patches; "
+            "at least one must be hidden and at least one visible."
+        )
+    return num_hidden
 
 
 def partly_hidden(num_hidden: int, num_patches: int, *, option: str) -> int:

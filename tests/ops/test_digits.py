@@ -39,6 +39,15 @@ def test_clusters_far_from_each_other_are_told_apart_inside():
     np.testing.assert_allclose(np.sort(found[:, 0]), np.sort(centroids[:, 0]))
 
 
+def test_the_gradient_of_assignments_needs_no_array_of_all_differences():
+    z, centroids = jax.ShapeDtypeStruct((2000, 100), "float32"), jax.ShapeDtypeStruct((50, 100), "float32")
+    slope = jax.jit(jax.grad(lambda z, c: ops.student_t_assignment(z, c)[:, 0].sum(), argnums=(0, 1)))
+    needed = slope.lower(z, centroids).compile().memory_analysis().temp_size_in_bytes
+    assert needed < 4 * 2000 * 50 * 100 / 5
+    with pytest.raises(ValueError, match=r"\[N, D\] and \[K, D\]"):
+        ops.student_t_assignment(np.ones((4, 3)), np.ones((2, 1)))
+
+
 def test_distances_of_other_dtypes():
     half = np.float16([[0, 0, 0], [300, 0, 0], [300, 300, 300]])
     for dtype in (jnp.float16, jnp.bfloat16):
