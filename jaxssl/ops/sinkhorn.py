@@ -24,7 +24,8 @@ def sinkhorn(
     the sum 1.
     All in log space, so a small epsilon or large scores neither overflow nor leave empty rows.
     `scores`: [N, K], higher is closer. `where`: bool [N], False = padding: a row that changes nothing and gets 0,
-    whatever stands in it; N above is the number of the others. Returns [N, K], rows sum to 1 (for num_iters = 0 only the total is N).
+    whatever stands in it; N above is the number of the others. Returns [N, K], rows sum
+    to 1 (for num_iters = 0 only the total is N).
     Differentiable; callers that want constant codes stop the gradient themselves.
     Raises: TypeError, ValueError for integer scores, a wrong rank, epsilon <= 0, num_iters < 0.
     Source: Cuturi, "Sinkhorn Distances", 2013, arXiv 1306.0895 (https://arxiv.org/abs/1306.0895); as used by

@@ -1,4 +1,4 @@
-"""Options of losses that are numbers: concrete arrays of jax are checked as numbers of Python are, strings never pass."""
+"""Options of losses that are numbers: concrete arrays of jax are checked as numbers of Python are, strings fail."""
 
 import inspect
 
