@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-from jaxssl.losses.pairs import bounded_exp, scalar
+from jaxssl.losses.pairs import bounded_exp
 from jaxssl.losses.rows import keep, reduce, rows_that_count
-from jaxssl.ops.checks import float_array, float_pair, positive_int, positive_scalar
+from jaxssl.ops.checks import finite_scalar, float_array, float_pair, positive_int, positive_scalar
 from jaxssl.ops.meshes import any_mesh
 from jaxssl.ops.norm import l2_normalize
 
@@ -130,7 +130,7 @@ def clip_chunked(
     Source: that of `clip`, and this module's.
     """
     image, text = float_pair("image", image, "text", text)
-    scale = bounded_exp(scalar("log_scale", log_scale, image.dtype), max_scale)
+    scale = bounded_exp(finite_scalar("log_scale", log_scale, image.dtype), max_scale)
     where = rows_that_count(where, len(image))
     image, text = scale * l2_normalize(keep(where, image)), l2_normalize(keep(where, text))
     sweep = _sweep(image.shape[0], block_size, mesh, axis_name)._replace(columns=True)
@@ -162,7 +162,7 @@ def sigmoid_pairs_chunked(
     Source: that of `sigmoid_pairs`, and this module's.
     """
     image, text = float_pair("image", image, "text", text)
-    log_scale, bias = (scalar(name, x, image.dtype) for name, x in (("log_scale", log_scale), ("bias", bias)))
+    log_scale, bias = (finite_scalar(name, x, image.dtype) for name, x in (("log_scale", log_scale), ("bias", bias)))
     scale = jnp.exp(log_scale) if max_scale is None else bounded_exp(log_scale, max_scale)
     where = rows_that_count(where, len(image))
     image, text = scale * l2_normalize(keep(where, image)), l2_normalize(keep(where, text))
@@ -215,9 +215,21 @@ def _sweep(size, block_size, mesh, axis_name, negatives=None) -> _Sweep:
         return _Sweep(int(block_size), around if ring else None, axis_name)
     if axis_name not in mesh.shape:
         raise ValueError(f"axis_name='{axis_name}': the mesh has the axes {tuple(mesh.shape)}")
-    sweep = _Sweep(int(block_size), mesh, axis_name)
+    if AxisType.Manual in around.axis_types:
+        raise ValueError("mesh: inside shard_map every device has rows of its own; leave the mesh out there")
+    sweep = _Sweep(int(block_size), _with_auto_axes(mesh, around), axis_name)
     _check_divisible(size, sweep, "rows")
     return sweep
+
+
+def _with_auto_axes(mesh, around):
+    """`mesh` as shard_map takes it here: that around the call, if it is the same but for the types of its axes."""
+    if around.shape == mesh.shape:
+        return around
+    auto = (AxisType.Auto,) * len(mesh.axis_names)
+    if isinstance(mesh, Mesh):
+        return Mesh(mesh.devices, mesh.axis_names, axis_types=auto)
+    return mesh.update_axis_types(dict(zip(mesh.axis_names, auto)))
 
 
 def _check_divisible(size, sweep, name):

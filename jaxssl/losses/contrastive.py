@@ -113,7 +113,7 @@ def neighbor_contrast(
     z, weights = float_array("z", z, rank=2), float_array("weights", weights, rank=2)
     if weights.shape != (len(z), len(z)):
         raise ValueError(f"weights must be [N, N] with N = {len(z)}, the rows of z; got shape {weights.shape}")
-    scale = positive_scalar("scale", scale, z.dtype)
+    scale, eps = positive_scalar("scale", scale, z.dtype), positive_scalar("eps", eps, z.dtype)
     where = rows_that_count(where, len(z))
     z, weights = l2_normalize(keep(where, z)), jax.lax.stop_gradient(weights).astype(z.dtype)
     scores = jnp.where(jnp.eye(len(z), dtype=bool), 0.0, logits_of_both(where, scale * _products(z, z)))

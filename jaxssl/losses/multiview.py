@@ -33,7 +33,8 @@ def multiview_contrastive(
     examples (the caller shuffles them). `positive_weights` w [P], `negative_weights` v [Q]: at least 0; a weight
     of 0 leaves a view out, whatever stands in it, so that the choice of views may be traced. Without a positive or
     without a negative of weight above 0 the loss is 0.
-    `temperature`: T, a number or a (traced) scalar. `where`, `reduction`: as in `losses.rows`; row n of all views. The weights are stop-gradient; nothing else is.
+    `temperature`: T, a number or a (traced) scalar. `where`, `reduction`: as in `losses.rows`; row n of all views.
+    The weights are stop-gradient; nothing else is.
     Raises: TypeError, ValueError for integers, shapes that do not fit, temperature <= 0.
     Source: Jain, Tang, Min, Kawsar, Mathur, "ColloSSL: Collaborative Self-Supervised Learning for Human Activity
     Recognition", 2022, arXiv 2202.00758 (https://arxiv.org/abs/2202.00758).

@@ -1,6 +1,7 @@
 """Losses of two encoders whose outputs come in pairs, such as images and their captions."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 
 from jaxssl.losses.rows import both, keep, logits_of_both, reduce, rows_that_count
-from jaxssl.ops.checks import float_pair
+from jaxssl.ops.checks import finite_scalar, float_pair, known_number
 from jaxssl.ops.meshes import any_mesh
 from jaxssl.ops.norm import l2_normalize
 
@@ -45,7 +46,7 @@ def clip(
     Learning in Image-Text-Label Space", 2022, arXiv:2204.03610 (https://arxiv.org/abs/2204.03610).
     """
     image, text = float_pair("image", image, "text", text)
-    log_scale = scalar("log_scale", log_scale, image.dtype)
+    log_scale = finite_scalar("log_scale", log_scale, image.dtype)
     where = rows_that_count(where, len(image))
     scores = _cosines(keep(where, image), keep(where, text)) * bounded_exp(log_scale, max_scale)
     candidates = logits_of_both(where, scores)
@@ -76,28 +77,21 @@ def sigmoid_pairs(
     `image`, `text`: [N, D], L2-normalised inside; row n of both is a pair.
     `log_scale`, `bias`: scalars, learned; the paper starts at log 10 and -10.
     `groups`: int [N] or None: rows of equal groups are pairs too.
-    `max_scale`: None, or a bound of s as in `clip`. `where`, `reduction`: as in `losses.rows`; an example's value is that
-    of its image with all texts.
+    `max_scale`: None, or a bound of s as in `clip`. `where`, `reduction`: as in `losses.rows`; an example's value is
+    that of its image with all texts.
     Nothing is stop-gradient.
     Raises: as `clip`.
     Source: Zhai, Mustafa, Kolesnikov, Beyer, "Sigmoid Loss for Language Image Pre-Training", 2023, arXiv:2303.15343
     (https://arxiv.org/abs/2303.15343).
     """
     image, text = float_pair("image", image, "text", text)
-    log_scale, bias = (scalar(name, x, image.dtype) for name, x in (("log_scale", log_scale), ("bias", bias)))
+    log_scale, bias = (finite_scalar(name, x, image.dtype) for name, x in (("log_scale", log_scale), ("bias", bias)))
     scale = jnp.exp(log_scale) if max_scale is None else bounded_exp(log_scale, max_scale)
     where = rows_that_count(where, len(image))
     same = jnp.eye(image.shape[0], dtype=bool) if groups is None else _same_group(groups, image.shape[0])
     logits = _cosines(keep(where, image), keep(where, text)) * scale + bias
     pairs = keep(both(where, len(image)), jax.nn.log_sigmoid(jnp.where(same, logits, -logits)))
     return -reduce(where, pairs, reduction, of_row=jnp.sum)
-
-
-def scalar(name, value, dtype):
-    """`value`, a number or an array [], as an array [] of `dtype`. Raises ValueError for an array with axes."""
-    if jnp.ndim(value) != 0:
-        raise ValueError(f"{name} must be a scalar, got shape {jnp.shape(value)}")
-    return jnp.asarray(value, dtype)
 
 
 def _cosines(image, text):
@@ -112,14 +106,18 @@ def _same_group(groups, size):
     return groups[:, None] == groups
 
 
-def bounded_exp(log_scale, max_scale):
+def bounded_exp(log_scale: jax.Array, max_scale: float) -> jax.Array:
     """min(exp(log_scale), max_scale) [] of `log_scale` [], with the gradient that `clip` describes.
 
-    Raises: ValueError for max_scale <= 0.
+    `max_scale` may be infinite. Raises: TypeError, ValueError when it is no known number, or not above 0.
     """
-    if not max_scale > 0:
+    unbounded = isinstance(max_scale, float) and max_scale == math.inf
+    number = max_scale if unbounded else known_number("max_scale", max_scale)
+    if number is None:
+        raise TypeError("max_scale must be a known number, not a traced one")
+    if not number > 0:
         raise ValueError(f"max_scale must be above 0, got {max_scale}")
-    return jnp.exp(_at_most(log_scale, float(np.log(max_scale))))
+    return jnp.exp(_at_most(log_scale, float(np.log(number))))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))

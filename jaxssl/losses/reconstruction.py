@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.losses.rows import keep, mask_weights, rows_that_count, weighted
-from jaxssl.ops.checks import float_array
+from jaxssl.ops.checks import float_array, scalar_at_least
 from jaxssl.ops.meshes import any_mesh
 from jaxssl.ops.norm import l2_normalize
 from jaxssl.ops.patches import patchify
@@ -77,8 +77,7 @@ def scaled_cosine_error(
     target = jax.lax.stop_gradient(float_array("target", target, rank=jnp.ndim(target)).astype(pred.dtype))
     if pred.shape != target.shape or not pred.ndim:
         raise ValueError(f"pred and target must both be [..., D], got {pred.shape} and {target.shape}")
-    if isinstance(alpha, (int, float)) and alpha < 1:
-        raise ValueError(f"alpha must be at least 1, got {alpha}")
+    scalar_at_least("alpha", alpha, pred.dtype, 1)
     where = rows_that_count(where, pred.shape[0] if pred.ndim > 1 else None)
     weights = mask_weights("masked", masked, "[...]", where, pred.shape[:-1], pred.dtype)
     pred, target = keep(weights != 0, pred), keep(weights != 0, target)
@@ -104,8 +103,8 @@ def chamfer(
     l2: mean_i min_j |p_i - t_j|^2 + mean_j min_i |p_i - t_j|^2;  l1: half of the same sum with |.| in place of |.|^2.
     It does not depend on the order of the points. At equally near points the gradient is shared among them.
     `pred`: [..., n, 3]; `target`: [..., m, 3]. `masked`: [...], True or 1 = counts; None counts all sets.
-    `kind`: 'l2' or 'l1'. `where`, `reduction`: as in `losses.rows`, for the first axis; an example's value with 'none' is
-    that of `losses.rows.weighted`. What stands in sets that do not count reaches nothing.
+    `kind`: 'l2' or 'l1'. `where`, `reduction`: as in `losses.rows`, for the first axis; an example's value with 'none'
+    is that of `losses.rows.weighted`. What stands in sets that do not count reaches nothing.
     `target` is stop-gradient.
     Raises: TypeError, ValueError for integers, shapes that do not fit, an unknown kind.
     Source: Fan, Su and Guibas, "A Point Set Generation Network for 3D Object Reconstruction from a Single Image", 2016,

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.losses.rows import count, keep, mean, reduce, rows_that_count, variance, zero_unless
-from jaxssl.ops.checks import at_least_two_rows, float_array, float_pair
+from jaxssl.ops.checks import at_least_two_rows, finite_scalar, float_array, float_pair, positive_scalar
 from jaxssl.ops.meshes import any_mesh
 
 
@@ -28,6 +28,7 @@ def barlow_twins(
     """
     z1, z2 = float_pair("z1", z1, "z2", z2)
     at_least_two_rows("z1", z1)
+    redundancy_weight = finite_scalar("redundancy_weight", redundancy_weight, z1.dtype)
     where = rows_that_count(where, len(z1))
     z1, z2 = _standardise(where, keep(where, z1)), _standardise(where, keep(where, z2))
     correlation = _products(z1, z2) / jnp.maximum(count(where, z1), 1)
@@ -58,10 +59,12 @@ def vicreg(
     """
     z1, z2 = float_pair("z1", z1, "z2", z2)
     at_least_two_rows("z1", z1)
+    weights = dict(invariance=invariance_weight, variance=variance_weight, covariance=covariance_weight)
+    weights = {name: finite_scalar(f"{name}_weight", weight, z1.dtype) for name, weight in weights.items()}
     spread = (vicreg_variance(z1, where=where) + vicreg_variance(z2, where=where)) / 2
     covariance = vicreg_covariance(z1, where=where) + vicreg_covariance(z2, where=where)
     invariance = vicreg_invariance(z1, z2, where=where)
-    return invariance_weight * invariance + variance_weight * spread + covariance_weight * covariance
+    return weights["invariance"] * invariance + weights["variance"] * spread + weights["covariance"] * covariance
 
 
 @any_mesh
@@ -92,6 +95,7 @@ def vicreg_variance(
     """
     z = float_array("z", z, rank=2)
     at_least_two_rows("z", z)
+    target, eps = finite_scalar("target", target, z.dtype), positive_scalar("eps", eps, z.dtype)
     where = rows_that_count(where, len(z))
     deviation = jnp.sqrt(variance(where, keep(where, z), ddof=1) + eps)
     return zero_unless(where, jnp.mean(jax.nn.relu(target - deviation)), least=2)

@@ -104,8 +104,8 @@ def weighted(values: jax.Array, weights: jax.Array, reduction: str) -> jax.Array
     """sum weights * values / sum weights, of `values` and `weights` [N, ...]; 0 where all weights are.
 
     The values must be finite where the weight is 0 (see `keep`). With the reduction 'none' [N], every row's part of the
-    sum over the mean sum of the weights of a row: their mean over the rows that have a weight is that with 'mean'. Where
-    the weights of all these rows have one sum, it is the row's own mean.
+    sum over the mean sum of the weights of a row: their mean over the rows that have a weight is that with 'mean'.
+    Where the weights of all these rows have one sum, it is the row's own mean.
     Raises: ValueError for another reduction.
     """
     check_reduction(reduction)

@@ -1,7 +1,7 @@
 """Parameter-free mathematics; imports only jax and numpy."""
 
 from jaxssl.ops.cluster import kmeans, student_t_assignment, target_distribution
-from jaxssl.ops.ema import cosine_momentum, ema_update, linear_momentum, momentum_schedule, tree_distance
+from jaxssl.ops.ema import cosine_momentum, ema_init, ema_update, linear_momentum, momentum_schedule, tree_distance
 from jaxssl.ops.masks import (
     BlockMask,
     RandomMask,
@@ -11,6 +11,7 @@ from jaxssl.ops.masks import (
     partly_hidden,
     random_masked,
 )
+from jaxssl.ops.meshes import any_mesh
 from jaxssl.ops.mmd import mmd, pairwise_mmd, select_sensors
 from jaxssl.ops.norm import l2_normalize
 from jaxssl.ops.patches import patchify, unpatchify
@@ -25,10 +26,12 @@ __all__ = [
     "ColumnSubsets",
     "RandomMask",
     "alignment",
+    "any_mesh",
     "clustered_mask_2d",
     "cosine_momentum",
     "disjoint_subsets",
     "effective_rank",
+    "ema_init",
     "ema_update",
     "entropy",
     "farthest_points",

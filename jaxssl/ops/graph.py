@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.ops.checks import unit_interval
+from jaxssl.ops.meshes import any_mesh
 
 
-def propagate(h, senders, receivers, edge_mask):
+@any_mesh
+def propagate(h: jax.Array, senders: jax.Array, receivers: jax.Array, edge_mask: jax.Array) -> jax.Array:
     """One step of symmetrically normalised message passing with self-loops, D^-1/2 (A + I) D^-1/2 h.
 
     `h`: [M, D]; `senders`, `receivers`: int [E], positions of nodes; `edge_mask`: bool [E], False = padding, which
@@ -17,11 +19,13 @@ def propagate(h, senders, receivers, edge_mask):
     size, weight = h.shape[0], edge_mask.astype(h.dtype)
     degree = 1 + jax.ops.segment_sum(weight, receivers, size)
     scale = jax.lax.rsqrt(degree)
-    messages = (weight * scale[senders])[:, None] * h[senders]
+    # Selected, not multiplied: a padded edge is harmless also where its sender is not finite.
+    messages = scale[senders][:, None] * jnp.where(edge_mask[:, None], h[senders], 0)
     return scale[:, None] * (jax.ops.segment_sum(messages, receivers, size) + scale[:, None] * h)
 
 
-def masked_nodes(key, node_mask, ratio):
+@any_mesh
+def masked_nodes(key: jax.Array, node_mask: jax.Array, ratio: float) -> jax.Array:
     """Hides floor(ratio * number of nodes) nodes of every graph, at random: bool [N, M].
 
     `node_mask`: bool [N, M], False = padding, which is never hidden. `ratio`: in [0, 1].
@@ -33,7 +37,8 @@ def masked_nodes(key, node_mask, ratio):
     return rank < jnp.floor(ratio * node_mask.sum(1, keepdims=True) + 1e-4)
 
 
-def influence_matrix(node, neighbors, weights):
+@any_mesh
+def influence_matrix(node: jax.Array, neighbors: jax.Array, weights: jax.Array) -> jax.Array:
     """Influences among the nodes of a batch, [N, N]: entry (i, j) is the weight of node[j] among the neighbors of i.
 
     `node`: int [N], numbers of different nodes; `neighbors`: int [N, K], numbers of nodes, -1 = none; `weights`:

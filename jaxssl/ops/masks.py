@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.ops.checks import positive_int, unit_interval
+from jaxssl.ops.meshes import any_mesh
 
 
 class RandomMask(NamedTuple):
@@ -27,10 +28,16 @@ def hidden_count(ratio: float, num_patches: int, *, option: str = "masking_ratio
     With floor='visible', num_patches - floor((1 - ratio) * num_patches), as He et al. count (MAE); with floor='hidden',
     floor(ratio * num_patches), as Point-MAE does. A product that is a whole number but for its rounding counts as that.
     `ratio`: a Python number, since it fixes shapes. `option`: what the error calls it.
-    Raises: TypeError, ValueError for a ratio that is no number, lies outside [0, 1], or hides no patch or all.
+    Raises: TypeError, ValueError for a ratio that is no number, lies outside [0, 1], or whose hidden or visible share
+    is less than one patch.
     """
     num_hidden = _hidden(ratio, num_patches, option, floor)
-    return partly_hidden(num_hidden, num_patches, option=f"{option}={ratio}")
+    if not 1 <= ratio * num_patches + 1e-6 <= num_patches - 1 + 2e-6:
+        raise ValueError(
+            f"{option}={ratio}: hides {ratio * num_patches:.4g} of {num_patches} patches; "
+            "at least one must be hidden and at least one visible."
+        )
+    return num_hidden
 
 
 def partly_hidden(num_hidden: int, num_patches: int, *, option: str) -> int:
@@ -55,6 +62,7 @@ def _hidden(ratio, num_patches, option, floor):
     return floored if floor == "hidden" else num_patches - floored
 
 
+@any_mesh
 def random_masked(
     key: jax.Array, num_rows: int, num_patches: int, ratio: float | None = None, *, num_hidden: int | None = None
 ) -> RandomMask:
@@ -89,7 +97,10 @@ class BlockMask(NamedTuple):
     hidden_ids: jax.Array
 
 
-def multi_block_mask_1d(key, num_rows, num_patches, keep_ratio, *, min_block=10):
+@any_mesh
+def multi_block_mask_1d(
+    key: jax.Array, num_rows: int, num_patches: int, keep_ratio: float, *, min_block: int = 10
+) -> BlockMask:
     """Hides consecutive blocks of a sequence until exactly ceil(keep_ratio * num_patches) patches are left.
 
     Each row by itself, until enough is hidden: choose a visible interval with a chance in proportion to its length; a
@@ -137,7 +148,10 @@ def multi_block_mask_1d(key, num_rows, num_patches, keep_ratio, *, min_block=10)
     return BlockMask(masked, order[:, :num_visible], order[:, num_visible:])
 
 
-def clustered_mask_2d(key, num_rows, grid, num_masked, *, cluster=(3, 5)):
+@any_mesh
+def clustered_mask_2d(
+    key: jax.Array, num_rows: int, grid: tuple[int, int], num_masked: int, *, cluster: tuple[int, int] = (3, 5)
+) -> jax.Array:
     """Hides exactly num_masked patches of a grid in square blocks, bool [N, rows * columns], True = hidden.
 
     Each row by itself: a side C uniform in `cluster`; C x C blocks at random places, all of which are equally likely

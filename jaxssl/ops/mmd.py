@@ -1,15 +1,19 @@
 """Maximum mean discrepancy: how far apart two distributions are, from a sample of each."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
-from jaxssl.ops.checks import float_array
+from jaxssl.ops.checks import float_array, known_number, positive_int
+from jaxssl.ops.meshes import any_mesh
 
 # Widths s of the kernels in ColloSSL.
 WIDTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 100.0)
 
 
-def mmd(x, y, *, widths=WIDTHS):
+@any_mesh
+def mmd(x: jax.Array, y: jax.Array, *, widths: Sequence[float] = WIDTHS) -> jax.Array:
     """Squared maximum mean discrepancy of two samples under a sum of Gaussian kernels, at least 0.
 
     max(0, mean k(x, x) + mean k(y, y) - 2 mean k(x, y)), k(a, b) = sum_s exp(-|a - b|^2 / (2 s)), means over all pairs,
@@ -27,7 +31,8 @@ def mmd(x, y, *, widths=WIDTHS):
     return jnp.maximum(within - 2 * _mean_kernel(x, y, widths), 0.0)
 
 
-def pairwise_mmd(x, *, widths=WIDTHS):
+@any_mesh
+def pairwise_mmd(x: jax.Array, *, widths: Sequence[float] = WIDTHS) -> jax.Array:
     """`mmd` of every pair of samples x [V, N, D]: [V, V], symmetric, 0 on the diagonal."""
     x = float_array("x", x, rank=3)
     _check(widths)
@@ -45,14 +50,18 @@ def _mean_kernel(a, b, widths):
 
 
 def _check(widths):
-    if not widths or not all(s > 0 for s in widths):
+    known = [known_number(f"widths[{i}]", s) for i, s in enumerate(widths)]
+    if not known or not all(s is None or s > 0 for s in known):
         raise ValueError(f"widths must be one or more numbers above 0, got {widths}")
 
 
 POLICIES = ("closest_pos_all_neg", "closest_pos_next_two_neg", "closest_only", "random")
 
 
-def select_sensors(distances, anchor, *, policy="closest_pos_all_neg", key=None):
+@any_mesh
+def select_sensors(
+    distances: jax.Array, anchor: int, *, policy: str = "closest_pos_all_neg", key: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
     """Which sensors are positives and which are negatives of an anchor, by their distances from it.
 
     'closest_pos_all_neg': the closest is positive, all others and itself are negative; 'closest_pos_next_two_neg': the
@@ -68,6 +77,7 @@ def select_sensors(distances, anchor, *, policy="closest_pos_all_neg", key=None)
     count = distances.shape[0]
     if policy not in POLICIES:
         raise ValueError(f"policy must be one of {POLICIES}, got {policy!r}")
+    positive_int("anchor", anchor, least=-1)
     if count < 2 or not 0 <= anchor < count:
         raise ValueError(f"anchor={anchor} must be one of two sensors or more, got {count} distances")
     others = jnp.arange(count) != anchor

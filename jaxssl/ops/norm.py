@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxssl.ops.checks import positive_scalar
 
 
-def l2_normalize(x, axis=-1, eps=1e-12):
+def l2_normalize(x: jax.Array, axis: int = -1, eps: float | jax.Array = 1e-12) -> jax.Array:
     """Divides by the Euclidean length along `axis`.
 
     y = x / max(||x||, eps). Where ||x|| <= eps there is no direction to speak of: the gradient there is

@@ -2,12 +2,15 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 
 from jaxssl.ops.checks import positive_int
+from jaxssl.ops.meshes import any_mesh
 
 
-def patchify(images, patch_size):
+@any_mesh
+def patchify(images: jax.Array, patch_size: int) -> jax.Array:
     """Cuts images [N, H, W, C] into patches [N, L, P*P*C] with L = (H / P) * (W / P).
 
     Patches run row by row over the image; inside a patch the order is row, column, channel. Any dtype.
@@ -24,7 +27,8 @@ def patchify(images, patch_size):
     return grid.swapaxes(2, 3).reshape(num, -1, patch_size * patch_size * channels)
 
 
-def unpatchify(patches, patch_size, image_size=None):
+@any_mesh
+def unpatchify(patches: jax.Array, patch_size: int, image_size: tuple[int, int] | None = None) -> jax.Array:
     """The inverse of `patchify`: patches [N, L, P*P*C] to images [N, H, W, C].
 
     `image_size`: (H, W); left out, the image is taken to be square.

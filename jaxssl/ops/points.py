@@ -4,17 +4,29 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.ops.checks import float_array, positive_int
+from jaxssl.ops.meshes import any_mesh
 
 
-def squared_distances(a, b):
-    """|a_i - b_j|^2 of points a [..., n, 3] and b [..., m, 3]: [..., n, m].
+@any_mesh
+def squared_distances(a: jax.Array, b: jax.Array) -> jax.Array:
+    """|a_i - b_j|^2 of points a [..., n, D] and b [..., m, D]: [..., n, m].
 
     By differences, not by |a|^2 + |b|^2 - 2 a b, which loses what is near when both lie far from the origin.
+    In float32 at least: integers, bfloat16 and float16 become float32 first, and neither wrap nor overflow.
+    Raises: TypeError for complex numbers, ValueError for shapes that do not fit.
     """
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    dtype = jnp.promote_types(jnp.promote_types(a.dtype, b.dtype), jnp.float32)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"a and b must be real numbers, got {a.dtype} and {b.dtype}")
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-1]:
+        raise ValueError(f"a and b must be [..., n, D] and [..., m, D], got shapes {a.shape} and {b.shape}")
+    a, b = a.astype(dtype), b.astype(dtype)
     return jnp.sum(jnp.square(a[..., :, None, :] - b[..., None, :, :]), axis=-1)
 
 
-def farthest_points(x, num, *, start=None):
+@any_mesh
+def farthest_points(x: jax.Array, num: int, *, start: int | None = None) -> jax.Array:
     """Farthest point sampling: each next point is the one farthest from all that are chosen.
 
     i_1 = start, i_{k+1} = argmax_i min_{j <= k} |x_i - x_{i_j}|^2; of equally far points the first is taken.
@@ -50,7 +62,8 @@ def farthest_points(x, num, *, start=None):
     return chosen.T
 
 
-def nearest_points(query, x, num):
+@any_mesh
+def nearest_points(query: jax.Array, x: jax.Array, num: int) -> jax.Array:
     """Indices of the `num` points of x [N, P, 3] nearest to each query [N, Q, 3]: int32 [N, Q, num], nearest first.
 
     Of equally near points the first come first. Raises: TypeError, ValueError for integers, other ranks, num > P.
@@ -63,7 +76,8 @@ def nearest_points(query, x, num):
     return jax.lax.top_k(-distance, num)[1].astype(jnp.int32)
 
 
-def group_points(x, num_groups, group_size):
+@any_mesh
+def group_points(x: jax.Array, num_groups: int, group_size: int) -> tuple[jax.Array, jax.Array]:
     """Patches of a cloud: (centres [N, G, 3], groups [N, G, K, 3]), each group relative to its centre.
 
     Centres are farthest points of x [N, P, 3], groups their nearest neighbours, themselves among them. The patches,
@@ -71,6 +85,7 @@ def group_points(x, num_groups, group_size):
     Source: Pang et al., "Masked Autoencoders for Point Cloud Self-supervised Learning", 2022, arXiv 2203.06604
     (https://arxiv.org/abs/2203.06604).
     """
+    x = float_array("x", x, rank=3)
     chosen = farthest_points(x, num_groups)
     centers = jnp.take_along_axis(x, chosen[:, :, None], axis=1)
     ids = nearest_points(centers, x, group_size)

@@ -3,8 +3,11 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.ops.meshes import any_mesh
 
-def queue_push(queue, cursor, rows):
+
+@any_mesh
+def queue_push(queue: jax.Array, cursor: jax.Array, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Writes `rows` [N, D] over the oldest rows of `queue` [K, D]; returns (queue, cursor).
 
     `cursor`: int scalar in [0, K), the position of the oldest row; it wraps, also when N does not divide K.

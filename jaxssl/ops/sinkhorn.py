@@ -7,16 +7,25 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
 from jaxssl.ops.checks import float_array, positive_int, positive_scalar
+from jaxssl.ops.meshes import any_mesh
 
 
-def sinkhorn(scores, *, epsilon=0.05, num_iters=3, where=None):
+@any_mesh
+def sinkhorn(
+    scores: jax.Array,
+    *,
+    epsilon: float | jax.Array = 0.05,
+    num_iters: int = 3,
+    where: jax.Array | None = None,
+) -> jax.Array:
     """Soft assignment of N rows to K prototypes that uses all prototypes about equally.
 
     Q = exp(scores / epsilon), then `num_iters` times: every column is scaled to the sum N / K, every row to
     the sum 1.
     All in log space, so a small epsilon or large scores neither overflow nor leave empty rows.
-    `scores`: [N, K], higher is closer. `where`: bool [N], False = padding: a row that changes nothing and gets 0, whatever
-    stands in it; N above is the number of the others. Returns [N, K], rows sum to 1 (for num_iters = 0 only the total is N).
+    `scores`: [N, K], higher is closer. `where`: bool [N], False = padding: a row that changes nothing and gets 0,
+    whatever stands in it; N above is the number of the others. Returns [N, K], rows sum
+    to 1 (for num_iters = 0 only the total is N).
     Differentiable; callers that want constant codes stop the gradient themselves.
     Raises: TypeError, ValueError for integer scores, a wrong rank, epsilon <= 0, num_iters < 0.
     Source: Cuturi, "Sinkhorn Distances", 2013, arXiv 1306.0895 (https://arxiv.org/abs/1306.0895); as used by

@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import entr, logsumexp
 
-from jaxssl.ops.checks import at_least_two_rows, float_array, float_pair, positive_scalar
+from jaxssl.ops.checks import at_least_two_rows, float_array, float_pair, positive_scalar, scalar_at_least
+from jaxssl.ops.meshes import any_mesh
 from jaxssl.ops.norm import l2_normalize
 
 
-def effective_rank(x, *, center=False, eps=1e-7):
+@any_mesh
+def effective_rank(x: jax.Array, *, center: bool = False, eps: float | jax.Array = 1e-7) -> jax.Array:
     """RankMe: the number of directions that the rows of `x` [N, D] use, from 1 (collapsed) to min(N, D).
 
     exp(-sum_k p_k log p_k), p_k = s_k / sum_j s_j + eps, with the singular values s of `x`.
@@ -22,14 +24,17 @@ def effective_rank(x, *, center=False, eps=1e-7):
     Representations by Their Rank", 2023, arXiv 2210.02885 (https://arxiv.org/abs/2210.02885).
     """
     x = float_array("x", x, rank=2)
+    eps = scalar_at_least("eps", eps, x.dtype, 0)
     if center:
         x = x - jnp.mean(x, axis=0)
     singular = jnp.linalg.svd(x, compute_uv=False)
-    p = singular / jnp.maximum(jnp.sum(singular), jnp.finfo(x.dtype).tiny) + eps
-    return jnp.exp(jnp.sum(entr(p)))
+    total = jnp.sum(singular)
+    p = singular / jnp.where(total == 0, 1, total) + eps
+    return jnp.exp(jnp.sum(_entr(p)))
 
 
-def alignment(z1, z2):
+@any_mesh
+def alignment(z1: jax.Array, z2: jax.Array) -> jax.Array:
     """Mean squared distance of positive pairs, from 0 (all alike) to 4.
 
     mean_n ||z1_n - z2_n||^2 on L2-normalised rows.
@@ -41,7 +46,8 @@ def alignment(z1, z2):
     return jnp.mean(jnp.sum(jnp.square(l2_normalize(z1) - l2_normalize(z2)), axis=1))
 
 
-def uniformity(z, t=2):
+@any_mesh
+def uniformity(z: jax.Array, t: float | jax.Array = 2) -> jax.Array:
     """How evenly rows cover the sphere: 0 = collapsed, lower is more even.
 
     log of the mean over pairs i != j of exp(-t ||z_i - z_j||^2), on L2-normalised rows.
@@ -53,6 +59,8 @@ def uniformity(z, t=2):
     at_least_two_rows("z", z)
     t = positive_scalar("t", t, z.dtype)
     z = l2_normalize(z)
+    # Distances do not depend on the origin; from the mean, rows that are nearly alike keep their digits.
+    z = z - jax.lax.stop_gradient(jnp.mean(z, axis=0))
     num = z.shape[0]
     squared = jnp.sum(jnp.square(z), axis=1)
     products = jnp.matmul(z, z.T, precision=jax.lax.Precision.HIGHEST)
@@ -61,21 +69,32 @@ def uniformity(z, t=2):
     return logsumexp(others) - math.log(num * (num - 1))
 
 
-def feature_std(x):
+@any_mesh
+def feature_std(x: jax.Array) -> jax.Array:
     """Mean over D of the standard deviation over N (population) of the L2-normalised rows of `x` [N, D].
 
-    0 = collapsed; rows spread evenly over the sphere give 1 / sqrt(D), the value to compare with.
+    0 = collapsed, where the gradient is zero; rows spread evenly over the sphere give 1 / sqrt(D), the value to compare
+    with.
     Source: Chen and He, "Exploring Simple Siamese Representation Learning", 2020, arXiv 2011.10566
     (https://arxiv.org/abs/2011.10566).
     """
-    return jnp.mean(jnp.std(l2_normalize(float_array("x", x, rank=2)), axis=0))
+    variance = jnp.var(l2_normalize(float_array("x", x, rank=2)), axis=0)
+    varies = variance != 0
+    # The square root never sees 0, where its slope is infinite; there the gradient is zero.
+    return jnp.mean(jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1)), 0))
 
 
-def entropy(probabilities):
+@any_mesh
+def entropy(probabilities: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Entropies in nats of assignments [M, K]: (mean over rows of H(row), H(mean of the rows)); 0 log 0 = 0.
 
     The first falls when assignments sharpen; the second is log K when all classes are used equally, 0 when
-    one is.
+    one is. The gradient at 0 is zero, instead of infinite.
     """
     p = float_array("probabilities", probabilities, rank=2)
-    return jnp.mean(jnp.sum(entr(p), axis=1)), jnp.sum(entr(jnp.mean(p, axis=0)))
+    return jnp.mean(jnp.sum(_entr(p), axis=1)), jnp.sum(_entr(jnp.mean(p, axis=0)))
+
+
+def _entr(p):
+    """-p log p, with the value and the gradient 0 at p = 0."""
+    return jnp.where(p == 0, 0, entr(jnp.where(p == 0, 1, p)))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.ops.checks import positive_int
+from jaxssl.ops.meshes import any_mesh
 
 
 class ColumnSubsets(NamedTuple):
@@ -15,7 +16,10 @@ class ColumnSubsets(NamedTuple):
     targets: jax.Array
 
 
-def disjoint_subsets(key, num_rows, num_columns, *, num_context, num_target, num_sets):
+@any_mesh
+def disjoint_subsets(
+    key: jax.Array, num_rows: int, num_columns: int, *, num_context: int, num_target: int, num_sets: int
+) -> ColumnSubsets:
     """For every row a context of C columns, and T sets of M target columns outside it.
 
     All sets are uniform, and independent between rows; target sets of a row are drawn apart, each without

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.ops.checks import unit_interval
+from jaxssl.ops.meshes import any_mesh
 
 # The first ids of every vocabulary; others begin at len(SPECIAL).
 SPECIAL = ("pad", "cls", "sep", "mask", "start", "end")
@@ -27,7 +28,17 @@ class MaskedTokens(NamedTuple):
     predicted: jax.Array
 
 
-def masked_tokens(key, tokens, allowed, *, rate=0.15, mask_id, first_id, vocab_size):
+@any_mesh
+def masked_tokens(
+    key: jax.Array,
+    tokens: jax.Array,
+    allowed: jax.Array,
+    *,
+    rate: float = 0.15,
+    mask_id: int,
+    first_id: int,
+    vocab_size: int,
+) -> MaskedTokens:
     """Hides tokens as BERT does: of those chosen, 80% become the mask token, 10% a random one, 10% stay.
 
     In every row max(1, round(rate * number of allowed tokens)) are chosen, without repetition; none where none is

@@ -73,10 +73,11 @@ def _cases():
     yield _case("patch_matching_accuracy", *tokens, constants={"valid": some(2, N, 3)})
     for name in ("clip", "clip_chunked"):
         yield _case(name, a, b, scale, axes=rows)
-    yield _case("clip", a, b, scale, axes=rows, constants={"groups": np.array([0, 0, 1, 0, 2, 1])})
+    groups = {"groups": np.array([0, 0, 1, 0, 2, 1])}
+    yield _case("clip", a, b, scale, axes=rows, constants=groups)
     for name in ("sigmoid_pairs", "sigmoid_pairs_chunked"):
         yield _case(name, a, b, scale, bias, axes=(*rows, ()), options={"max_scale": 100.0})
-    yield _case("sigmoid_pairs", a, b, scale, bias, axes=(*rows, ()), constants={"groups": np.array([0, 0, 1, 0, 2, 1])})
+    yield _case("sigmoid_pairs", a, b, scale, bias, axes=(*rows, ()), constants=groups)
     for kind in ("l1", "l2"):
         yield _case("jepa", *tokens, options={"kind": kind})
         yield _case("chamfer", *points, options={"kind": kind})

@@ -132,3 +132,26 @@ def test_dino_center_is_a_moving_average_of_the_batch_mean():
     assert kept.dtype == jnp.float32
     with pytest.raises(ValueError, match="momentum"):
         dino_center(center, teacher, momentum=1.1)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e8, 1e20])
+def test_large_logits_have_their_value_under_jit(scale):
+    """A compiler joins division and subtraction; what that rounds away must not become an exponent above 0."""
+    student, teacher = (np.float32(scale * normal(i, 2, 3, 64)) for i in (0, 1))
+    center = np.float32(normal(2, 64))
+    exact = lambda t, s: -sum(s[n, t[n].argmax()] - s[n].max() for n in range(3)) / 3
+    far = np.mean([exact(np.float64(teacher[t]), np.float64(student[1 - t])) for t in (0, 1)]) / 0.1
+    value, gradient = jax.jit(jax.value_and_grad(dino))(student, teacher, center)
+    np.testing.assert_allclose(value, far, rtol=1e-4)
+    assert np.isfinite(gradient).all()
+    value, gradient = jax.jit(jax.value_and_grad(swav))(student)
+    assert np.isfinite(value) and np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_the_centre_in_half_precision_moves(dtype):
+    center, teacher = jnp.ones(2, dtype), jnp.full((1, 3, 2), 2, dtype)
+    for _ in range(10):
+        center = dino_center(center, teacher, momentum=0.999)
+    assert center.dtype == jnp.float32
+    np.testing.assert_allclose(center, 2 - 0.999**10, rtol=1e-5)

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -135,3 +137,30 @@ def test_bad_arguments_are_named():
             loss(rows, rows, rows, *more[1:])
         with pytest.raises(ValueError, match="max_scale must be above 0"):
             loss(rows, rows, *more, max_scale=0.0)
+
+
+@pytest.mark.parametrize("num_scalars", [1, 2])
+def test_forward_mode_and_second_derivatives_by_the_scale(num_scalars):
+    """Below the bound forward and reverse mode agree; above it forward mode has the slope of a constant, 0."""
+    with x64():
+        image, text = normal(0, 4, 3), normal(1, 4, 3)
+        if num_scalars == 1:
+            loss = functools.partial(clip, image, text)
+        else:
+            loss = lambda s: sigmoid_pairs(image, text, s, -2.0, max_scale=100.0)
+        derivatives = jax.jit(lambda s: (jax.grad(loss)(s), jax.jvp(loss, (s,), (1.0,))[1], jax.hessian(loss)(s)))
+        reverse, forward, second = derivatives(1.5)
+        step = 1e-4
+        numeric = (loss(1.5 + step) - 2 * loss(1.5) + loss(1.5 - step)) / step**2
+        np.testing.assert_allclose(forward, reverse, rtol=1e-12)
+        np.testing.assert_allclose(second, numeric, rtol=1e-5)
+        assert derivatives(9.0)[1] == 0
+        slopes = jax.jit(jax.vmap(jax.grad(loss)))(np.array([1.5, 9.0]))
+        np.testing.assert_allclose(slopes[0], reverse, rtol=1e-12)
+
+
+def test_the_bound_is_a_known_number():
+    rows = np.ones((4, 3), np.float32)
+    assert clip(rows, rows, 1.0, max_scale=float("inf")) == clip(rows, rows, 1.0)
+    with pytest.raises(TypeError, match="max_scale must be a known number"):
+        jax.jit(lambda m: clip(rows, rows, 1.0, max_scale=m))(2.0)

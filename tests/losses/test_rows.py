@@ -159,3 +159,14 @@ def test_arrays_without_rows_have_no_where():
         losses.scaled_cosine_error(np.ones(3), np.ones(3), where=np.ones(1, bool))
     with pytest.raises(ValueError, match="where: the arrays have no axis of rows"):
         losses.chamfer(np.ones((2, 3)), np.ones((2, 3)), where=np.ones(1, bool))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_are_finite_where_all_rows_are_equal(name):
+    """At zero, and where the rows of all arrays are one row, so that every distance is 0."""
+    case = CASES[name]
+    run = jax.jit(lambda arrays: evaluate(case, arrays, case.constants))
+    zero = [np.zeros_like(a) if axes else a for a, axes in zip(case.arrays, case.axes)]
+    one = [np.ones_like(a) if axes else a for a, axes in zip(case.arrays, case.axes)]
+    for arrays in (zero, one):
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(run(arrays)))

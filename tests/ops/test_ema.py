@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxssl.ops import cosine_momentum, ema_update, momentum_schedule, tree_distance
+from jaxssl.ops import cosine_momentum, ema_init, ema_update, momentum_schedule, tree_distance
 
 OLD = {"a": jnp.array([1.0, 2.0]), "b": {"c": jnp.full((2, 2), 4.0)}}
 NEW = {"a": jnp.array([3.0, 0.0]), "b": {"c": jnp.zeros((2, 2))}}
@@ -25,11 +25,22 @@ def test_ends_of_the_momentum_are_exact():
 
 
 def test_dtypes_are_kept_under_a_traced_momentum():
-    old = {"half": jnp.bfloat16([1.0]), "full": jnp.float32([1.0]), "count": jnp.int32(3)}
+    old = ema_init({"half": jnp.bfloat16([1.0]), "full": jnp.float32([1.0]), "count": jnp.int32(3)})
     new = {"half": jnp.float32([2.0]), "full": jnp.bfloat16([2.0]), "count": jnp.int32(5)}
     updated = jax.jit(ema_update)(old, new, jnp.float32(0.5))
     assert jax.tree.map(lambda x: x.dtype, updated) == jax.tree.map(lambda x: x.dtype, old)
     assert updated["half"] == 1.5 and updated["full"] == 1.5 and updated["count"] == 5
+
+
+def test_an_average_of_half_precision_moves():
+    for half in (jnp.bfloat16, jnp.float16):
+        values = {"w": jnp.zeros(2, half), "count": jnp.int32(1)}
+        for start in ({"w": jnp.ones(2, half), "count": jnp.int32(0)}, {"w": jnp.ones(2), "count": jnp.int32(0)}):
+            steps = lambda average: jax.lax.fori_loop(0, 1000, lambda _, a: ema_update(a, values, 0.999), average)
+            average = jax.jit(steps)(ema_init(start))
+            np.testing.assert_allclose(average["w"], 0.999**1000, rtol=1e-3)
+            # Without ema_init the first update makes it float32.
+            assert ema_update(start, values, 0.999)["w"].dtype == jnp.float32
 
 
 def test_trees_must_agree():

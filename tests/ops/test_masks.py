@@ -38,27 +38,27 @@ def test_every_patch_is_hidden_equally_often_and_rows_differ():
 def test_number_of_hidden_patches():
     # (ratio, patches): visible ones floored, hidden ones floored.
     expected = {(0.75, 49): (37, 36), (0.75, 196): (147, 147), (0.6, 64): (39, 38), (0.6, 32): (20, 19)}
-    expected |= {(0.7, 10): (7, 7), (0.9, 10): (9, 9), (0.8, 5): (4, 4), (0.01, 4): (1, None), (0.99, 4): (None, 3)}
+    expected |= {(0.7, 10): (7, 7), (0.9, 10): (9, 9), (0.8, 5): (4, 4), (0.25, 4): (1, 1)}
     for (ratio, size), counts in expected.items():
         for floor, count in zip(("visible", "hidden"), counts):
-            if count is not None:
-                assert hidden_count(ratio, size, floor=floor) == count
-                mask = random_masked(jax.random.key(0), 2, size, num_hidden=count)
-                np.testing.assert_array_equal(mask.masked.sum(axis=1), count)
-        if counts[0] is not None:
-            assert random_masked(jax.random.key(0), 2, size, ratio).visible_ids.shape == (2, size - counts[0])
+            assert hidden_count(ratio, size, floor=floor) == count
+            mask = jax.eval_shape(lambda: random_masked(jax.random.key(0), 2, size, num_hidden=count))
+            assert mask.visible_ids.shape == (2, size - count)
+        mask = jax.eval_shape(lambda: random_masked(jax.random.key(0), 2, size, ratio))
+        assert mask.visible_ids.shape == (2, size - counts[0])
 
 
 @pytest.mark.parametrize("ratio, size, floor", [(0, 49, "visible"), (0.0, 49, "hidden"), (1, 49, "visible")])
 def test_none_and_all_are_refused_by_name(ratio, size, floor):
-    with pytest.raises(ValueError, match=rf"method.masking_ratio={ratio}: hides {int(ratio * 49)} of 49 patches; it must"):
+    with pytest.raises(ValueError, match=f"method.masking_ratio={ratio}: hides {49 * ratio:.0f} of 49 patches; "):
         hidden_count(ratio, size, option="method.masking_ratio", floor=floor)
 
 
 def test_a_grid_too_small_for_the_ratio_is_refused():
-    for ratio, size, floor in ((0.99, 49, "visible"), (0.75, 1, "visible"), (0.75, 1, "hidden"), (0.01, 49, "hidden")):
-        with pytest.raises(ValueError, match=f"masking_ratio={ratio}: hides [0-9]+ of {size} patches"):
-            hidden_count(ratio, size, floor=floor)
+    for ratio, size in ((0.99, 49), (0.75, 1), (0.75, 3), (0.01, 49)):
+        for floor in ("visible", "hidden"):
+            with pytest.raises(ValueError, match=f"masking_ratio={ratio}: hides [0-9.]+ of {size} patches"):
+                hidden_count(ratio, size, floor=floor)
     with pytest.raises(ValueError, match="num_masked=9: hides 9 of 9 patches"):
         partly_hidden(9, 9, option="num_masked=9")
     for ratio in ("0.5", True, None):
