@@ -63,10 +63,10 @@ def student_t_assignment(z: jax.Array, centroids: jax.Array, *, degrees: float |
     z, centroids = float_array("z", z, rank=2), float_array("centroids", centroids, rank=2)
     if z.shape[1] != centroids.shape[1]:
         raise ValueError(f"z and centroids must be [N, D] and [K, D], got shapes {z.shape} and {centroids.shape}")
+    degrees = positive_scalar("degrees", degrees, jnp.promote_types(z.dtype, centroids.dtype))
     # One centroid after the other, differences again in the backward pass: they are never stored as [N, K, D].
     distance = jax.checkpoint(lambda centroid: jnp.sum(jnp.square(z - centroid), axis=1))
     distances = jax.lax.map(distance, centroids).T
-    degrees = positive_scalar("degrees", degrees, distances.dtype)
     return jax.nn.softmax(-(degrees + 1) / 2 * jnp.log1p(distances / degrees), axis=1)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxssl.ops.checks import float_array, known_number, positive_int
+from jaxssl.ops.checks import float_array, positive_int, positive_scalar
 from jaxssl.ops.meshes import any_mesh
 
 # Widths s of the kernels in ColloSSL.
@@ -50,9 +50,10 @@ def _mean_kernel(a, b, widths):
 
 
 def _check(widths):
-    known = [known_number(f"widths[{i}]", s) for i, s in enumerate(widths)]
-    if not known or not all(s is None or s > 0 for s in known):
+    if not len(widths):
         raise ValueError(f"widths must be one or more numbers above 0, got {widths}")
+    for i, width in enumerate(widths):
+        positive_scalar(f"widths[{i}]", width, jnp.float32)
 
 
 POLICIES = ("closest_pos_all_neg", "closest_pos_next_two_neg", "closest_only", "random")

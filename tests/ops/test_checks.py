@@ -1,12 +1,16 @@
 import enum
 import fractions
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxssl import ops
 from jaxssl.ops import checks
+from jaxssl.ops.graph import masked_nodes
+from jaxssl.ops.tokens import masked_tokens
 
 # Each check as a function of a value, and a number that it accepts.
 SCALARS = {
@@ -75,6 +79,68 @@ def test_ends_of_the_intervals():
     SCALARS["scalar_at_least"](0.25)
     with pytest.raises(ValueError, match="x must be at least 0.25"):
         SCALARS["scalar_at_least"](0.2)
+
+
+X = np.eye(4, 3, dtype=np.float32)
+KEY = jax.random.key(0)
+# By name of the option: every op that takes it as a number, and a value out of its range.
+NUMBERS = {
+    "epsilon": (lambda v: ops.sinkhorn(X, epsilon=v), 0.0),
+    "t": (lambda v: ops.uniformity(X, v), -1.0),
+    "l2_normalize eps": (lambda v: ops.l2_normalize(X, eps=v), 0.0),
+    "effective_rank eps": (lambda v: ops.effective_rank(X, eps=v), -0.1),
+    "degrees": (lambda v: ops.student_t_assignment(X, X[:2], degrees=v), 0.0),
+    "momentum": (lambda v: ops.ema_update({"w": X}, {"w": X}, v), 1.5),
+    "widths[1]": (lambda v: ops.mmd(X, X, widths=(1.0, v)), 0.0),
+    "start": (lambda v: ops.cosine_momentum(v, 1.0, 10), 1.5),
+    "end": (lambda v: ops.linear_momentum(0.9, v, 10), -0.5),
+    "momentum_schedule start": (lambda v: ops.momentum_schedule(v, 1.0, 0), 1.5),
+    "rate": (
+        lambda v: masked_tokens(
+            KEY, np.ones((1, 4), int), np.ones((1, 4), bool), rate=v, mask_id=3, first_id=6, vocab_size=9
+        ),
+        1.5,
+    ),
+    "ratio": (lambda v: masked_nodes(KEY, np.ones((1, 4), bool), v), 1.5),
+}
+INTEGERS = {
+    "num_iters": lambda v: ops.sinkhorn(X, num_iters=v),
+    "num_clusters": lambda v: ops.kmeans(KEY, X, v),
+    "restarts": lambda v: ops.kmeans(KEY, X, 2, restarts=v),
+    "num": lambda v: ops.farthest_points(X[None], v),
+    "start": lambda v: ops.farthest_points(X[None], 2, start=v),
+    "patch_size": lambda v: ops.patchify(np.ones((1, 4, 4, 1)), v),
+    "total_steps": lambda v: ops.cosine_momentum(0.9, 1.0, v),
+    "steps": lambda v: ops.momentum_schedule(0.9, 1.0, v),
+    "anchor": lambda v: ops.select_sensors(X[:, 0], v),
+    "num_rows": lambda v: ops.random_masked(KEY, v, 4, 0.5),
+    "num_patches": lambda v: ops.random_masked(KEY, 2, v, 0.5),
+    "num_hidden": lambda v: ops.random_masked(KEY, 2, 4, num_hidden=v),
+    "min_block": lambda v: ops.multi_block_mask_1d(KEY, 2, 8, 0.5, min_block=v),
+    "num_masked": lambda v: ops.clustered_mask_2d(KEY, 2, (4, 4), v),
+    "num_columns": lambda v: ops.disjoint_subsets(KEY, 2, v, num_context=1, num_target=1, num_sets=1),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_ops(name):
+    function, outside = NUMBERS[name]
+    option = re.escape(name.split()[-1])
+    for value in (outside, np.float32(outside), jnp.float32(outside), np.nan, jnp.float32(np.inf)):
+        with pytest.raises(ValueError, match=option):
+            function(value)
+    for value in ("0.1", True, None, jnp.array(True)):
+        with pytest.raises(TypeError, match=option):
+            function(value)
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+def test_integers_of_ops(name):
+    for value in (1.5, True, "2", np.nan):
+        with pytest.raises(TypeError, match=name):
+            INTEGERS[name](value)
+    with pytest.raises(ValueError, match=name):
+        INTEGERS[name](-3)
 
 
 def test_positive_int():
