@@ -284,21 +284,27 @@ def _hear_once() -> None:
             traceback = traceback.tb_next
         return False
 
-    of_main, of_threads = sys.excepthook, threading.excepthook
+    of_main, of_threads, of_callbacks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    late = lambda error: isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
 
     def main_hook(kind, error, traceback):
-        if str(error) != "Event loop is closed":
+        if not late(error):
             of_main(kind, error, traceback)
 
     def thread_hook(args):
         if not own(args.exc_traceback):
             of_threads(args)
 
+    def callback_hook(args):
+        if not late(args.exc_value):
+            of_callbacks(args)
+
     def not_own(record):
         return not (record.exc_info and own(record.exc_info[2]))
 
-    sys.excepthook, threading.excepthook = main_hook, thread_hook
-    logging.getLogger("asyncio").addFilter(not_own)
+    sys.excepthook, threading.excepthook, sys.unraisablehook = main_hook, thread_hook, callback_hook
+    for name in ("asyncio", "absl"):
+        logging.getLogger(name).addFilter(not_own)
 
 
 def _path(path) -> str:
