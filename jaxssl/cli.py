@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         argv, overrides = split_overrides(argv)
         args = parser().parse_args(argv)
-        if overrides and args.command not in ("train", "evaluate", "import"):
-            raise ValueError(f"{OVERRIDE}...: only train, evaluate and import take overrides.")
+        if overrides and args.command == "methods":
+            raise ValueError(f"{OVERRIDE}...: {args.command} takes no overrides.")
         keep_compiled()
         with terminated():
             return args.run(args, overrides) or 0
@@ -248,7 +248,7 @@ def _embed(args, overrides):
     from jaxssl.outputs import check_output, stored_name, write_features
 
     out = check_output(args.out, ".npz", ".parquet")
-    experiment, state = open_run(args.workdir, step=args.step, trust=args.trust)
+    experiment, state = open_run(args.workdir, overrides, step=args.step, trust=args.trust)
     from jaxssl.evaluate import embed
 
     parts = list(_sources(args.data, experiment))
@@ -297,7 +297,7 @@ def _export(args, overrides):
     from jaxssl.outputs import check_output, stored_name
 
     check_output(args.out, ".safetensors")
-    experiment, state = open_run(args.workdir, step=args.step, trust=args.trust)
+    experiment, state = open_run(args.workdir, overrides, step=args.step, trust=args.trust)
     from jaxssl.models.weights import export_timm
 
     encoder = build(options(experiment.config.encoder))

@@ -11,7 +11,7 @@ the seed and the step, so that any step can be repeated exactly.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,8 @@ import optax
 
 Batch = dict[str, jax.Array]
 Augment = Callable[[jax.Array, Batch], Batch]
+# Which network of a method with a teacher is evaluated, embedded and exported.
+PredictFrom = Literal["teacher", "student"]
 
 # Metrics that are arrays, not numbers: handed to the collapse monitor, which digests them at log steps only.
 WATCHED = ("features", "projections", "assignments")
@@ -56,7 +58,7 @@ def teacher(params, memory):
     return memory["teacher"], memory.get("teacher_stats", memory.get("stats", {}))
 
 
-def networks_of(predict_from: str) -> Callable[[Any, Any], tuple[Any, Any]]:
+def networks_of(predict_from: PredictFrom) -> Callable[[Any, Any], tuple[Any, Any]]:
     """`Method.networks` of a method with a teacher, by the word of its option `predict_from`.
 
     Raises ValueError for another word than 'teacher' or 'student'.

@@ -150,17 +150,13 @@ def warn_of_repeats(experiment: Experiment) -> None:
     size, batch_size = experiment.splits.train.size, experiment.config.batch_size
     memory = experiment.abstract.memory
     own = " and is then a negative of itself" if experiment.method.negatives else ""
-    if batch_size > size:
-        log.warning(
-            "batch_size=%d: more than the %d training examples; one is in the same batch several times%s. Take a smaller "
-            "batch or more data.", batch_size, size, own
-        )  # fmt: skip
     queue = memory["queue"].shape[-2] if isinstance(memory, dict) and "queue" in memory else 0
-    if queue > size:
-        log.warning(
-            "method.queue_size=%d: more than the %d training examples; one is in the queue several times%s. Take a shorter "
-            "queue or more data.", queue, size, own
-        )  # fmt: skip
+    for option, value, place in (("batch_size", batch_size, "batch"), ("method.queue_size", queue, "queue")):
+        if value > size:
+            log.warning(
+                "%s=%d: more than the %d training examples; one is in the same %s several times%s. Take fewer, or more data.",
+                *(option, value, size, place, own),
+            )
 
 
 def make_feed(experiment: Experiment, start: int = 0):

@@ -290,7 +290,6 @@ def rest_until(start: int, paths, tx, late) -> optax.GradientTransformation:
         in their states are counts of steps. What they remember of a parameter has a path that ends as the parameter's.
     """
 
-
     def rests_of(params, state):
         """The mask over the state."""
         mask = {path_name(path): found for path, found in jax.tree_util.tree_leaves_with_path(paths(params))}

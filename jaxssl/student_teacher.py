@@ -6,19 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method, networks_of
+from jaxssl.core import Method, PredictFrom, networks_of
 from jaxssl.models.chain import forward_chain_views, make_predict, part, setup_chain
-from jaxssl.ops import ema_update, tree_distance
-
-
-def teacher_of(params):
-    """First weights of a teacher: the student's, in float32 at least, or half precision would round its slow steps away."""
-
-    def wide(x):
-        floating = jnp.issubdtype(x.dtype, jnp.floating)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32)) if floating else x
-
-    return jax.tree.map(wide, params)
+from jaxssl.ops import ema_init, ema_update, tree_distance
 
 
 def student_teacher(
@@ -26,7 +16,7 @@ def student_teacher(
     objective: Callable[[dict, dict], jax.Array],
     momentum: Callable[[jax.Array], Any],
     *,
-    predict_from: str,
+    predict_from: PredictFrom,
     negatives: bool = False,
 ) -> Method:
     """A method whose student sees every view through the chain, and whose teacher sees them through all but the last link.
@@ -49,7 +39,7 @@ def student_teacher(
         params, stats = setup_chain(chain, key, batch["views"][0])
         return params, {
             "stats": stats,
-            "teacher": teacher_of(part(params, teacher_chain)),
+            "teacher": ema_init(part(params, teacher_chain)),
             "teacher_stats": part(stats, teacher_chain),
         }
 

@@ -293,9 +293,16 @@ def test_help_names_every_command(capsys):
     assert all(name in shown for name in ("train", "evaluate", "embed", "export", "import", "methods"))
 
 
-def test_overrides_where_none_are_taken_are_refused(trained, tmp_path, capsys):
-    assert main(["export", str(trained), "--out", str(tmp_path / "a.safetensors"), "--config.seed=1"]) == 2
-    assert "only train, evaluate and import take overrides" in capsys.readouterr().err
+def test_overrides_where_none_are_taken_are_refused(capsys):
+    assert main(["methods", "--config.seed=1"]) == 2
+    assert "methods takes no overrides" in capsys.readouterr().err
+
+
+def test_what_is_evaluated_with_an_override_can_be_embedded_and_exported_with_it(trained, tmp_path, capsys):
+    out = tmp_path / "a.safetensors"
+    assert main(["export", str(trained), "--out", str(out), "--config.mesh.data=1"]) == 0 and out.is_file()
+    assert main(["export", str(trained), "--out", str(out), "--config.encoder.widthss=(8,)"]) == 2
+    assert "encoder.widthss" in capsys.readouterr().err
 
 
 def test_compiled_programs_are_kept_in_the_users_cache(tmp_path):

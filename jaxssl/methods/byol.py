@@ -1,6 +1,6 @@
 """BYOL: the student predicts what a slowly moving teacher says of the other view."""
 
-from jaxssl.core import Method
+from jaxssl.core import Method, PredictFrom
 from jaxssl.losses import byol as byol_loss
 from jaxssl.models.heads import predictor, projector
 from jaxssl.ops import momentum_schedule
@@ -16,7 +16,7 @@ def byol(
     momentum: float = 0.996,
     momentum_end: float = 1.0,
     momentum_steps: int = 0,
-    predict_from: str = "student",
+    predict_from: PredictFrom = "student",
 ) -> Method:
     """BYOL.
 

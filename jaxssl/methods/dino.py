@@ -3,13 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method, networks_of
+from jaxssl.core import Method, PredictFrom, networks_of
 from jaxssl.losses import dino as dino_loss
 from jaxssl.losses import dino_center
 from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain, without_drop_path
 from jaxssl.models.heads import DINOHead
-from jaxssl.ops import ema_update, momentum_schedule, tree_distance
-from jaxssl.student_teacher import teacher_of
+from jaxssl.ops import ema_init, ema_update, momentum_schedule, tree_distance
 
 
 def dino(
@@ -30,7 +29,7 @@ def dino(
     momentum_end: float = 1.0,
     momentum_steps: int = 0,
     remat_views: bool = False,
-    predict_from: str = "teacher",
+    predict_from: PredictFrom = "teacher",
 ) -> Method:
     """DINO with multi-crop.
 
@@ -75,7 +74,7 @@ def dino(
     def init(key, batch):
         params, stats = setup_chain(chain, key, batch["views"][0])
         center = jnp.zeros((num_prototypes,))
-        return params, {"stats": stats, "teacher": teacher_of(params), "teacher_stats": stats, "center": center}
+        return params, {"stats": stats, "teacher": ema_init(params), "teacher_stats": stats, "center": center}
 
     def loss(params, memory, batch, key, step):
         key_student, key_teacher = jax.random.split(key)

@@ -3,14 +3,13 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method, networks_of
+from jaxssl.core import Method, PredictFrom, networks_of
 from jaxssl.losses import jepa
 from jaxssl.models.chain import make_predict
 from jaxssl.models.module import forward, setup
 from jaxssl.models.positions import take_tokens
 from jaxssl.models.series import predictor
-from jaxssl.ops import ema_update, linear_momentum, multi_block_mask_1d, tree_distance
-from jaxssl.student_teacher import teacher_of
+from jaxssl.ops import ema_init, ema_update, linear_momentum, multi_block_mask_1d, tree_distance
 
 
 def ecg_jepa(
@@ -25,7 +24,7 @@ def ecg_jepa(
     momentum: float = 0.998,
     momentum_end: float = 0.9995,
     momentum_steps: int = 0,
-    predict_from: str = "teacher",
+    predict_from: PredictFrom = "teacher",
 ) -> Method:
     """ECG-JEPA.
 
@@ -81,7 +80,7 @@ def ecg_jepa(
         params["encoder"], _ = setup(encoder, key_encoder, x)
         z = student(params["encoder"], x, hidden)
         params["predictor"], _ = setup(predict_hidden, key_predictor, z, hidden.visible_ids, hidden.hidden_ids)
-        return params, {"teacher": {"encoder": teacher_of(params["encoder"])}, "stats": {"encoder": {}}}
+        return params, {"teacher": {"encoder": ema_init(params["encoder"])}, "stats": {"encoder": {}}}
 
     def loss(params, memory, batch, key, step):
         x = batch["views"][0]

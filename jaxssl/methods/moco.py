@@ -3,12 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method, networks_of
+from jaxssl.core import Method, PredictFrom, networks_of
 from jaxssl.losses import info_nce
 from jaxssl.models.chain import batch_size, forward_chain, make_predict, setup_chain
 from jaxssl.models.heads import projector
-from jaxssl.ops import ema_update, l2_normalize, queue_push, tree_distance
-from jaxssl.student_teacher import teacher_of
+from jaxssl.ops import ema_init, ema_update, l2_normalize, queue_push, tree_distance
 
 
 def moco(
@@ -20,7 +19,7 @@ def moco(
     temperature: float = 0.2,
     momentum: float = 0.999,
     shuffle: bool = True,
-    predict_from: str = "student",
+    predict_from: PredictFrom = "student",
 ) -> Method:
     """MoCo v2.
 
@@ -58,7 +57,7 @@ def moco(
         queue = l2_normalize(jax.random.normal(key_queue, (queue_size, dim)))
         memory = {
             "stats": stats,
-            "teacher": teacher_of(params),
+            "teacher": ema_init(params),
             "teacher_stats": stats,
             "queue": queue,
             "cursor": jnp.zeros((), jnp.int32),

@@ -1,6 +1,6 @@
 """MoCo v3: contrast between a student with a predictor and a slowly moving teacher, within the batch."""
 
-from jaxssl.core import Method
+from jaxssl.core import Method, PredictFrom
 from jaxssl.losses import info_nce
 from jaxssl.models.heads import predictor, projector
 from jaxssl.ops import momentum_schedule
@@ -17,7 +17,7 @@ def moco_v3(
     momentum: float = 0.99,
     momentum_end: float = 1.0,
     momentum_steps: int = 0,
-    predict_from: str = "student",
+    predict_from: PredictFrom = "student",
 ) -> Method:
     """MoCo v3.
 

@@ -3,13 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method, networks_of
+from jaxssl.core import Method, PredictFrom, networks_of
 from jaxssl.losses import jepa
 from jaxssl.models.chain import make_predict
 from jaxssl.models.module import forward, setup
 from jaxssl.models.tabular import column_predictor
-from jaxssl.ops import disjoint_subsets, ema_update, linear_momentum, tree_distance
-from jaxssl.student_teacher import teacher_of
+from jaxssl.ops import disjoint_subsets, ema_init, ema_update, linear_momentum, tree_distance
 
 
 def t_jepa(
@@ -25,7 +24,7 @@ def t_jepa(
     momentum: float = 0.996,
     momentum_end: float = 1.0,
     momentum_steps: int = 0,
-    predict_from: str = "teacher",
+    predict_from: PredictFrom = "teacher",
 ) -> Method:
     """T-JEPA, without augmentation.
 
@@ -85,7 +84,7 @@ def t_jepa(
         params["encoder"], _ = setup(encoder, key_encoder, x)
         z, _ = forward(encoder, params["encoder"], {}, x, columns=drawn.context, method="tokens")
         params["predictor"], _ = setup(predictor, key_predictor, z, drawn.context, drawn.targets)
-        return params, {"stats": {"encoder": {}}, "teacher": {"encoder": teacher_of(params["encoder"])}}
+        return params, {"stats": {"encoder": {}}, "teacher": {"encoder": ema_init(params["encoder"])}}
 
     def loss(params, memory, batch, key, step):
         x = batch["views"][0]
