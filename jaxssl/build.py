@@ -318,7 +318,9 @@ SIZES = (
     (r"(^|_)(dims?|widths?|heads|strides?|kernel_sizes|patch_size|batch_groups|layers)$", wrong_number(1)),
     (r"(^|_)temperature(_end)?$|^mlp_ratio$|^layer_scale$", wrong_number(0, above=True)),
     (r"(^|_)momentum(_end)?$|^(keep|masking)_ratio$", wrong_number(0, 1)),
-    (r"(^|_)weight$", wrong_number(0)),
+    (r"(^|_)weight$|^(alpha|delay_volume|margin|min_std)$", wrong_number(0)),
+    (r"^(epsilon|loss_scale|max_scale|scale)$", wrong_number(0, above=True)),
+    (r"(^|_)(drop_path|dropout)$", wrong_number(0, 1)),
 )
 
 

@@ -16,7 +16,7 @@ log = logging.getLogger("jaxssl")
 # With another one of these, what is stored no longer means what it meant: which examples have been seen, and what comes
 # next. Where the data lie and how they are read may change, and so may all else.
 FIXED = ("seed", "batch_size", "method.name", "data")
-FREE = ("data.path", "data.mode")
+FREE = ("data.path", "data.mode", "data.max_file_mb", "data.max_pixels", "data.memory_gb")
 ABSENT = "absent"
 
 

@@ -293,7 +293,6 @@ def scaled_as(section: dict) -> dict:
 def _export(args, overrides):
     from jaxssl.build import build
     from jaxssl.config import options
-
     from jaxssl.outputs import check_output, stored_name
 
     check_output(args.out, ".safetensors")

@@ -121,7 +121,7 @@ class Session:
         # (step, scalars on the device) since the last look; a look is one transfer.
         self.pending: list[tuple[int, dict]] = []
         self.stop_signal: int | None = None
-        self.evaluating = False
+        self.evaluating = self.interrupted = False
 
     def __enter__(self):
         self.handlers = {}
@@ -154,6 +154,7 @@ class Session:
         try:
             yield
         except _Interrupted:
+            self.interrupted = True
             log.info("%s: the evaluation is left to the resumed run", signal.Signals(self.stop_signal).name)
         finally:
             self.evaluating = False
@@ -196,27 +197,30 @@ class Session:
         self.progress.close()
         if stopping:
             log.info("stopped at step %d: %s; the same command resumes", step, stopping)
-        if config.evaluate.final and (step == total or stopping == TIME_LIMIT) and not self.stop_signal:
+        stopped = self._agreed_reason("") not in ("", TIME_LIMIT)
+        if config.evaluate.final and not stopped and (step == total or stopping == TIME_LIMIT):
             with self._interruptible():
                 self.evaluation.final(state, self.workdir)
-        if self.stop_signal is not None and (step < total or config.evaluate.final):
+            stopped = self.interrupted
+        if stopped and (step < total or config.evaluate.final):
             raise Stopped(f"stopped at step {step} of {total}; the same command resumes.", state)
         return state
 
     def _stopping(self, step: int, began: float) -> str:
-        """Why to stop before this step, or ''; all processes come to the same answer."""
-        reason = ""
-        if self.stop_signal is not None:
-            reason = signal.Signals(self.stop_signal).name
-        elif self.config.max_minutes and time.monotonic() - began > 60 * self.config.max_minutes:
-            reason = TIME_LIMIT
+        """Why to stop before this step, or ''; all processes come to the same answer, at log steps."""
+        if jax.process_count() > 1 and step % self.config.log.every:
+            return ""
+        late = self.config.max_minutes and time.monotonic() - began > 60 * self.config.max_minutes
+        return self._agreed_reason(TIME_LIMIT if late else "")
+
+    def _agreed_reason(self, reason: str) -> str:
+        """The signal that any process got, else the reason of any, else ''."""
+        reason = reason if self.stop_signal is None else signal.Signals(self.stop_signal).name
         if jax.process_count() == 1:
             return reason
         from jax.experimental import multihost_utils
 
-        if step % self.config.log.every:
-            return ""
-        reasons = ("", "SIGTERM", "SIGINT", TIME_LIMIT)
+        reasons = ("", TIME_LIMIT, "SIGINT", "SIGTERM")
         return reasons[int(multihost_utils.process_allgather(jax.numpy.int32(reasons.index(reason))).max())]
 
     def check_finite(self, state: State | None = None) -> list[dict[str, float]]:

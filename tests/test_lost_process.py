@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import signal
 import time
 
 import pytest
@@ -66,6 +67,24 @@ def test_when_one_process_dies_the_other_stops_and_the_job_resumes(victim, alone
     assert statuses == [0, 0], said
     assert "resumed from step 4" in said[0]
     check_equal([row for row in metrics(workdir) if "train/loss" in row], alone[1])
+
+
+def test_a_signal_to_one_process_stops_both_with_the_status_that_resumes(tmp_path):
+    workdir = tmp_path / "run"
+    long = command(workdir, total_steps=100000, evaluate__final=True)
+    processes = start_all(2, *long)
+    began = time.monotonic()
+    while rows(workdir) < 6 and time.monotonic() - began < TIME_LIMIT:
+        assert all(p.poll() is None for p in processes), [p.communicate() for p in processes]
+        time.sleep(0.05)
+    second = start(*long)  # while they train, nobody else does
+    assert second.wait(TIME_LIMIT) == RESUME and "is in use: process" in second.communicate()[1]
+    processes[1].send_signal(signal.SIGTERM)
+    statuses, said = finish(processes)
+    assert statuses == [RESUME, RESUME], said
+    step = max(int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit())
+    assert f"stopped at step {step} of 100000; the same command resumes" in said[0]
+    assert not (workdir / "lock").exists() and not (workdir / "summary.json").exists()
 
 
 @pytest.mark.slow

@@ -12,10 +12,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from jaxssl.files import whole_file
 from jaxssl.models.positions import resample
 from jaxssl.models.resnet import ResNet
 from jaxssl.models.vit import ViT
-from jaxssl.files import whole_file
 
 log = logging.getLogger(__name__)
 
