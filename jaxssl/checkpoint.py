@@ -110,7 +110,8 @@ class Checkpoints:
         if steps:
             raise ValueError(
                 f"no checkpoint in {self.folder} can be read into this config (steps {steps}): {reason}"
-                " Take the config that it was trained with, or another --workdir."
+                " Take the config that it was trained with, or another --workdir"
+                + (", or begin again with --restart." if kind != "unreadable" else ".")
             )
         return None
 

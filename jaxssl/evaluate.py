@@ -132,7 +132,9 @@ def write_summary(file: Path, content: dict) -> None:
     try:
         write_whole(file, to_json(content, indent=2) + "\n")
     except OSError as error:
-        raise OSError(error.errno, f"the results stand above, but could not be written: {error.strerror}", str(file)) from None
+        raise OSError(
+            error.errno, f"the results stand above, but could not be written: {error.strerror}", str(file)
+        ) from None
 
 
 def evaluator_spec(evaluators, name: str) -> dict:

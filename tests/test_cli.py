@@ -219,7 +219,9 @@ def test_export_then_import_gives_the_same_encoder(trained, labelled, opened, tm
         save_file({**arrays, name: np.zeros(3, np.float32), "stem.w": np.zeros(3, np.float32)}, file)
         assert main(["import", *given, "--weights", str(file), *options]) == (0 if options else 2)
         said = capsys.readouterr().err
-        assert (f"{file}: left out, as no part of the encoder: fc.weight\n" if options else f"unexpected {name}\n") in said
+        assert (
+            f"{file}: left out, as no part of the encoder: fc.weight\n" if options else f"unexpected {name}\n"
+        ) in said
     experiment, state = open_run(str(workdir), {"mesh.data": "1"})
     assert int(state.step) == 0 and experiment.config.seed == 7
     expected = encoder_features(*opened)

@@ -34,7 +34,9 @@ def slurm(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("status, requeued, found", [(0, False, 0), (1, False, 1), (2, False, 2), (75, True, 0), (137, True, 0)])
+@pytest.mark.parametrize(
+    "status, requeued, found", [(0, False, 0), (1, False, 1), (2, False, 2), (75, True, 0), (137, True, 0)]
+)
 def test_slurm_requeues_what_another_start_can_finish(slurm, status, requeued, found):
     program(slurm, "jaxssl", f'echo jaxssl "$@"; exit {status}')
     done = shell(
@@ -83,7 +85,7 @@ def test_a_host_of_a_tpu_pod_goes_on_while_the_status_says_so(tmp_path, statuses
     program(
         tmp_path / "jaxssl" / ".venv" / "bin",
         "jaxssl",
-        "echo \"$1\"; s=$(head -n 1 ../statuses); sed -i 1d ../statuses; exit $s",
+        'echo "$1"; s=$(head -n 1 ../statuses); sed -i 1d ../statuses; exit $s',
     )
     program(tmp_path, "sleep", "true")
     ran = subprocess.run(

@@ -139,7 +139,9 @@ def test_every_flipped_bit_is_noticed(run, finished, caplog):
     assert jaxssl.checkpoint._trouble(newest) == ("", "")
     files[-1].write_bytes(bad)
     toy(run)
-    assert f"checkpoint of step 30 in {run / 'checkpoints'} is damaged: {files[-1]} is not what was written" in caplog.text
+    assert (
+        f"checkpoint of step 30 in {run / 'checkpoints'} is damaged: {files[-1]} is not what was written" in caplog.text
+    )
     assert "set aside as 30.damaged" in caplog.text and "resumed from step 20" in (run / "log.txt").read_text()
     same_run(run, finished)
 
@@ -161,7 +163,9 @@ def damage(kind, newest):
 @pytest.mark.parametrize("kind", ["made by hand", "emptied", "half copied", "without metadata", "digests damaged"])
 def test_an_incomplete_checkpoint_hides_no_good_one(kind, run, finished):
     damage(kind, run / "checkpoints" / "30")
-    assert main(["evaluate", str(run), "--trust", "--evaluators", "knn", "--no-baselines"]) == 0, "a reader passes over it too"
+    assert main(["evaluate", str(run), "--trust", "--evaluators", "knn", "--no-baselines"]) == 0, (
+        "a reader passes over it too"
+    )
     assert not any("." in name for name in folders(run)), "and moves nothing"
     toy(run)
     assert "set aside as" in (run / "log.txt").read_text()
@@ -277,7 +281,11 @@ def test_what_differs_is_said_and_the_earlier_config_kept(run, caplog):
     earlier = json.loads((run / "config.json").read_text())
     toy(run, **{"total_steps": 32, "optim.learning_rate": 0.5, "method.at": 3})
     assert json.loads((run / "config.step_30.json").read_text()) == earlier
-    for sentence in ("optim.learning_rate is now 0.5, was 0.002", "total_steps is now 32, was 30", "method.at is now 3"):
+    for sentence in (
+        "optim.learning_rate is now 0.5, was 0.002",
+        "total_steps is now 32, was 30",
+        "method.at is now 3",
+    ):
         assert sentence in caplog.text
     assert "config.step_30.json" in caplog.text
     caplog.clear()

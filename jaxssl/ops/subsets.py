@@ -28,7 +28,9 @@ def disjoint_subsets(
     Source: Thimonier et al., "T-JEPA: Augmentation-Free Self-Supervised Learning for Tabular Data", 2024,
     arXiv 2410.05016 (https://arxiv.org/abs/2410.05016).
     """
-    sizes = dict(num_rows=num_rows, num_columns=num_columns, num_context=num_context, num_target=num_target, num_sets=num_sets)
+    sizes = dict(
+        num_rows=num_rows, num_columns=num_columns, num_context=num_context, num_target=num_target, num_sets=num_sets
+    )
     for name, value in sizes.items():
         positive_int(name, value)
     if num_context + num_target > num_columns:
