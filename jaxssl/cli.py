@@ -51,7 +51,8 @@ WRONG_FILES = (FileNotFoundError, NotADirectoryError, IsADirectoryError, Permiss
 def _said(error: Exception | str, status: int) -> int:
     from jaxssl.names import shown
 
-    print(f"jaxssl: {shown(str(error))}", file=sys.stderr)
+    lines = getattr(error, "lines", (str(error),))
+    print("jaxssl: " + "\n".join(map(shown, lines)), file=sys.stderr)
     return status
 
 

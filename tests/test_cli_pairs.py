@@ -74,9 +74,9 @@ def test_embed_names_the_images(summary, folder, tmp_path):
 @pytest.mark.parametrize(
     "line, message",
     [
-        ('{"image": "0.png"}', "wrong.jsonl line 2: no key `caption`"),
+        ('{"image": "0.png"}', "wrong.jsonl, line 2: no key `caption`"),
         ('{"image": "none.png", "caption": "a"}', "none.png' cannot be read: there is no such file"),
-        ("a red picture", "wrong.jsonl line 2: not JSON"),
+        ("a red picture", "wrong.jsonl, line 2: not JSON"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_in_a_line(folder, line, message, capsys):

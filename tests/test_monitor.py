@@ -127,7 +127,7 @@ def collapsed(name):
         ("one direction", {"feature_rank": "effective rank 1.0 of 16: dimensional collapse"}),
         (
             "projections constant",
-            {"projection_std": "where 0.25 is healthy: the loss compares constants", "uniformity": "uniformity -0.000"},
+            {"projection_std": "where 0.25 is healthy: the loss compares constants", "uniformity": "0.000, at most 0"},
         ),
         ("one prototype", {"assignment_usage": "1.0 of 32 prototypes in use"}),
         ("uniform assignments", {"assignment_entropy": "entropy 1.000 of 1"}),

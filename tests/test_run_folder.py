@@ -526,4 +526,4 @@ def test_names_cannot_write_on_the_terminal(tmp_path, capsys):
     odd = "a\x1b[31mred\nline"
     assert main(["evaluate", str(tmp_path / odd)]) == 2
     said = capsys.readouterr().err
-    assert "\x1b" not in said and len(said.splitlines()) == 1 and "a\\x1b[31mred\\nline" in said
+    assert "\x1b" not in said and len(said.splitlines()) == 1 and "a\\x1b[31mred\\x0aline" in said

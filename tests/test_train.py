@@ -236,7 +236,8 @@ def test_what_is_not_finite_is_never_saved(tmp_path):
     with pytest.raises(NonFinite, match="'part' is not finite at step 13.*step 10 is kept"):
         toy(tmp_path / "a", **{"method.trouble": "nan", "method.at": 12, "log.every": 30, "checkpoint.every": 5})
     assert steps_saved(tmp_path / "a") == [5, 10]
-    absurd = {"optim.name": "sgd", "optim.learning_rate": 1e39, "optim.warmup_steps": 0, "total_steps": 5}
+    absurd = {"optim.name": "sgd", "optim.learning_rate": 1e30, "optim.warmup_steps": 0, "total_steps": 5}
+    absurd["optim.multipliers"] = "(('.*', 1e30),)"
     with pytest.raises(NonFinite, match="'params' is not finite at step 1: stopped. No checkpoint"):
         toy(tmp_path / "b", **absurd, **{"checkpoint.every": 1, "log.every": 5})
     assert steps_saved(tmp_path / "b") == []

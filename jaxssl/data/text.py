@@ -119,9 +119,10 @@ def read_texts(path, max_file_mb: float = MAX_FILE_MB) -> tuple[list[str], list,
     if ending == ".jsonl":
         rows = [(n, *_checked(row, f"{name}, line {n}")) for n, row in read_jsonl(path, max_file_mb, right=right)]
     else:
-        lines = lines_of(read_text(path, max_file_mb, right=right))
-        if lines and not lines[-1].strip():
-            lines.pop()
+        content = read_text(path, max_file_mb, right=right)
+        lines = lines_of(content)
+        if lines and not lines[-1].strip() and not content.endswith(("\n", "\r")):
+            lines.pop()  # blanks that end the file
         rows = [(number, line, None) for number, line in enumerate(lines, 1)]
     if not rows:
         raise ValueError(f"{name} is empty; a text a line would be right")

@@ -8,7 +8,7 @@ from jaxssl.losses import scaled_cosine_error
 from jaxssl.models.gnn import gcn_decoder
 from jaxssl.models.heads import projector
 from jaxssl.models.module import forward, setup
-from jaxssl.ops import hidden_count
+from jaxssl.ops import partly_hidden
 from jaxssl.ops.graph import masked_nodes
 
 
@@ -55,7 +55,8 @@ def graphmae(encoder, *, masking_ratio: float = 0.5, replace_rate: float = 0.05,
     def init(key, batch):
         x, (key_encoder, key_bridge, key_decoder) = batch["views"][0], jax.random.split(key, 3)
         # Of the largest graph that a batch has room for: how many nodes the others have is known to the data alone.
-        hidden_count(masking_ratio, x["node_mask"].shape[1], option="method.masking_ratio", floor="hidden")
+        nodes = x["node_mask"].shape[1]
+        partly_hidden(int(masking_ratio * nodes + 1e-4), nodes, option=f"method.masking_ratio={masking_ratio}")
         decoder, params = gcn_decoder(x["features"].shape[-1], encoder.dtype), {}
         params["encoder"], _ = setup(encoder, key_encoder, x)
         h = jnp.zeros((*x["features"].shape[:2], width))

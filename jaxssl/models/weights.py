@@ -19,6 +19,15 @@ from jaxssl.models.vit import ViT
 
 log = logging.getLogger(__name__)
 
+
+class WeightsMisfit(ValueError):
+    """A file of weights that is not of a network: a line for each array that does not fit. `lines`: of the message."""
+
+    def __init__(self, *lines: str):
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
 # Applied in turn to the dotted path of a parameter; together they spell timm's names.
 RENAMES = (
     (r"^block(\d+)", r"blocks.\1"),
@@ -180,8 +189,8 @@ def import_timm(path, module, params, stats, *, grey_from_rgb=False, ignore=()):
         values[leaf_path] = jnp.asarray(_from_file(module, leaf_path, value), leaves[leaf_path].dtype)
     if problems:
         hint = _hint(problems, names, found)
-        listed = "\n  ".join(problems + [f"unexpected {name}, which would be left out" for name in beyond])
-        raise ValueError(f"{path} does not fit {type(module).__name__}:\n  {listed}\n{hint}")
+        listed = problems + [f"unexpected {name}, which would be left out" for name in beyond]
+        raise WeightsMisfit(f"{path} does not fit {type(module).__name__}:", *(f"  {line}" for line in listed), hint)
     if beyond:
         log.warning("%s: left out, as no part of the encoder: %s", path, ", ".join(beyond))
     trees = unflatten_dict({**leaves, **values})
