@@ -45,7 +45,8 @@ def check_kills(config, workdir, expected, kills):
     for _ in range(kills):
         process = start(*command(config, workdir))
         logged = len(metrics(workdir)) if (Path(workdir) / "metrics.jsonl").is_file() else 0
-        wait_for_step(workdir, min(logged + moments.randint(6, 14), STEPS - 2), process)
+        # The save of step 10 waits for that of step 5: by row 11 there is a checkpoint.
+        wait_for_step(workdir, max(min(logged + moments.randint(6, 14), STEPS - 2), 11), process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert finished_checkpoints(workdir), "no checkpoint survived"
