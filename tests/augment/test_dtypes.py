@@ -7,8 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl.augment import audio, color, image, image_text, multicrop, points
-from jaxssl.augment import resample, series, table, text, video, view
+from jaxssl.augment import (
+    audio,
+    color,
+    image,
+    image_text,
+    multicrop,
+    points,
+    resample,
+    series,
+    table,
+    text,
+    video,
+    view,
+)
 
 UNIT = dict(mean=0.5, std=0.25)
 RANDOM = np.random.default_rng(0)
