@@ -1,7 +1,6 @@
 """Losses of two encoders whose outputs come in pairs, such as images and their captions."""
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -111,7 +110,7 @@ def bounded_exp(log_scale: jax.Array, max_scale: float) -> jax.Array:
 
     `max_scale` may be infinite. Raises: TypeError, ValueError when it is no known number, or not above 0.
     """
-    unbounded = isinstance(max_scale, float) and max_scale == math.inf
+    unbounded = isinstance(max_scale, float) and max_scale == np.inf
     number = max_scale if unbounded else known_number("max_scale", max_scale)
     if number is None:
         raise TypeError("max_scale must be a known number, not a traced one")
