@@ -42,7 +42,7 @@ def imports(file):
 @pytest.mark.parametrize(
     "folder, allowed",
     [
-        ("losses", {"jax", "optax", "numpy", "jaxssl.losses", "jaxssl.ops", "typing", "functools", "math"}),
+        ("losses", {"jax", "optax", "numpy", "jaxssl.losses", "jaxssl.ops", "typing", "functools"}),
         ("ops", {"jax", "optax", "numpy", "jaxssl.ops", "typing", "collections", "functools", "math"}),
         ("methods", {"jax", "jaxssl.core", "jaxssl.losses", "jaxssl.models", "jaxssl.ops", "jaxssl.student_teacher"}),
         ("augment", {"jax", "numpy", "jaxssl.augment", "typing", "collections", "math", "functools"}),
