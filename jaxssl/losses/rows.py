@@ -29,7 +29,7 @@ def rows_that_count(where: ArrayLike | None, num_rows: int | None, name: str = "
 
 
 def keep(where: jax.Array | None, array: jax.Array, axis: int = 0) -> jax.Array:
-    """`array` with zeros in the places that do not count; `where` covers its axes from `axis` on.
+    """`array` [..., N, ...] with zeros where it does not count; `where` [N, ...] covers its axes from `axis` on.
 
     To be done ahead of all arithmetic: of a NaN that is only multiplied by 0, or chosen away after the arithmetic, the
     gradient is NaN.
@@ -41,7 +41,7 @@ def keep(where: jax.Array | None, array: jax.Array, axis: int = 0) -> jax.Array:
 
 
 def mask_weights(name, mask, axes, where, shape, dtype) -> jax.Array:
-    """The weights of `mask`, True or 1 = counts, as an array of `shape`; 0 in rows that do not count.
+    """The weights of `mask` [N, ...], True or 1 = counts, as an array of `shape`; 0 in rows that do not count.
 
     Raises: ValueError when the mask, or None for all, has another shape, which the message calls `axes`.
     """
@@ -82,7 +82,7 @@ def variance(where: jax.Array | None, array: jax.Array, ddof: int = 0) -> jax.Ar
 
 
 def zero_unless(where: jax.Array | None, value: jax.Array, least: int = 1) -> jax.Array:
-    """`value`, or 0 where fewer than `least` rows count."""
+    """`value` [], or 0 where fewer than `least` rows of `where` [N] count."""
     return value if where is None else jnp.where(jnp.sum(where) >= least, value, 0)
 
 

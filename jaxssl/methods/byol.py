@@ -31,8 +31,8 @@ def byol(
       predictor_dim: width of the hidden layer of the predictor h.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
-      predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the online network
-        (github.com/google-deepmind/deepmind-research/byol, eval_experiment.py: `online_params`).
+      predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the
+        online network's (github.com/google-deepmind/deepmind-research, byol/eval_experiment.py: `online_params`).
 
     Batch: `views` [2, N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
 
