@@ -15,8 +15,7 @@ from jaxssl.evaluators.fine_tune import Network
 from jaxssl.experiment import with_encoder
 from jaxssl.models.module import forward, setup
 from jaxssl.models.weights import import_timm
-from jaxssl.ops import cosine_momentum, ema_update, linear_momentum
-from jaxssl.ops import ema_init
+from jaxssl.ops import cosine_momentum, ema_init, ema_update, linear_momentum
 
 RNG = np.random.default_rng(0)
 IMAGES = jnp.asarray(RNG.normal(size=(2, 4, 8, 8, 1)), jnp.float32)

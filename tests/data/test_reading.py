@@ -413,7 +413,8 @@ def test_what_a_npz_promises_is_checked_ahead_of_allocation(tmp_path):
 
 
 def test_other_things_that_unpack_to_too_much(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow")
+    import pyarrow
     import pyarrow.parquet
 
     pyarrow.parquet.write_table(pyarrow.table({"a": np.zeros(10**6)}), tmp_path / "a.parquet")
