@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 
 from jaxssl.core import State
 from jaxssl.files import unused, write_whole
+from jaxssl.names import shortened
 from jaxssl.processes import agreed
 
 log = logging.getLogger("jaxssl")
@@ -326,4 +327,4 @@ def _cause(error: BaseException) -> str:
 def _first_line(error: Any) -> str:
     # The first sentence says what is wrong; the next ones advise on options of Orbax.
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return line.split(" [")[0].split(". ")[0].rstrip(".:")[:500] + "."
+    return shortened(line.split(" [")[0].split(". ")[0].rstrip(".: "), 500) + "."

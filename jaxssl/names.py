@@ -1,4 +1,4 @@
-"""File names as messages and logs show them."""
+"""Names and errors of others as messages and logs show them."""
 
 import os
 
@@ -10,6 +10,14 @@ def shown(path: str | bytes | os.PathLike) -> str:
     \\xNN. All other text stays as it is, so that `shown(shown(x)) == shown(x)`.
     """
     return "".join(c if c.isprintable() else _escaped(ord(c)) for c in os.fsdecode(path))
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, its middle left out where it is longer than `limit` characters: what went wrong often stands last."""
+    if len(text) <= limit:
+        return text
+    head = (limit - 5) // 2
+    return f"{text[:head]} ... {text[len(text) - (limit - 5 - head) :]}"
 
 
 def _escaped(code: int) -> str:

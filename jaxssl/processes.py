@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
+from jaxssl.names import shortened
+
 log = logging.getLogger("jaxssl")
 
 # So long may a process be silent until the others take it for lost. It is silent while it is frozen, not while it computes.
@@ -70,7 +72,7 @@ def stopped_by_others() -> Iterator[None]:
         text = (
             f"process {jax.process_index()} of {jax.process_count()} stops: the computation failed, most likely because"
             " another process of this run is gone. The same command, started again for all of them, resumes from the"
-            f" newest checkpoint. ({str(error).splitlines()[0][:300]})"
+            f" newest checkpoint. ({shortened(str(error).splitlines()[0], 300)})"
         )
         log.error("%s", text)
         print(f"jaxssl: {text}", file=sys.stderr, flush=True)
@@ -79,7 +81,7 @@ def stopped_by_others() -> Iterator[None]:
 
 
 def agreed(look: Callable[[], str]) -> str:
-    """What process 0 sees, in words, for all processes: only it looks, so that none decides otherwise. 1,000 bytes."""
+    """What process 0 sees, in words, for all processes: only it looks, so that none decides otherwise. 1,000 characters."""
     import jax
 
     if jax.process_count() == 1:
@@ -87,6 +89,6 @@ def agreed(look: Callable[[], str]) -> str:
     import numpy as np
     from jax.experimental import multihost_utils
 
-    text = look().encode()[:1000] if jax.process_index() == 0 else b""
-    block = np.frombuffer(text.ljust(1000, b"\0"), np.uint8)
+    text = shortened(look(), 1000).encode()[:4000] if jax.process_index() == 0 else b""
+    block = np.frombuffer(text.ljust(4000, b"\0"), np.uint8)
     return bytes(np.asarray(multihost_utils.broadcast_one_to_all(block))).rstrip(b"\0").decode(errors="replace")

@@ -395,7 +395,8 @@ def limited(size, *args):
 
 
 def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path):
-    done = limited(4800, "train", TOY, "--workdir", str(tmp_path), "--config.total_steps=400")
+    tmp_path = tmp_path / ("a-long-name" * 20)  # the cause stands behind the path, and must not be cut off
+    done = limited(4800, "train", TOY, "--workdir", str(tmp_path), "--config.total_steps=400", "--config.log.every=400")
     assert done.returncode == 1, done.stderr
     said = [line for line in done.stderr.splitlines() if not line.startswith("step ")]
     assert len(said) == 1 and said[0].startswith("jaxssl: the checkpoint of step"), done.stderr
