@@ -130,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("train", _train, "Train an encoder; a folder that holds checkpoints is resumed.")
-    sub.add_argument("config", help="FILE.py[:ARG], e.g. configs/simclr_fashion_mnist_12k.py:quick")
+    sub.add_argument("config", help="FILE.py[:ARG], e.g. configs/image/simclr_fashion_mnist_12k.py:quick")
     sub.add_argument("--workdir", required=True, help="run folder")
     sub.add_argument("--data", help="path of the data, for sources that take one")
     sub.add_argument("--coordinator", metavar="HOST:PORT", help="several processes: address of process 0, or auto")

@@ -35,6 +35,7 @@ from jaxssl.build import (
     shown,
     wrong_number,
 )
+from jaxssl.config_files import find_config
 from jaxssl.data.packed import is_pack
 from jaxssl.optim import make_optimizer
 
@@ -106,202 +107,12 @@ def base() -> ConfigDict:
     )
 
 
-def quick(config: ConfigDict, *, size: int = 16) -> ConfigDict:
-    """Shrinks the sections that all configs share to seconds; the config file shrinks its encoder and method."""
-    config.total_steps, config.batch_size = 30, 32
-    config.optim.warmup_steps = min(config.optim.warmup_steps, 3)
-    config.data = ConfigDict(dict(name="data.fashion_mnist.fashion_mnist_12k", mode="resident", limit=400))
-    config.preprocess = ConfigDict(dict(name="augment.image.plain", size=size, mean=(0.286,), std=(0.353,)))
-    config.log.every, config.checkpoint.every, config.evaluate.every = 5, 10, 0
-    config.evaluate.batch_size = 100
-    return config
-
-
-def fashion_mnist_12k() -> ConfigDict:
-    """What the configs for the bundled set share: data, views, backbone, steps. Equal, so that their numbers compare."""
-    config = base()
-    config.total_steps, config.batch_size = 600, 128
-    # Brightness, contrast and blur vary more than in colour photographs: here they are what a class does not depend on.
-    config.augment = dict(
-        name="augment.image.simclr",
-        # Crops of 0.3 ... 1 of the image drawn at 20 pixels show things about as large as the whole image at 28 does.
-        size=20,
-        mean=(0.286,),
-        std=(0.353,),
-        crop_scale=(0.3, 1.0),
-        color_strength=1.0,
-        blur_probability=0.5,
-        blur_kernel=7,
-        interpolation="bilinear",
-    )
-    config.preprocess = dict(name="augment.image.plain", mean=(0.286,), std=(0.353,))
-    config.encoder = dict(
-        name="models.convnet",
-        widths=(32, 64, 96, 192),
-        strides=(2, 2, 1, 1),
-        pool="mean",
-        dtype="float32",
-        remat=False,
-    )
-    config.optim.update(name="adamw", learning_rate=2e-3, warmup_steps=60, weight_decay=1e-4)
-    config.checkpoint.every = 250
-    return config
-
-
-def quick_convnet(config: ConfigDict) -> ConfigDict:
-    """`quick` with a ConvNet that compiles in a moment."""
-    quick(config).augment.size = 16
-    config.encoder = dict(name="models.convnet", widths=(8, 16), strides=(2, 2), dtype="float32", remat=False)
-    return config
-
-
-def quick_table(config: ConfigDict) -> ConfigDict:
-    """Shrinks the sections that all configs for tables share; the config file shrinks its encoder and method."""
-    config.total_steps, config.batch_size = 30, 32
-    config.optim.warmup_steps = min(config.optim.warmup_steps, 3)
-    config.data.limit = 200
-    config.log.every, config.checkpoint.every, config.evaluate.every = 5, 10, 0
-    config.evaluate.batch_size = 100
-    return config
-
-
-def point_clouds() -> ConfigDict:
-    """What the configs for clouds of points share: views, a transformer for two cores, rates, floors."""
-    config = base()
-    config.total_steps, config.batch_size = 1000, 32
-    config.augment = dict(name="augment.points.views", rotation="vertical", scale=(2 / 3, 3 / 2), translate=0.2)
-    config.preprocess = dict(name="augment.points.plain")
-    config.encoder = dict(
-        name="models.points.transformer",
-        num_groups=24,
-        group_size=16,
-        embed_dim=64,
-        depth=3,
-        num_heads=4,
-        patch_widths=(16, 32, 64),
-        drop_path=0.0,
-        dtype="float32",
-        remat=False,
-    )
-    config.optim.update(
-        learning_rate=2e-3,
-        warmup_steps=100,
-        weight_decay=0.05,
-        exclude=r"/(bias|scale|cls_token|cls_pos|mask_token)$",
-    )
-    config.evaluate.floors = {
-        "sorted coordinates": dict(name="evaluators.floors_points.sorted_coordinates"),
-        "distances and moments": dict(name="evaluators.floors_points.shape_distribution"),
-    }
-    return config
-
-
-def quick_point_clouds(config: ConfigDict) -> ConfigDict:
-    """Shrinks the sections that all configs for clouds share; the config file shrinks its data and method."""
-    config.total_steps, config.batch_size = 30, 32
-    config.data.num_points = 64
-    config.encoder.update(num_groups=8, group_size=8, embed_dim=16, depth=2, num_heads=2, patch_widths=(8, 16, 32))
-    config.optim.update(warmup_steps=3, learning_rate=3e-3)
-    config.log.every, config.checkpoint.every, config.evaluate.every = 5, 10, 0
-    config.evaluate.batch_size = 100
-    return config
-
-
-def short_texts() -> ConfigDict:
-    """What the configs for short texts share: views, a transformer for two cores, rates, evaluators, a floor."""
-    config = base()
-    config.total_steps, config.batch_size = 1500, 256
-    config.augment = dict(name="augment.text.mirror", span=0, min_length=8, drop_rate=(0.2, 0.8))
-    config.preprocess = dict(name="augment.text.plain")
-    config.encoder = dict(
-        name="models.text.text_encoder",
-        vocab_size=4096,
-        embed_dim=64,
-        depth=1,
-        num_heads=2,
-        max_length=24,
-        pool="mean",
-        dropout=0.1,
-        drophead=0.0,
-        embed_std=0.1,  # at 0.4 training gained less, at 0.02 retrieval was much worse, before any training too
-        dtype="float32",
-        remat=False,
-    )
-    config.optim.update(learning_rate=1e-3, warmup_steps=30, weight_decay=0.01, clip_norm=1.0)
-    config.optim.exclude = r"/(bias|scale|pos_embed|embedding)$"
-    config.checkpoint.every = 200
-    config.evaluate.evaluators = dict(
-        retrieval=dict(name="evaluators.retrieval", pairs="retrieval"),
-        similarity=dict(name="evaluators.similarity"),
-        **EVALUATORS,
-    )
-    config.evaluate.every, config.evaluate.during = 500, ("retrieval", "similarity")
-    config.evaluate.floors = {"TF-IDF, 256 directions": dict(name="evaluators.floors_text.tfidf", dim=256)}
-    return config
-
-
-def quick_short_texts(config: ConfigDict) -> ConfigDict:
-    """Shrinks the sections that all configs for short texts share; the config file shrinks its method."""
-    config.total_steps, config.batch_size = 30, 32
-    config.data.update(max_length=24, limit=400)
-    config.encoder.update(embed_dim=16, depth=1, num_heads=2, max_length=24)
-    config.optim.warmup_steps = 3
-    config.log.every, config.checkpoint.every, config.evaluate.every = 5, 10, 0
-    config.evaluate.batch_size = 100
-    return config
-
-
-# Of `quick_imagenet`: at these, 30 steps on batches of 32 show whether a method learns.
-QUICK_RATES = dict(adamw=1e-3, lars=0.5, sgd=0.01)
-
-
-def imagenet() -> ConfigDict:
-    """What the published recipes share: ImageNet-1k through TFDS at 224 pixels, a ResNet-50, streaming.
-
-    In these points all of them deviate from their publications. Crops are cut from the centre square of the image at
-    256 pixels, not from the whole image. Brightness, contrast, saturation and hue are those of torchvision, also for
-    SimCLR and BYOL. Networks compute in bfloat16. Batches run across the borders of epochs; none is dropped or cut
-    short. The learning rate changes every step, and LARS multiplies by it ahead of the momentum. Transformers start
-    with a truncated normal of 0.02.
-    """
-    config = base()
-    config.batch_size = 4096
-    config.data = dict(name="data.tfds", mode="stream", dataset="imagenet2012", test_split="validation", image_size=256)
-    statistics = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-    config.augment = dict(name="augment.image.simclr", size=224, **statistics)
-    config.preprocess = dict(name="augment.image.plain", size=224, crop_fraction=0.875, **statistics)
-    config.encoder = dict(name="models.resnet.resnet50", dtype="bfloat16", remat=False)
-    config.log.every, config.checkpoint.every = 100, 2500
-    return config
-
-
-def quick_imagenet(config: ConfigDict) -> ConfigDict:
-    """`quick` for the published recipes: tiny, on the bundled grey images; ResNets become a small ConvNet."""
-    quick(config)
-    config.optim.update(scale_batch=0, learning_rate=QUICK_RATES[config.optim.name])
-    config.augment.update(mean=(0.286,), std=(0.353,))
-    for name in ("size", "global_size"):
-        if name in config.augment:
-            config.augment[name] = 16
-    if "local_size" in config.augment:
-        config.augment.update(local_size=8, num_local=2)
-    if config.encoder.name.startswith("models.resnet"):
-        # Thirty steps of a tiny ResNet amplify rounding so much that no check on several devices could be exact.
-        groups = config.encoder.get("batch_groups", 1)
-        config.encoder = dict(
-            name="models.convnet", widths=(8, 16), strides=(2, 2), batch_groups=groups, dtype="float32", remat=False
-        )
-    else:
-        small = dict(name="models.vit.vit", patch_size=4, image_size=16, embed_dim=16, depth=2, num_heads=2)
-        config.encoder = dict({**config.encoder.to_dict(), **small, "dtype": "float32"})
-    return config
-
-
 def load_config(
     path: str, overrides: Mapping[str, str] | None = None, *, data: str | None = None, trust: bool = False
 ) -> ConfigDict:
     """The config of `FILE.py[:ARG]` (or of a run's config.json) with `section.option=value` overrides applied.
 
+    The name of one of the project's configs, such as `simclr_image_folder:quick`, stands for its file.
     FILE.py is a program and runs. A .json file is data: it may name factories of jaxssl only, and what an override names.
 
     data: shorthand for the override `data.path`; the folder of a pack takes the place of the whole section.
@@ -311,9 +122,7 @@ def load_config(
     its type; Untrusted, before anything is imported, naming the module.
     """
     file, _, arg = path.partition(":")
-    if not Path(file).is_file():
-        near = sorted(p.name for p in Path(file).parent.glob("*.py")) if Path(file).parent.is_dir() else []
-        raise ValueError(f"config '{file}' does not exist.{nearest(Path(file).name, near)}")
+    file = str(find_config(file))
     stored = file.endswith(".json")
     if not stored and not file.endswith(".py"):
         raise ValueError(f"config '{file}': must be FILE.py[:ARG], or the config.json of a run folder.")
@@ -629,3 +438,25 @@ def _tuples(node):
 def options(section: ConfigDict) -> dict:
     """A section as a plain dict, for `build`."""
     return section.to_dict()
+
+
+# Recipes that stood here up to version 0.1; config files of one's own may import them.
+MOVED = dict(
+    fashion_mnist_12k="image.fashion_mnist_12k",
+    imagenet="image.imagenet",
+    point_clouds="points.point_clouds",
+    short_texts="text.short_texts",
+    quick="image.quick_images",
+    quick_convnet="image.quick_convnet",
+    quick_imagenet="image.quick_imagenet",
+    quick_point_clouds="points.quick_point_clouds",
+    quick_short_texts="text.quick_short_texts",
+    quick_table="table.quick_table",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MOVED:
+        raise AttributeError(f"module 'jaxssl.config' has no attribute '{name}'.{nearest(name, MOVED)}")
+    module, _, function = MOVED[name].partition(".")
+    return getattr(importlib.import_module(f"jaxssl.recipes.{module}"), function)

@@ -7,16 +7,10 @@ import pkgutil
 import re
 from pathlib import Path
 
+from jaxssl.config_files import config_files, configs_folder
+
 NOT_MEASURED = "not measured"
 HEADLINE = "few_labels/10_mean"
-
-
-def configs_folder() -> Path | None:
-    """The folder `configs` of the project: beside the package in a clone, else in the working directory."""
-    for folder in (Path(__file__).parent.parent / "configs", Path("configs")):
-        if folder.is_dir():
-            return folder
-    return None
 
 
 def method_files() -> dict[str, Path]:
@@ -51,18 +45,22 @@ def uses(config: Path, method: str) -> bool:
     return f'name="methods.{method}"' in config.read_text()
 
 
+def shown(config: Path) -> str:
+    """A config's file as a command names it, from the clone's folder."""
+    return f"configs/{config.parent.name}/{config.name}"
+
+
 def table_rows() -> list[tuple[str, str, str, str, str]]:
     """(method, paper, config, its headline measure, the value) of every method and config, by name."""
-    folder = configs_folder()
-    measured, rows = results(folder), []
-    files = sorted(folder.glob("*.py")) if folder is not None else []
+    measured, rows = results(configs_folder()), []
+    files = config_files().values()
     for name, file in method_files().items():
         own = [config for config in files if uses(config, name)]
         for config in own or [None]:
             found = measured.get(config.name, {}) if config is not None else {}
             headline = found.get("headline", HEADLINE)
             value = cell(found.get("results", {}).get("trained encoder", {}), headline)
-            rows.append((name, paper(name, file), f"configs/{config.name}" if config else "none", headline, value))
+            rows.append((name, paper(name, file), shown(config) if config else "none", headline, value))
     return rows
 
 

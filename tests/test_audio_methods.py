@@ -94,7 +94,7 @@ def trained(config, **changes):
 @pytest.mark.slow
 def test_clmr_learns_timbre():
     """Measured by the recipe: 41.0 -> 62.5 per cent, see configs/results.json."""
-    experiment, before, after, _ = trained("configs/clmr_tones.py")
+    experiment, before, after, _ = trained("configs/audio/clmr_tones.py")
     evaluation = Evaluation(experiment, ["linear"])
     assert evaluation.run(after)["linear/top1"] > evaluation.run(before)["linear/top1"] + 0.15
 
@@ -102,7 +102,7 @@ def test_clmr_learns_timbre():
 @pytest.mark.slow
 def test_ssast_learns_words():
     """Measured by the recipe: ridge 66.7 -> 87.8 per cent, see configs/results.json. Chance of a match is 1 in 20."""
-    experiment, before, after, metrics = trained("configs/ssast_words.py")
+    experiment, before, after, metrics = trained("configs/audio/ssast_words.py")
     evaluation = Evaluation(experiment, ["linear"])
     assert evaluation.run(after)["linear/ridge_top1"] > evaluation.run(before)["linear/ridge_top1"] + 0.05
     assert metrics["matching_accuracy"] > 3 / 20

@@ -14,7 +14,7 @@ from jaxssl.config import load_config
 from jaxssl.experiment import make_feed, setup
 
 ROOT = Path(__file__).parent.parent
-CONFIG = "configs/simclr_fashion_mnist_12k.py:quick"
+CONFIG = "configs/image/simclr_fashion_mnist_12k.py:quick"
 RUNS = {
     "resident": ["--warmup", "1", "--peak-tflops", "0.5"],
     "stream": ["--warmup", "0", "--config.data.mode=stream", "--config.mesh.data=1"],

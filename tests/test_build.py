@@ -113,7 +113,7 @@ def names(node):
 
 def test_every_option_of_every_factory_that_a_config_names_has_a_type():
     used = set()
-    for file in glob.glob("configs/*.py"):
+    for file in glob.glob("configs/*/*.py"):
         for arg in ("", ":quick"):
             used |= set(names(load_config(file + arg).to_dict()))
     assert len(used) > 90

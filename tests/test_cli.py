@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from jaxssl.cli import main, open_run
 from jaxssl.runlog import read_metrics
 
-FOLDER_CONFIG = "configs/simclr_image_folder.py:quick"
+FOLDER_CONFIG = "configs/image/simclr_image_folder.py:quick"
 EACH = 30  # images of a class; one more cannot be read
 STEPS = 6
 # Colours, blur and a second block only take time to compile.
@@ -281,9 +281,9 @@ def test_methods_lists_every_one_with_its_paper_and_config(capsys):
     images = {"barlow_twins", "byol", "dino", "mae", "moco", "moco_v3", "simclr", "simsiam", "swav", "vicreg"}
     assert images < names
     for name in names:
-        assert f"configs/{name}_" in shown, name
+        assert f"/{name}_" in shown, name
     for name in images:
-        assert f"configs/{name}_fashion_mnist_12k.py" in shown
+        assert f"configs/image/{name}_fashion_mnist_12k.py" in shown
     assert shown.count("arXiv:") >= len(names)
 
 

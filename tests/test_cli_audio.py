@@ -9,7 +9,7 @@ from scipy.io import wavfile
 
 from jaxssl.cli import main
 
-CONFIG = "configs/clmr_audio_folder.py:quick"
+CONFIG = "configs/audio/clmr_audio_folder.py:quick"
 CHANGES = ["--config.total_steps=4", "--config.log.every=2", "--config.log.tensorboard=false", "--mesh", "1"]
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxssl.cli import main
 
-CONFIG = "configs/clip_pairs.py:quick"
+CONFIG = "configs/image_text/clip_pairs.py:quick"
 COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 PAIRS = 60
 

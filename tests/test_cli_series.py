@@ -8,7 +8,7 @@ import pytest
 
 from jaxssl.cli import main
 
-CONFIG = "configs/ecg_jepa_series.py:quick"
+CONFIG = "configs/series/ecg_jepa_series.py:quick"
 CHANGES = ["--config.total_steps=6", "--config.log.every=2", "--config.log.tensorboard=false", "--mesh", "1"]
 TIME = 60
 

@@ -8,7 +8,7 @@ import pytest
 
 from jaxssl.cli import main
 
-CONFIG = "configs/mirror_bert_debian.py:quick"
+CONFIG = "configs/text/mirror_bert_debian.py:quick"
 LINES = [f"{a} {b} for {c}" for a in ("reads", "writes", "plays") for b in ("files", "music") for c in ("Perl", "Java")]
 
 

@@ -9,7 +9,7 @@ from jaxssl.cli import main
 
 av = pytest.importorskip("av", reason="PyAV reads the videos")
 
-CONFIG = "configs/cvrl_video_folder.py:quick"
+CONFIG = "configs/video/cvrl_video_folder.py:quick"
 CHANGES = ["--config.total_steps=6", "--config.log.every=3", "--config.checkpoint.every=6"]
 CHANGES += [
     "--mesh",

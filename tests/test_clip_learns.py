@@ -13,7 +13,9 @@ STEPS = 500
 @pytest.mark.slow
 def test_zero_shot_with_unseen_templates_names_the_classes():
     """A tenth would be right by chance; several templates a class are together better than one on average."""
-    config = load_config("configs/clip_fashion_captions.py:quick", {"data.limit": "2000", "total_steps": str(STEPS)})
+    config = load_config(
+        "configs/image_text/clip_fashion_captions.py:quick", {"data.limit": "2000", "total_steps": str(STEPS)}
+    )
     with config.unlocked():
         config.batch_size, config.optim.warmup_steps = 64, 25
         config.optim.learning_rate = 4e-3

@@ -76,7 +76,7 @@ COMPARISONS = {
 
 def start(name, changes):
     """The experiment of a recipe with other options, on one device."""
-    config = load_config(f"configs/{name}.py")
+    config = load_config(name)
     with config.unlocked():
         for key, value in changes.items():
             *sections, option = key.split(".")

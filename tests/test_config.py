@@ -17,7 +17,7 @@ from jaxssl.cli import main, split_overrides
 from jaxssl.config import _base_kinds, base, load_config
 from jaxssl.optim import OPTIMIZERS, check_patterns, make_optimizer, path_mask, warmup_cosine
 
-SIMCLR = "configs/simclr_fashion_mnist_12k.py"
+SIMCLR = "configs/image/simclr_fashion_mnist_12k.py"
 
 
 def test_build_calls_the_factory_that_a_name_means():
@@ -245,11 +245,11 @@ def test_values_written_in_a_file_are_checked_as_typed_ones(tmp_path):
 def test_names_of_sections_are_set_before_their_options():
     for order in (1, -1):
         changes = [("method.queue_size", "64"), ("method.name", "methods.moco"), ("method.dim", "8")][::order]
-        config = load_config("configs/moco_fashion_mnist_12k.py", dict(changes))
+        config = load_config("configs/image/moco_fashion_mnist_12k.py", dict(changes))
         assert config.method.queue_size == 64
 
 
-@pytest.mark.parametrize("file", sorted(glob.glob("configs/*.py")))
+@pytest.mark.parametrize("file", sorted(glob.glob("configs/*/*.py")))
 def test_schedules_that_end_with_the_run_follow_it_one_way(file, tmp_path):
     plain = load_config(file)
     for arg in ("", ":quick"):
@@ -282,9 +282,9 @@ def test_schedules_that_end_with_the_run_follow_it_one_way(file, tmp_path):
 
 
 def test_how_many_schedules_end_with_the_run():
-    found = [f for f in glob.glob("configs/*.py") if "get_oneway_ref" in Path(f).read_text()]
+    found = [f for f in glob.glob("configs/*/*.py") if "get_oneway_ref" in Path(f).read_text()]
     assert len(found) >= 10
-    assert not [f for f in glob.glob("configs/*.py") if "get_ref(" in Path(f).read_text()], "a two-way reference"
+    assert not [f for f in glob.glob("configs/*/*.py") if "get_ref(" in Path(f).read_text()], "a two-way reference"
 
 
 @pytest.mark.parametrize(
@@ -495,3 +495,30 @@ def test_default_exclusion_covers_what_has_no_use_for_decay():
                  "/encoder/reg_token", "/encoder/block0/ls1"):  # fmt: skip
         assert re.search(exclude, path), path
     assert not re.search(exclude, "/encoder/conv/kernel")
+
+
+def test_a_project_s_config_is_found_by_its_name_and_by_the_path_it_had(tmp_path, monkeypatch):
+    expected = load_config(SIMCLR + ":quick").to_dict()
+    monkeypatch.chdir(tmp_path)
+    for text in ("simclr_fashion_mnist_12k:quick", "configs/simclr_fashion_mnist_12k.py:quick"):
+        assert load_config(text).to_dict() == expected
+    with pytest.raises(ValueError, match="Did you mean 'simclr_fashion_mnist_12k'"):
+        load_config("simclr_fashion_mnist_12")
+    with pytest.raises(ValueError, match="elsewhere/simclr_fashion_mnist_12k.py' does not exist"):
+        load_config("elsewhere/simclr_fashion_mnist_12k.py")
+
+
+def test_no_two_configs_have_one_name():
+    stems = [Path(file).stem for file in glob.glob("configs/*/*.py")]
+    assert len(stems) == len(set(stems))
+
+
+def test_recipes_are_still_found_where_they_stood():
+    import jaxssl.config
+    from jaxssl.recipes.image import fashion_mnist_12k, quick_images
+
+    assert jaxssl.config.fashion_mnist_12k is fashion_mnist_12k and jaxssl.config.quick is quick_images
+    for name in jaxssl.config.MOVED:
+        assert callable(getattr(jaxssl.config, name))
+    with pytest.raises(AttributeError, match="Did you mean 'quick_table'"):
+        jaxssl.config.quick_tabel

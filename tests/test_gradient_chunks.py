@@ -145,7 +145,7 @@ def test_an_update_in_chunks_is_the_update_of_the_batch_with_less_memory():
 
 
 def config_of(name, **method):
-    config = load_config(f"configs/{name}.py:quick")
+    config = load_config(f"{name}:quick")
     with config.unlocked():
         config.gradient_chunks = 4
         config.mesh.data = 1

@@ -1,7 +1,6 @@
 """Graphs: message passing, surroundings, own data, floors and evaluators; the contract of the method is elsewhere."""
 
 import dataclasses
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -162,9 +161,8 @@ def folder(tmp_path):
 def test_own_graph_trains_and_embeds(folder, tmp_path):
     run, out = tmp_path / "run", tmp_path / "features.npz"
     shrink = ["total_steps=3", "batch_size=8", "log.tensorboard=false", "evaluate.final=false", "data.limit=60"]
-    config = Path(__file__).parent.parent / "configs" / "graphmae_debian.py:quick"
     options = [f"--config.{option}" for option in shrink]
-    assert not main(["train", str(config), "--data", str(folder), "--workdir", str(run), *options])
+    assert not main(["train", "graphmae_debian:quick", "--data", str(folder), "--workdir", str(run), *options])
     assert not main(["embed", str(run), "--out", str(out)])
     with np.load(out) as file:
         assert len(file["features"]) == 60 and set(file["name"]) == {f"n{i}" for i in range(60)}

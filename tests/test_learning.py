@@ -22,7 +22,7 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_recipe_beats_the_untrained_network(name):
     evaluators, gains = RECIPES[name]
-    experiment = setup(load_config(f"configs/{name}.py"), devices=jax.devices()[:1])
+    experiment = setup(load_config(name), devices=jax.devices()[:1])
     evaluation = Evaluation(experiment, evaluators)
     before = evaluation.run(experiment.initial())
     state, feed = experiment.initial(), resident_feed(experiment)

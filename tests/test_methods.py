@@ -22,7 +22,7 @@ from jaxssl.experiment import resident_feed, setup
 from jaxssl.monitor import split
 from jaxssl.optim import path_name
 
-CONFIGS = sorted(Path(__file__).parent.parent.glob("configs/*.py"))
+CONFIGS = sorted(Path(__file__).parent.parent.glob("configs/*/*.py"))
 STEPS = 30
 SHARDED_STEPS = 10
 # A ConvNet or ViT that has collapsed in 30 steps shows an effective rank near 1.
@@ -214,7 +214,9 @@ def test_config_has_the_common_sections_and_a_documented_source(request):
 
     for file in CONFIGS:
         doc = ast.get_docstring(ast.parse(file.read_text()))
-        assert "arXiv:" in doc and f"configs/{file.name}" in doc, f"{file.name}: docstring lacks paper or command"
+        assert "arXiv:" in doc and f"configs/{file.parent.name}/{file.name}" in doc, (
+            f"{file.name}: docstring lacks paper or command"
+        )
         config = load_config(str(file))
         assert set(config) == set(base()), file.name
         json.loads(config.to_json_best_effort())

@@ -1,6 +1,5 @@
 """Schedules that are logged, layers that rest, multipliers with a schedule of their own."""
 
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +20,6 @@ from jaxssl.optim import (
     path_name,
     warmup_cosine,
 )
-
-CONFIGS = Path(__file__).parent.parent / "configs"
 
 PARAMS = {
     "body": {"kernel": jnp.linspace(-1, 1, 12).reshape(4, 3), "bias": jnp.ones(3)},
@@ -192,7 +189,7 @@ def test_muon_refuses_a_schedule_of_its_own_and_patterns_must_match():
     ],
 )
 def test_what_a_method_lets_rest_is_told_to_the_optimiser(config, option, names):
-    config = load_config(f"{CONFIGS / config}.py:quick", {f"method.{option}": "5"})
+    config = load_config(f"{config}:quick", {f"method.{option}": "5"})
     experiment = setup(config, devices=jax.devices()[:1])
     ((pattern, steps),) = experiment.method.rests
     found = jax.tree_util.tree_leaves_with_path(path_mask(pattern)(experiment.abstract.params))
@@ -203,7 +200,7 @@ def test_what_a_method_lets_rest_is_told_to_the_optimiser(config, option, names)
 
 
 def test_the_loop_is_given_the_schedules_of_its_config():
-    config = load_config(f"{CONFIGS / 'simsiam_imagenet'}.py:quick")
+    config = load_config("simsiam_imagenet:quick")
     experiment = setup(config, devices=jax.devices()[:1])
     arrays = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in experiment.splits.train.arrays.items()}
     _, metrics = jax.eval_shape(experiment.update, experiment.abstract, arrays)

@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_refused():
 @pytest.mark.slow
 def test_the_recipe_beats_the_untrained_network():
     """Measured by the recipe in configs/results.json."""
-    experiment = setup(load_config("configs/point_cmae_solids.py"))
+    experiment = setup(load_config("configs/points/point_cmae_solids.py"))
     evaluation = Evaluation(experiment, ["few_labels"])
     before = evaluation.run(experiment.initial())["few_labels/10_mean"]
     state, feed = experiment.initial(), resident_feed(experiment)

@@ -46,6 +46,6 @@ def test_every_method_has_a_config_that_can_be_measured_here_and_a_paper():
     from jaxssl.results import method_files, paper, uses
 
     for name, file in method_files().items():
-        configs = [c.stem for c in ROOT.glob("configs/*.py") if uses(c, name)]
+        configs = [c.stem for c in ROOT.glob("configs/*/*.py") if uses(c, name)]
         assert any(c.startswith(name) and not c.endswith("_imagenet") for c in configs), name
         assert paper(name, file), name

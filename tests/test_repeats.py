@@ -16,7 +16,7 @@ NEGATIVES = {"clip", "clmr", "collossl", "cvrl", "mirror_bert", "moco", "moco_v3
 
 def said(caplog, config, **changes):
     """What is said at warning level before the first step, on so many examples."""
-    config = load_config(f"{CONFIGS / config}.py:quick", {k: str(v) for k, v in changes.items()})
+    config = load_config(f"{config}:quick", {k: str(v) for k, v in changes.items()})
     experiment = setup(config, devices=jax.devices()[:1])
     with caplog.at_level(logging.WARNING, logger="jaxssl"):
         next(make_feed(experiment))
@@ -45,7 +45,7 @@ def test_nothing_is_said_where_all_fits(caplog):
 
 def test_methods_know_whether_they_have_negatives():
     found = {}
-    for file in CONFIGS.glob("*.py"):
+    for file in CONFIGS.glob("*/*.py"):
         config = load_config(f"{file}:quick")
         found[config.method.name.removeprefix("methods.")] = make_method(config).negatives
     assert {name for name, negatives in found.items() if negatives} == NEGATIVES

@@ -35,7 +35,7 @@ def finished_checkpoints(workdir):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("uninterrupted")
-    done = run(*command("configs/moco_fashion_mnist_12k.py", workdir))
+    done = run(*command("configs/image/moco_fashion_mnist_12k.py", workdir))
     assert done.returncode == 0, done.stderr
     return metrics(workdir)
 
@@ -57,7 +57,7 @@ def check_kills(config, workdir, expected, kills):
 
 
 def test_kill_at_any_moment_then_the_same_metrics_bit_for_bit(uninterrupted, tmp_path):
-    check_kills("configs/moco_fashion_mnist_12k.py", tmp_path, uninterrupted, kills=3)
+    check_kills("configs/image/moco_fashion_mnist_12k.py", tmp_path, uninterrupted, kills=3)
 
 
 # Every modality; twenty kills in all.
@@ -78,14 +78,13 @@ KILLED = (
 @pytest.mark.slow
 @pytest.mark.parametrize("config", KILLED)
 def test_kills_at_random_moments_change_nothing(config, tmp_path):
-    file = f"configs/{config}.py"
-    done = run(*command(file, tmp_path / "whole"))
+    done = run(*command(config, tmp_path / "whole"))
     assert done.returncode == 0, done.stderr
-    check_kills(file, tmp_path / "killed", metrics(tmp_path / "whole"), kills=2)
+    check_kills(config, tmp_path / "killed", metrics(tmp_path / "whole"), kills=2)
 
 
 def test_sigterm_saves_and_says_by_its_status_that_it_can_be_resumed(uninterrupted, tmp_path):
-    process = start(*command("configs/moco_fashion_mnist_12k.py", tmp_path))
+    process = start(*command("configs/image/moco_fashion_mnist_12k.py", tmp_path))
     wait_for_step(tmp_path, 7, process)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=120)
@@ -93,18 +92,18 @@ def test_sigterm_saves_and_says_by_its_status_that_it_can_be_resumed(uninterrupt
     step = len(metrics(tmp_path))
     assert f"stopped at step {step}: SIGTERM" in err
     assert finished_checkpoints(tmp_path)[-1] == step, "the step at the signal was not saved"
-    done = run(*command("configs/moco_fashion_mnist_12k.py", tmp_path))
+    done = run(*command("configs/image/moco_fashion_mnist_12k.py", tmp_path))
     assert done.returncode == 0 and f"resumed from step {step}" in done.stderr
     assert metrics(tmp_path) == uninterrupted
 
 
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(uninterrupted, tmp_path):
-    done = run(*command("configs/moco_fashion_mnist_12k.py", tmp_path, steps=STEPS), "--config.max_minutes=0.0")
+    done = run(*command("configs/image/moco_fashion_mnist_12k.py", tmp_path, steps=STEPS), "--config.max_minutes=0.0")
     assert done.returncode == 0, done.stderr
     newest = tmp_path / "checkpoints" / str(STEPS)
     for file in [f for f in newest.rglob("*") if f.is_file() and f.stat().st_size]:
         os.truncate(file, file.stat().st_size // 2)
-    done = run(*command("configs/moco_fashion_mnist_12k.py", tmp_path))
+    done = run(*command("configs/image/moco_fashion_mnist_12k.py", tmp_path))
     assert done.returncode == 0, done.stderr
     assert f"checkpoint of step {STEPS}" in done.stderr and f"resumed from step {STEPS - 5}" in done.stderr
     assert metrics(tmp_path) == uninterrupted

@@ -106,7 +106,7 @@ def test_clusters_of_digits_over_three_seeds():
     """Own clusters 5 points above k-means on the pretrained autoencoder; k-means on z not below that on pixels."""
     own, on_z, autoencoder = [], [], []
     for seed in range(3):
-        config = load_config("configs/scgc_digits.py")
+        config = load_config("configs/graph/scgc_digits.py")
         with config.unlocked():
             config.seed = seed
             config.evaluate.evaluators = dict(clustering=dict(name="evaluators.clustering", own="assignments"))

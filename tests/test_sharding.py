@@ -16,7 +16,7 @@ from jaxssl.experiment import resident_feed, setup
 from jaxssl.optim import path_name
 from jaxssl.sharding import check_batch, make_mesh, partition, put_batch, put_replicated, tree_shardings
 
-BYOL = "configs/byol_fashion_mnist_12k.py:quick"
+BYOL = "configs/image/byol_fashion_mnist_12k.py:quick"
 STEPS = 10
 REST = (".*", "replicate")
 
@@ -184,7 +184,7 @@ class Tensor:
     """Two steps of DINO with a tiny ViT: gradient of the first step (through Adam's first moment), losses, state."""
 
     def __init__(self, **mesh):
-        config = load_config("configs/dino_fashion_mnist_12k.py:quick", {f"mesh.{k}": v for k, v in mesh.items()})
+        config = load_config("configs/image/dino_fashion_mnist_12k.py:quick", {f"mesh.{k}": v for k, v in mesh.items()})
         with config.unlocked():
             config.augment = dict(name="augment.image.mae", num_views=2, size=14, mean=0.0, std=1.0)
             size = dict(patch_size=7, embed_dim=32, depth=1, num_heads=4)

@@ -29,7 +29,7 @@ def trained(config, splits=None):
 
 
 def changed(name, **sections):
-    config = load_config(f"configs/{name}.py")
+    config = load_config(name)
     with config.unlocked():
         for section, options in sections.items():
             if isinstance(options, dict):

@@ -10,7 +10,7 @@ from jaxssl.build import Untrusted, build, resolve
 from jaxssl.cli import main
 from jaxssl.config import load_config
 
-CONFIG = "configs/clip_fashion_captions.py:quick"
+CONFIG = "configs/image_text/clip_fashion_captions.py:quick"
 MARKER = "strange_marker"
 
 
@@ -194,7 +194,7 @@ def test_an_evaluator_named_on_the_command_line_is_one_of_jaxssl(strange):
 def test_a_file_of_one_s_own_is_trusted_and_its_run_folder_says_how_to_go_on(strange):
     own = strange / "own.py"
     own.write_text(
-        "from jaxssl.config import fashion_mnist_12k, quick_convnet\n"
+        "from jaxssl.recipes.image import fashion_mnist_12k, quick_convnet\n"
         "def get_config(arg=None):\n"
         "    config = quick_convnet(fashion_mnist_12k())\n"
         f"    config.method = dict(name='{MARKER}.factory')\n"

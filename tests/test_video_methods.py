@@ -59,7 +59,7 @@ def test_the_projector_has_three_hidden_layers(small):
 
 def trained(steps):
     """The measured recipe on generated videos: (experiment, first state, last state)."""
-    config = load_config("configs/cvrl_moving_items.py")
+    config = load_config("configs/video/cvrl_moving_items.py")
     config.total_steps = steps
     experiment = setup(config, devices=jax.devices()[:1])
     state, feed = experiment.initial(), resident_feed(experiment)
@@ -104,7 +104,7 @@ def test_pieces_of_real_videos_find_the_piece_that_follows(tmp_path):
     pytest.importorskip("av")
     for name in ("bigbuckbunny.mp4", "bikes.mp4", "carphone_pristine.mp4"):
         (tmp_path / name).write_bytes((real_clips() / name).read_bytes())
-    config = load_config("configs/cvrl_video_folder.py:quick", data=str(tmp_path))
+    config = load_config("configs/video/cvrl_video_folder.py:quick", data=str(tmp_path))
     config.total_steps = 200
     with config.unlocked():
         config.data.update(frame_step=1, stride=6)

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.config import fashion_mnist_12k, quick_convnet
 from jaxssl.core import Method
+from jaxssl.recipes.image import fashion_mnist_12k, quick_convnet
 
 
 def toy(encoder, *, trouble: str = "", at: int = 0) -> Method:

@@ -1,6 +1,6 @@
 """Where the time of a training step goes: speed, share of data and augmentation, FLOPs, memory; in one run.
 
-    .venv/bin/python tools/benchmark.py configs/simclr_fashion_mnist_12k.py [--config.batch_size=512 ...] [--data PATH]
+    .venv/bin/python tools/benchmark.py configs/image/simclr_fashion_mnist_12k.py [--config.batch_size=512 ...] [--data PATH]
         [--steps 30] [--warmup 5] [--peak-tflops 67] [--out FILE.json] [--trace DIR]
     .venv/bin/python tools/benchmark.py --suite [NAME ...] [--config.batch_size=16 ...] --out FILE.json
     .venv/bin/python tools/benchmark.py --compare BEFORE.json AFTER.json

@@ -1,6 +1,6 @@
 """Trains and evaluates configs, one after the other, and records what came out in configs/results.json.
 
-    .venv/bin/python tools/measure.py configs/simclr_fashion_mnist_12k.py ... [--config.seed=1 ...]
+    .venv/bin/python tools/measure.py configs/image/simclr_fashion_mnist_12k.py ... [--config.seed=1 ...]
 
 Afterwards `.venv/bin/python tools/results_table.py` renews the table of the README.
 """

@@ -151,7 +151,7 @@ def test_the_tool_packs_what_a_config_reads_and_training_takes_it(folder, tmp_pa
     spec = importlib.util.spec_from_file_location("pack", ROOT / "tools" / "pack.py")
     pack = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pack)
-    config, out = f"{ROOT}/configs/simclr_image_folder.py:quick", tmp_path / "pack"
+    config, out = f"{ROOT}/configs/image/simclr_image_folder.py:quick", tmp_path / "pack"
     assert pack.main([config, str(out), "--data", str(folder), "--config.data.max_unreadable=0.1"]) == 0
     assert "39 examples to train, 10 examples to test" in capsys.readouterr().out
     data = load_config(config, data=str(out)).data

@@ -14,7 +14,7 @@ from jaxssl.models.causal_text import causal_text
 from jaxssl.models.transformer import TransformerBlock
 from jaxssl.models.two_tower import two_tower
 
-CONFIG = "configs/clip_fashion_captions.py:quick"
+CONFIG = "configs/image_text/clip_fashion_captions.py:quick"
 
 
 def texts(seed=0, num=3, length=8):

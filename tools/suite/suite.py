@@ -1,16 +1,13 @@
 """What the configs of this folder share: the published recipe of configs/, with images made on the spot."""
 
-from pathlib import Path
-
 from jaxssl.config import load_config
 
-CONFIGS = Path(__file__).parent.parent.parent / "configs"
 MODES = ("resident", "stream")
 
 
 def base(name: str):
     """The config of that name, open for changes."""
-    return load_config(str(CONFIGS / f"{name}.py")).copy_and_resolve_references().unlock()
+    return load_config(name).copy_and_resolve_references().unlock()
 
 
 def with_data(config, arg, *, image_size):

@@ -1,0 +1,15 @@
+"""Barlow Twins (arXiv:2103.03230) on the bundled 10,000 images of Fashion-MNIST.
+
+jaxssl train configs/image/barlow_twins_fashion_mnist_12k.py --workdir runs/barlow_twins
+"""
+
+from jaxssl.recipes.image import fashion_mnist_12k, quick_convnet
+
+
+def get_config(arg=None):
+    config = fashion_mnist_12k()
+    config.method = dict(name="methods.barlow_twins", hidden_dims=(512,), dim=512, redundancy_weight=0.005)
+    if arg == "quick":
+        quick_convnet(config)
+        config.method.update(hidden_dims=(32,), dim=16)
+    return config

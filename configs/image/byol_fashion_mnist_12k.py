@@ -1,0 +1,22 @@
+"""BYOL (arXiv:2006.07733) on the bundled 10,000 images of Fashion-MNIST.
+
+jaxssl train configs/image/byol_fashion_mnist_12k.py --workdir runs/byol
+"""
+
+from jaxssl.recipes.image import fashion_mnist_12k, quick_convnet
+
+
+def get_config(arg=None):
+    config = fashion_mnist_12k()
+    config.method = dict(
+        name="methods.byol",
+        hidden_dims=(512,),
+        dim=128,
+        predictor_dim=512,
+        momentum=0.95,
+        momentum_steps=config.get_oneway_ref("total_steps"),
+    )
+    if arg == "quick":
+        quick_convnet(config)
+        config.method.update(hidden_dims=(32,), dim=16, predictor_dim=32)
+    return config
