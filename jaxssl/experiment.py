@@ -27,7 +27,7 @@ class Experiment(NamedTuple):
 
     update(state, feed) -> (state, metrics)   state is donated; feed is a global batch or the resident arrays
     initial() -> State
-    predict(params, memory, batch) -> dict of arrays
+    predict(params, memory, batch, names=None) -> dict of arrays   compiled for the outputs that are asked for; None: all
     """
 
     config: ConfigDict
@@ -109,8 +109,9 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             return step(state, batch)
 
-    def predict(params, memory, batch):
-        return method.predict(params, memory, preprocess(root, batch))
+    def predict(params, memory, batch, names=None):
+        found = method.predict(params, memory, preprocess(root, batch))
+        return found if names is None else {name: found[name] for name in names if name in found}
 
     return Experiment(
         config=config,
@@ -120,7 +121,7 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
         preprocess=preprocess,
         update=jax.jit(update, donate_argnums=0, out_shardings=(where, None)),
         initial=jax.jit(initial, out_shardings=where),
-        predict=jax.jit(predict),
+        predict=jax.jit(predict, static_argnames="names"),
         abstract=abstract,
         data_seed=data_seed,
         resident=resident,

@@ -1,6 +1,8 @@
 """The features of a state, extracted once and shared by all evaluators."""
 
 import dataclasses
+import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -25,6 +27,7 @@ class Features(NamedTuple):
     test_x: np.ndarray | None  # float32 [M, D]
     test_y: np.ndarray | None  # int32 [M]
     train_index: np.ndarray  # int64 [N], example ids, increasing
+    num_classes: int | None = None
 
 
 @dataclasses.dataclass
@@ -35,6 +38,10 @@ class EvaluationData:
     reads, 'label' int32 [N] (-1 = no label), 'index' [N] (example id) and optionally '_mask' bool [N] (False
     = padding row, dropped). With several processes all of them must yield the same number of batches of the
     same shape. `extra`: that of both sources, see `data.source.Source`.
+    `serve(source)`: the batches of any source, for `of`.
+
+    `predict(params, memory, batch) -> {name: [N, ...]}`; one that has an option `names` is asked for the outputs that are
+    needed, and for no other.
     """
 
     train_batches: Callable[[], Iterator[dict[str, Any]]]
@@ -42,108 +49,195 @@ class EvaluationData:
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
     extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    serve: Callable[[Any], Iterator[dict[str, Any]]] | None = None
     _key: tuple | None = dataclasses.field(default=None, init=False, repr=False)
-    _features: Features | None = dataclasses.field(default=None, init=False, repr=False)
+    _found: dict[str, dict[str, dict[str, np.ndarray]]] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )
 
-    def features(self, predict, state) -> Features:
-        """Features of all examples under `predict(state.params, state.memory, batch)['features']` [N, D].
-
-        Only the last answer is remembered, for the same predict, params, memory (by identity) and step.
+    def of(self, splits: Any) -> "EvaluationData":
+        """The same evaluation over other data, a `data.source.Splits`: batch size, devices and preprocessing stay.
 
         Raises:
+          NotApplicable: made without `serve`.
+        """
+        if self.serve is None:
+            raise NotApplicable("this evaluation cannot serve other data: it was made of batches, not of sources")
+        train, test = splits
+        return EvaluationData(
+            train_batches=functools.partial(self.serve, train),
+            test_batches=None if test is None else functools.partial(self.serve, test),
+            num_classes=train.num_classes,
+            class_names=train.class_names,
+            extra={**train.extra, **({} if test is None else test.extra)},
+            serve=self.serve,
+        )
+
+    def features(self, predict: Callable, state: Any, of: str = "features", label: str = "label") -> Features:
+        """Features of all examples: the output `of` [N, D] of `predict(state.params, state.memory, batch)`.
+
+        The answers for the last predict, params, memory (by identity) and step are remembered.
+
+        Args:
+          of: the output of `predict`, as 'projector'.
+          label: the array int [N] of the batches that is read as the label; -1 = no label.
+
+        Raises:
+          NotApplicable: no such output.
+          LabelsNeeded: no such array.
           ValueError: features that are not [N, D] or not finite, an example served twice, or no example.
         """
         # The objects themselves, because the id of a freed object may be given to a new one.
         key = (predict, state.params, state.memory, int(state.step))
         if self._key is None or not _same(self._key, key):
-            # Both copies need not be alive at once.
-            self._key = self._features = None
-            train = _extract(predict, state, self.train_batches(), "train", ("features",))
-            test = {}
-            if self.test_batches is not None:
-                test = _extract(predict, state, self.test_batches(), "test", ("features",))
-            self._features = Features(
-                train["features"], train["label"], test.get("features"), test.get("label"), train["index"]
-            )
-            self._key = key
-        return self._features
+            self._key, self._found = key, {}
+        if of not in self._found:
+            # The file of a source may hold what an evaluator reads later: every [N] is kept, being small.
+            sides = {"train": self.train_batches, "test": self.test_batches}
+            self._found[of] = {
+                side: _extract(predict, state, batches(), side, (of,), arrays=None, rank=2)
+                for side, batches in sides.items()
+                if batches is not None
+            }
+        train, test = self._found[of]["train"], self._found[of].get("test")
+        x = lambda side: None if side is None else side[of].astype(np.float32, copy=False)
+        train_y, test_y = (None if side is None else _labels(side, label) for side in (train, test))
+        num_classes = self.num_classes
+        if label != "label":
+            num_classes = 1 + max(int(y.max()) for y in (train_y, test_y) if y is not None)
+        return Features(x(train), train_y, x(test), test_y, train["index"], num_classes)
 
-    def outputs(self, predict, state, names: tuple[str, ...], *, split: str = "test") -> dict[str, np.ndarray]:
-        """Any outputs of `predict` [N, D] by name, with 'label' and 'index' [N], rows in the order of the ids.
+    def outputs(
+        self,
+        predict: Callable,
+        state: Any,
+        names: tuple[str, ...],
+        *,
+        split: str = "test",
+        arrays: tuple[str, ...] = (),
+        reduce: Callable[[dict[str, Any], dict[str, jax.Array]], dict[str, jax.Array]] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Outputs of `predict` by name, of any rank [N, ...], with 'label' and 'index' [N], in the order of the ids.
+
+        Args:
+          names: of the outputs.
+          split: 'train' or 'test'.
+          arrays: names of arrays [N, ...] of the batches that come along.
+          reduce: `reduce(batch, found) -> {name: [N, ...]}`, jitted and called batch by batch on the device; what it gives
+            takes the place of the outputs `found`, which then never lie on the host together. A row of padding is
+            dropped afterwards. Give the same function again, not a new lambda, where it shall not be compiled again.
 
         Raises:
-          NotApplicable: no such split, or an output that `predict` does not give.
+          NotApplicable: no such split, or an output that `predict` or an array that the batches do not have.
           ValueError: as `features`.
         """
         batches = self.train_batches if split == "train" else self.test_batches
         if batches is None:
             raise NotApplicable(f"the data has no {split} set")
-        return _extract(predict, state, batches(), split, names)
+        return _extract(predict, state, batches(), split, names, arrays=arrays, reduce=reduce)
 
-    def need_labels(self, evaluator: str) -> None:
-        """Raises LabelsNeeded, naming `evaluator`, unless there are two classes or more and a test set."""
-        if self.num_classes is None or self.num_classes < 2:
+    def need_labels(self, evaluator: str, label: str = "label") -> None:
+        """Raises LabelsNeeded, naming `evaluator`, unless there are two classes or more and a test set.
+
+        Classes of another array than 'label' are counted later, when it is read.
+        """
+        if label == "label" and (self.num_classes is None or self.num_classes < 2):
             raise LabelsNeeded(f"{evaluator} needs labels of at least 2 classes; the data has {self.num_classes}")
         if self.test_batches is None:
             raise LabelsNeeded(f"{evaluator} needs a labelled test set; the data has none")
 
-    def labelled_features(self, predict, state, evaluator: str) -> Features:
+    def labelled_features(
+        self, predict: Callable, state: Any, evaluator: str, of: str = "features", label: str = "label"
+    ) -> Features:
         """`features` without the rows that have no label.
 
         Raises:
           LabelsNeeded: no labelled row.
           ValueError: a label of num_classes or more.
         """
-        features = self.features(predict, state)
+        features = self.features(predict, state, of, label)
         kept = {}
         for split, y in (("train", features.train_y), ("test", features.test_y)):
             rows = np.flatnonzero(y >= 0)
             if not rows.size:
                 raise LabelsNeeded(f"{evaluator}: no example of the {split} set has a label (all {y.size} are -1)")
-            if y.max() >= self.num_classes:
-                raise ValueError(f"{evaluator}: {split} label {y.max()} but num_classes={self.num_classes}")
+            if y.max() >= features.num_classes:
+                raise ValueError(f"{evaluator}: {split} label {y.max()} but num_classes={features.num_classes}")
             kept[split] = rows
         if kept["train"].size == features.train_y.size and kept["test"].size == features.test_y.size:
             return features
         train, test = kept["train"], kept["test"]
-        return Features(
-            features.train_x[train],
-            features.train_y[train],
-            features.test_x[test],
-            features.test_y[test],
-            features.train_index[train],
+        return features._replace(
+            train_x=features.train_x[train],
+            train_y=features.train_y[train],
+            test_x=features.test_x[test],
+            test_y=features.test_y[test],
+            train_index=features.train_index[train],
         )
+
+
+def scope_of(of: str = "features", label: str = "label") -> str:
+    """The scope (see `columns.scoped`) of results that read another output or another label than usual; else ''."""
+    return "/".join(name for name, usual in ((of, "features"), (label, "label")) if name != usual)
+
+
+def ask(predict: Callable, names: tuple[str, ...]) -> Callable:
+    """`predict` for these outputs alone, where it can be asked for some; else as it is."""
+    try:
+        known = inspect.signature(predict).parameters
+    except (TypeError, ValueError):  # a function without a signature
+        known = {}
+    return functools.partial(predict, names=tuple(names)) if "names" in known else predict
 
 
 def _same(old: tuple, new: tuple) -> bool:
     return all(a is b for a, b in zip(old[:-1], new[:-1], strict=True)) and old[-1] == new[-1]
 
 
-def _extract(predict, state, batches, split: str, names) -> dict[str, np.ndarray]:
-    """Runs `predict` over the batches: its outputs `names` [N, D], 'label' [N], 'index' [N], sorted by example id."""
+def _labels(found: dict[str, np.ndarray], label: str) -> np.ndarray:
+    if label not in found:
+        own = sorted(name for name, x in found.items() if x.ndim == 1 and name not in ("index", "_mask"))
+        raise LabelsNeeded(f"label='{label}': the batches have no such array [N]; they have {own}")
+    if not np.issubdtype(found[label].dtype, np.integer):
+        raise ValueError(f"label='{label}': its values are {found[label].dtype}; integers would be right, -1 = none")
+    return found[label].astype(np.int32)
+
+
+def _extract(
+    predict: Callable, state: Any, batches: Iterator, split: str, names: tuple, *, arrays=(), reduce=None, rank=None
+) -> dict[str, np.ndarray]:
+    """Runs `predict` over the batches: its outputs, 'label' and 'index' [N], `arrays` (None: all [N]), sorted by id."""
+    asked, reduced = ask(predict, names), None if reduce is None else jax.jit(reduce)
     parts, seen = [], 0
     for batch in batches:
-        found = predict(state.params, state.memory, batch)
-        row = {}
+        found = asked(state.params, state.memory, batch)
         for name in names:
             if name not in found:
-                raise NotApplicable(f"predict gives no '{name}', only {sorted(found)}")
-            if found[name].ndim != 2:
-                raise ValueError(
-                    f"predict gave '{name}' of shape {found[name].shape} on the {split} set; expected [N, D]"
-                )
-            row[name] = on_host(found[name]).astype(np.float32)
-        rows = len(row[names[0]])
+                known = jax.eval_shape(predict, state.params, state.memory, batch) if asked is not predict else found
+                raise NotApplicable(f"predict gives no '{name}', only {sorted(known)}")
+            if rank is not None and found[name].ndim != rank:
+                shape = found[name].shape
+                raise ValueError(f"predict gave '{name}' of shape {shape} on the {split} set; expected [N, D]")
+        found = {name: found[name] for name in names}
+        row = {name: _plain(on_host(x)) for name, x in (found if reduced is None else reduced(batch, found)).items()}
+        rows = len(next(iter(row.values())))
+        for name in [k for k in batch if k not in row and np.shape(batch[k]) == (rows,)] if arrays is None else arrays:
+            if name not in batch:
+                raise NotApplicable(f"the batches have no '{name}', only {sorted(batch)}")
+            row[name] = on_host(batch[name])
         mask = column(batch, "_mask", np.ones(rows, bool)).astype(bool)
         row["label"] = column(batch, "label", np.full(rows, -1, np.int32)).astype(np.int32)
         row["index"] = column(batch, "index", seen + np.arange(rows)).astype(np.int64)
+        wrong = {name: x.shape for name, x in row.items() if x.ndim < 1 or len(x) != rows}
+        if wrong:
+            raise ValueError(f"arrays of the {split} set that do not lead with N = {rows}: {wrong}")
         seen += rows
         parts.append({name: x[mask] for name, x in row.items()})
     if not sum(len(part["index"]) for part in parts):
         raise ValueError(f"the {split} set of the evaluation data is empty")
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    for name in names:
-        bad = int((~np.isfinite(joined[name]).all(axis=1)).sum())
+    for name in names if reduced is None else set(joined) - {"label", "index", *(arrays or ())}:
+        bad = int((~np.isfinite(joined[name]).reshape(len(joined[name]), -1).all(axis=1)).sum())
         if bad:
             raise ValueError(f"{bad} of {len(joined[name])} rows of the {split} {name} are not finite")
     # The order of the ids, so that nothing downstream depends on the pipeline or on the number of processes.
@@ -155,7 +249,12 @@ def _extract(predict, state, batches, split: str, names) -> dict[str, np.ndarray
     return joined
 
 
-def column(batch, name, default):
+def _plain(x: np.ndarray) -> np.ndarray:
+    """Integers and truth values as they are, all else as float32."""
+    return x if x.dtype == bool or np.issubdtype(x.dtype, np.integer) else x.astype(np.float32)
+
+
+def column(batch: Mapping[str, Any], name: str, default: np.ndarray) -> np.ndarray:
     """The array `name` [N] of a batch on the host, or `default`, which also says what shape is right."""
     if name not in batch:
         return default
