@@ -342,12 +342,12 @@ def _methods(args, overrides):
     import rich.console
     import rich.table
 
-    from jaxssl.evaluate import heading
+    from jaxssl.evaluators.columns import column_of
     from jaxssl.results import table_rows
 
     table = rich.table.Table("method", "paper", "config", "measure", "trained")
     for name, paper, config, headline, value in table_rows():
-        table.add_row(name, paper, config, heading(headline), value)
+        table.add_row(name, paper, config, column_of(headline).title, value)
     console = rich.console.Console()
     (console if console.is_terminal else rich.console.Console(width=160)).print(table)
 

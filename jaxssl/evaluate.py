@@ -1,9 +1,10 @@
 """Is it any good? The trained encoder beside raw input and the untrained encoder, under the same probes."""
 
+import itertools
 import json
 import logging
 import os
-import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ from jaxssl.config import options
 from jaxssl.core import State
 from jaxssl.data.pipeline import evaluation_batches
 from jaxssl.data.source import Source
+from jaxssl.evaluators.columns import Column, cell, declared, find
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
 from jaxssl.experiment import Experiment
 from jaxssl.files import check_writable, to_json, unused, write_whole
@@ -42,20 +44,14 @@ class Evaluation:
 
     def __init__(self, experiment: Experiment, names=None):
         self.experiment, section = experiment, experiment.config.evaluate
-        train, test = experiment.splits
-        passes = lambda source: lambda: device_batches(source, experiment, section.batch_size)
-        self.data = EvaluationData(
-            train_batches=passes(train),
-            test_batches=passes(test) if test is not None else None,
-            num_classes=train.num_classes,
-            class_names=train.class_names,
-            extra={**train.extra, **(test.extra if test is not None else {})},
-        )
-        self.evaluators, self.skipped = {}, {}
+        serve = lambda source: device_batches(source, experiment, section.batch_size)
+        self.data = EvaluationData(lambda: iter(()), serve=serve).of(experiment.splits)
+        self.evaluators, self.skipped, self.columns = {}, {}, {}
         for name in section.evaluators if names is None else names:
             spec = evaluator_spec(section.evaluators, name)
             try:
                 self.evaluators[name] = build(spec, self.data)
+                self.columns[name] = declared(self.evaluators[name]) or declared(resolve(spec["name"]))
             except NotApplicable as reason:
                 self.skipped[name] = str(reason)
         self.floors = {
@@ -67,7 +63,9 @@ class Evaluation:
         results, predict = {}, self.experiment.predict if predict is None else predict
         for name in self.evaluators if names is None else [n for n in names if n in self.evaluators]:
             try:
-                results.update(self.evaluators[name](predict, state))
+                found = self.evaluators[name](predict, state)
+                self.columns[name] = self.columns[name] or tuple(Column(key, key, "", "") for key in found)
+                results.update(found)
             except LabelsNeeded as reason:  # known only now that the labels have been counted
                 if name not in self.skipped:
                     log.info("evaluator %s skipped: %s", name, reason)
@@ -99,7 +97,7 @@ class Evaluation:
                 device=device_name(),
                 results=summary,
             )
-            print_table(summary)
+            print_table(summary, itertools.chain(*self.columns.values()))
             if writable:
                 write_summary(workdir / "summary.json", content)
         return summary
@@ -154,61 +152,19 @@ def device_name() -> str:
     return f"{os.cpu_count()} CPU cores" if kind == "cpu" else f"{count} x {kind}"
 
 
-# In the order of the columns; all in units of 0.01 but the rank.
-HEADINGS = {
-    "zero_shot/top1": "zero-shot",
-    "retrieval/recall_at_1": "recall at 1",
-    "retrieval/mrr": "reciprocal rank",
-    "similarity/spearman": "similarity (Spearman)",
-    "anomaly/auroc": "anomalies (AUROC)",
-    "links/auroc": "links (AUROC)",
-    "clustering/accuracy": "clustering (ACC)",
-    "clustering/nmi": "clustering (NMI)",
-    "knn/top1": "k-NN",
-    "linear/top1": "linear, all labels",
-    "few_labels/{n}_mean": "{n} label{s} a class",
-    "fine_tune/{n}_mean": "{n} label{s} a class, fine-tuned",
-    "linear/ridge_top1": "ridge, all labels",
-    "trees/top1": "boosted trees",
-    "rankme/rank": "effective rank",
-}
-
-
-def heading(name: str) -> str:
-    """The heading of a flat result, or the result's own name."""
-    count = re.fullmatch(r"(\w+)/(\d+)_mean", name)
-    general = name if count is None else f"{count[1]}/{{n}}_mean"
-    if count is None or general not in HEADINGS:
-        return HEADINGS.get(name, name)
-    return HEADINGS[general].format(n=count[2], s="s" if int(count[2]) > 1 else "")
-
-
-def columns(results: dict[str, float]) -> dict[str, str]:
-    """The table's cells by heading, from flat results; all in per cent but the rank. What has no heading is left out."""
-    cells = {}
-    for name, title in HEADINGS.items():
-        if "{n}" in name:
-            pattern = re.escape(name).replace(r"\{n\}", r"(\d+)")
-            found = sorted((int(m[1]) for m in (re.fullmatch(pattern, k) for k in results) if m), reverse=True)
-            for key in (name.format(n=n) for n in found):
-                mean, std = results[key], results[key.removesuffix("_mean") + "_std"]
-                cells[heading(key)] = f"{100 * mean:.1f} ± {100 * std:.1f}"
-        elif name in results:
-            cells[title] = f"{results[name]:.1f}" if name == "rankme/rank" else f"{100 * results[name]:.1f}"
-    return cells
-
-
-def print_table(summary: dict[str, dict[str, float]]) -> None:
-    """Rows are what was evaluated, columns how; accuracies in per cent on the held-out set."""
-    table = rich.table.Table(title="accuracy in per cent on held-out examples (mean ± spread over draws of labels)")
+def print_table(summary: dict[str, dict[str, float]], known: Iterable[Column]) -> None:
+    """Rows are what was evaluated, columns how, each with its unit and an arrow to its better side."""
+    known = tuple(known)
+    table = rich.table.Table(
+        title="on held-out examples (mean ± spread over draws of labels; ↑ higher is better, ↓ lower)"
+    )
     table.add_column("", no_wrap=True)
-    rows = {row: columns(results) for row, results in summary.items()}
-    # The last row, the trained encoder, has every column that any row has.
-    titles = list(rows[list(rows)[-1]])
-    for title in titles:
-        table.add_column(title, justify="right", min_width=max(len(w) for w in title.split()))
-    for row, cells in rows.items():
-        table.add_row(row, *[cells.get(title, "") for title in titles])
+    # The last row, the trained encoder, has every result that any row has.
+    shown = [column for key in summary[list(summary)[-1]] if (column := find(key, known)) is not None]
+    for column in shown:
+        table.add_column(column.title, justify="right", min_width=max(len(w) for w in column.title.split()))
+    for row, results in summary.items():
+        table.add_row(row, *[cell(results, column) for column in shown])
     # A fixed width where there is no terminal, so that nothing is cut off in a log.
     console = rich.console.Console()
     (console if console.is_terminal else rich.console.Console(width=120)).print(table)

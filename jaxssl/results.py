@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from jaxssl.config_files import config_files, configs_folder
+from jaxssl.evaluators import columns
 
 NOT_MEASURED = "not measured"
 HEADLINE = "few_labels/10_mean"
@@ -65,9 +66,5 @@ def table_rows() -> list[tuple[str, str, str, str, str]]:
 
 
 def cell(results: dict[str, float], name: str) -> str:
-    """One result in units of 0.01; mean and spread where it is the mean of several draws."""
-    if results.get(name) is None:
-        return NOT_MEASURED
-    spread = name.removesuffix("_mean") + "_std"
-    text = f"{100 * results[name]:.1f}"
-    return f"{text} ± {100 * results[spread]:.1f}" if name.endswith("_mean") and spread in results else text
+    """One result in the unit of its column; mean and spread where it is the mean of several draws."""
+    return columns.cell(results, columns.column_of(name)) or NOT_MEASURED

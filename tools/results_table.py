@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from jaxssl.evaluate import heading
+from jaxssl.evaluators.columns import column_of
 from jaxssl.results import HEADLINE, cell, link, results, table_rows
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,12 +119,24 @@ def others(measured: dict) -> list[str]:
         floors = ", ".join(f"{floor} {cell(r, headline)}" for floor, r in results.items() if headline in r)
         budget = f"{found['step']:,} x {found['batch_size']}"
         said = in_words(found, headline)
-        cells = (name, reference(paper), f"`{config}`", heading(headline), floors, untrained, trained, budget, said)
+        cells = (
+            name,
+            reference(paper),
+            f"`{config}`",
+            column_of(headline).title,
+            floors,
+            untrained,
+            trained,
+            budget,
+            said,
+        )
         lines.append(row(cells))
     if not lines:
         return []
     head = ("method", "paper", "config", "measure", "floors", "untrained", "trained", "steps x batch", "in words")
-    note = "In units of 0.01, on held-out data; seed 0. Each row: `.venv/bin/python tools/measure.py CONFIG`."
+    note = (
+        "On held-out data; seed 0; ↑ higher is better, ↓ lower. Each row: `.venv/bin/python tools/measure.py CONFIG`."
+    )
     return ["", row(head), row(["---"] * len(head)), *lines, "", note]
 
 

@@ -2,9 +2,15 @@
 
 import numpy as np
 
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
 
 
+@columns(
+    Column("anomaly/auroc", "anomalies, AUROC"),
+    Column("anomaly/auroc_either_way", "anomalies either way, AUROC"),
+    Column("anomaly/{n}", "{n}, AUROC"),
+)
 def anomaly(data: EvaluationData, *, normal: int = 0):
     """Area under the ROC curve of a score of strangeness on the test set, in [0, 1].
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, NotApplicable
 
 
+@columns(Column("trees/top1", "boosted trees"))
 def boosted_trees(data: EvaluationData, *, max_width: int = 512, iterations: int = 100, seed: int = 0):
     """Test accuracy of scikit-learn's HistGradientBoostingClassifier, as `trees/top1` in [0, 1].
 

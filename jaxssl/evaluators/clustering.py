@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, NotApplicable
 
 
+@columns(Column("clustering/accuracy", "clustering, ACC"), Column("clustering/nmi", "clustering, NMI"))
 def clustering(
     data: EvaluationData, *, num_clusters: int | None = None, restarts: int = 10, seed: int = 0, own: str = ""
 ):

@@ -6,9 +6,11 @@ import jax
 import numpy as np
 
 from jaxssl.evaluators import probes
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded
 
 
+@columns(Column("few_labels/{n}_mean", "{n} label{s} a class"))
 def few_labels(
     data: EvaluationData,
     *,
@@ -51,7 +53,7 @@ def few_labels(
         check_counts("few_labels", f.train_y, data.num_classes, per_class[-1], data.class_names)
         train_x, test_x = _scaled(f.train_x, f.test_x)
         metrics = {}
-        for n in per_class:
+        for n in reversed(per_class):  # as the table shows them
             rows = draw_rows(f.train_y, n, num_classes=data.num_classes, draws=draws, seed=seed)
             coef, intercept = _fit_draws(train_x[rows], f.train_y[rows], penalty, data.num_classes)
             coef, intercept = np.asarray(coef), np.asarray(intercept)

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable, column, on_host
 from jaxssl.evaluators.few_labels import check_counts, draw_rows
 
 
+@columns(Column("fine_tune/{n}_mean", "{n} label{s} a class, fine-tuned"))
 def fine_tune(
     data: EvaluationData,
     *,

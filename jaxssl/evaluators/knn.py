@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded
 
 # Similarities (or votes) held at once; 2 ** 24 float32 are 64 MiB.
 _CHUNK_ELEMENTS = 2**24
 
 
+@columns(Column("knn/top1", "k-NN"))
 def knn(data: EvaluationData, *, k: int = 20, temperature: float = 0.07):
     """Test accuracy of `knn_predict`, as `knn/top1` in [0, 1].
 

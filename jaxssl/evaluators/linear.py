@@ -4,9 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.evaluators import probes
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded
 
 
+@columns(Column("linear/top1", "linear, all labels"), Column("linear/ridge_top1", "ridge, all labels"))
 def linear(
     data: EvaluationData,
     *,

@@ -3,9 +3,11 @@
 import numpy as np
 
 from jaxssl.evaluators.anomaly import auroc
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, NotApplicable
 
 
+@columns(Column("links/auroc", "links, AUROC"))
 def links(data: EvaluationData):
     """`links/auroc`: how well the cosine of two nodes' features tells edges held out of the graph from pairs without one.
 

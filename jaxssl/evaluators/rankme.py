@@ -3,10 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData
 from jaxssl.ops.spectral import effective_rank, feature_std
 
 
+@columns(Column("rankme/rank", "effective rank", "", "higher"))
 def rankme(data: EvaluationData, *, num_rows: int = 4096, seed: int = 0):
     """Effective rank of the training features, and their spread over the examples.
 

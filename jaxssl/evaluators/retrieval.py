@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, NotApplicable, column
 from jaxssl.evaluators.pairs import features_of
 
 _CHUNK_ELEMENTS = 2**24
 
 
+@columns(Column("retrieval/recall_at_{n}", "recall at {n}"), Column("retrieval/mrr", "reciprocal rank"))
 def retrieval(
     data: EvaluationData,
     *,

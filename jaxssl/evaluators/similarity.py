@@ -3,11 +3,13 @@
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, NotApplicable
 from jaxssl.evaluators.pairs import features_of, unit_rows
 from jaxssl.ops.spectral import uniformity
 
 
+@columns(Column("similarity/spearman", "similarity, Spearman", ""))
 def similarity(data: EvaluationData, *, name: str = "similarity"):
     """Rank correlation of the cosine of features with graded pairs of `data.extra`.
 

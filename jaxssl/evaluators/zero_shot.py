@@ -3,11 +3,13 @@
 import jax
 import numpy as np
 
+from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, NotApplicable, on_host
 
 _EPS = 1e-12
 
 
+@columns(Column("zero_shot/top1", "zero-shot"))
 def zero_shot(
     data: EvaluationData,
     *,
