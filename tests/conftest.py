@@ -1,5 +1,6 @@
 """Eight virtual devices for the whole suite, quick compilation, and the option --slow."""
 
+import logging
 import os
 import tempfile
 from importlib.metadata import version
@@ -38,3 +39,14 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
+
+
+@pytest.fixture(autouse=True)
+def quiet_log():
+    """The command line sets the log up for its run folder; the next test starts without."""
+    yield
+    log = logging.getLogger("jaxssl")
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    log.propagate = True

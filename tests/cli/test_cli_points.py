@@ -1,7 +1,6 @@
 """The command line with clouds of one's own: folders and .npz files, train, embed, and what is said about bad files."""
 
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -11,17 +10,6 @@ from jaxssl.data.solids import box, ellipsoid, sample_surface
 
 CONFIG = "configs/points/point_cmae_folder.py:quick"
 CHANGES = ["--config.total_steps=6", "--config.log.every=2", "--config.log.tensorboard=false", "--mesh", "1"]
-
-
-@pytest.fixture(autouse=True)
-def quiet_log():
-    """The command line sets the log up for its run folder; the next test starts without."""
-    yield
-    log = logging.getLogger("jaxssl")
-    for handler in list(log.handlers):
-        log.removeHandler(handler)
-        handler.close()
-    log.propagate = True
 
 
 def clouds(count, seed):

@@ -1,7 +1,6 @@
 """The command line as a new user meets it: a folder of images, then train, evaluate, embed, export, import."""
 
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -32,17 +31,6 @@ CHANGES = [
     "--mesh",
     "1",
 ]
-
-
-@pytest.fixture(autouse=True)
-def quiet_log():
-    """The command line sets the log up for its run folder; the next test starts without."""
-    yield
-    log = logging.getLogger("jaxssl")
-    for handler in list(log.handlers):
-        log.removeHandler(handler)
-        handler.close()
-    log.propagate = True
 
 
 def picture(random, colour, size):

@@ -6,8 +6,8 @@ import signal
 import time
 
 import pytest
+from pod import STEPS, TIME_LIMIT, check_equal, command, free_port
 from runs import metrics, start
-from test_processes import STEPS, TIME_LIMIT, alone, check_equal, command, free_port  # noqa: F401
 
 from jaxssl.processes import RESUME, cluster, join
 

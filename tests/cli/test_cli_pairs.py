@@ -1,7 +1,6 @@
 """The command line on images and captions of one's own: train, evaluate, embed, and what is wrong with a file."""
 
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -12,17 +11,6 @@ from jaxssl.cli import main
 CONFIG = "configs/image_text/clip_pairs.py:quick"
 COLOURS = {"red": (200, 60, 60), "green": (60, 200, 60), "blue": (60, 60, 200)}
 PAIRS = 60
-
-
-@pytest.fixture(autouse=True)
-def quiet_log():
-    """The command line sets the log up for its run folder; the next test starts without."""
-    yield
-    log = logging.getLogger("jaxssl")
-    for handler in list(log.handlers):
-        log.removeHandler(handler)
-        handler.close()
-    log.propagate = True
 
 
 @pytest.fixture(scope="module")

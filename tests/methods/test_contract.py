@@ -6,7 +6,6 @@ One experiment a config: one compilation for one device, one for eight, shared b
 import ast
 import json
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from runs import ROOT
 
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.config import load_config
@@ -22,7 +22,7 @@ from jaxssl.experiment import resident_feed, setup
 from jaxssl.monitor import split
 from jaxssl.optim import path_name
 
-CONFIGS = sorted(Path(__file__).parent.parent.glob("configs/*/*.py"))
+CONFIGS = sorted(ROOT.glob("configs/*/*.py"))
 STEPS = 30
 SHARDED_STEPS = 10
 # A ConvNet or ViT that has collapsed in 30 steps shows an effective rank near 1.
@@ -100,7 +100,7 @@ def test_an_update_can_be_traced(config):
 def run(request):
     config = load_config(f"{request.param}:quick")
     if config.data.get("path") == "":
-        pytest.skip("needs a folder of one's own; tests/test_cli.py runs it")
+        pytest.skip("needs a folder of one's own; tests/cli/ runs it")
     experiment = setup(config, devices=jax.devices()[:1], wrap_tx=record)
     state = experiment.initial()
     feed = resident_feed(experiment)

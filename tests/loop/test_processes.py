@@ -2,58 +2,11 @@
 
 import json
 import logging
-import math
 import shutil
-import socket
-import subprocess
 
 import pytest
-from runs import metrics, run, start
-
-SIMCLR = "tests/toy.py:simclr"
-STEPS = 12
-TIME_LIMIT = 300
-
-
-def command(workdir, **changes):
-    changes = dict(total_steps=STEPS, log__every=1, checkpoint__every=4) | changes
-    overrides = [f"--config.{k.replace('__', '.')}={v}" for k, v in changes.items()]
-    return ["train", SIMCLR, "--workdir", workdir, *overrides]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("localhost", 0))
-        return s.getsockname()[1]
-
-
-def run_two(*args):
-    """Runs `jaxssl ARGS` in two processes of one device each; what each said."""
-    together = ["--coordinator", f"localhost:{free_port()}", "--num-processes", 2]
-    processes = [start(*args, *together, "--process-id", i) for i in range(2)]
-    try:
-        said = [p.communicate(timeout=TIME_LIMIT) for p in processes]
-    except subprocess.TimeoutExpired:
-        for p in processes:
-            p.kill()
-        raise AssertionError([p.communicate() for p in processes]) from None
-    assert [p.returncode for p in processes] == [0, 0], said
-    return said
-
-
-def check_equal(found, expected):
-    assert [row["step"] for row in found] == [row["step"] for row in expected]
-    for a, b in zip(found, expected):
-        assert math.isclose(a["train/loss"], b["train/loss"], rel_tol=1e-4), a["step"]
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """One process with two devices, from arrays on the device; (run folder, rows)."""
-    workdir = tmp_path_factory.mktemp("alone")
-    done = run(*command(workdir), devices=2)
-    assert done.returncode == 0, done.stderr
-    return workdir, metrics(workdir)
+from pod import STEPS, check_equal, command, run_two
+from runs import metrics, run
 
 
 @pytest.fixture(scope="module")

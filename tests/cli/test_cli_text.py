@@ -1,7 +1,6 @@
 """Texts of one's own through the command line: train, embed, and what is said about wrong files."""
 
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -10,17 +9,6 @@ from jaxssl.cli import main
 
 CONFIG = "configs/text/mirror_bert_debian.py:quick"
 LINES = [f"{a} {b} for {c}" for a in ("reads", "writes", "plays") for b in ("files", "music") for c in ("Perl", "Java")]
-
-
-@pytest.fixture(autouse=True)
-def quiet_log():
-    """The command line sets the log up for its run folder; the next test starts without."""
-    yield
-    log = logging.getLogger("jaxssl")
-    for handler in list(log.handlers):
-        log.removeHandler(handler)
-        handler.close()
-    log.propagate = True
 
 
 @pytest.fixture(scope="module")

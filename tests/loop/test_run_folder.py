@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from runs import ROOT, environment, metrics
@@ -25,20 +24,14 @@ from jaxssl.lock import Lock, Occupied
 from jaxssl.monitor import Collapse
 from jaxssl.train import Stopped, train
 
-TOY = str(Path(__file__).parent / "toy.py")
+TOY = str(ROOT / "tests" / "toy.py")
 STEPS = 30
 
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
-    """Retries without waiting; the next test starts with a log of its own."""
+    """Retries without waiting."""
     monkeypatch.setattr(jaxssl.checkpoint, "WAITS_S", (0.0, 0.0))
-    yield
-    log = logging.getLogger("jaxssl")
-    for handler in list(log.handlers):
-        log.removeHandler(handler)
-        handler.close()
-    log.propagate = True
 
 
 def toy(workdir, how=None, **changes):

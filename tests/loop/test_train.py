@@ -1,7 +1,6 @@
 """The loop, in this process: what a run leaves behind, how it ends, and how it goes on."""
 
 import json
-import logging
 import re
 import shutil
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from runs import metrics
+from runs import ROOT, metrics
 
 from jaxssl.cli import main
 from jaxssl.config import load_config
@@ -17,23 +16,12 @@ from jaxssl.monitor import NonFinite
 from jaxssl.runlog import read_metrics
 from jaxssl.train import train
 
-TOY = str(Path(__file__).parent / "toy.py")
+TOY = str(ROOT / "tests" / "toy.py")
 # Orbax leaves coroutines behind when a checkpoint does not fit.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 SIMCLR = f"{TOY}:simclr"
 STEPS = 30
 WHOLE = {"evaluate.every": "20", "evaluate.final": "True", "log.tensorboard": "True"}
-
-
-@pytest.fixture(autouse=True)
-def quiet_log():
-    """The command line sets the log up for its run folder; the next test starts without."""
-    yield
-    log = logging.getLogger("jaxssl")
-    for handler in list(log.handlers):
-        log.removeHandler(handler)
-        handler.close()
-    log.propagate = True
 
 
 def toy(workdir, **changes):

@@ -1,15 +1,15 @@
 """A batch or a queue that holds more examples than there are is said before the first step."""
 
 import logging
-from pathlib import Path
 
 import jax
 import pytest
+from runs import ROOT
 
 from jaxssl.config import load_config
 from jaxssl.experiment import make_feed, make_method, setup
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = ROOT / "configs"
 # Methods for which the other examples of a batch, or of a queue, are different ones by definition.
 NEGATIVES = {"clip", "clmr", "collossl", "cvrl", "mirror_bert", "moco", "moco_v3", "scgc", "simclr"}
 

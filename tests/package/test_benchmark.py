@@ -4,16 +4,15 @@ import contextlib
 import importlib.util
 import io
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import pytest
+from runs import ROOT
 
 from jaxssl.config import load_config
 from jaxssl.experiment import make_feed, setup
 
-ROOT = Path(__file__).parent.parent
 CONFIG = "configs/image/simclr_fashion_mnist_12k.py:quick"
 RUNS = {
     "resident": ["--warmup", "1", "--peak-tflops", "0.5"],

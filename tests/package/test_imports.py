@@ -3,11 +3,11 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from runs import ROOT
 
-PACKAGE = Path(__file__).parent.parent / "jaxssl"
+PACKAGE = ROOT / "jaxssl"
 HEAVY = {
     "flax",
     "orbax",

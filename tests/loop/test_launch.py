@@ -3,13 +3,13 @@
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
+from runs import ROOT
 
 from jaxssl.cli import parser
 
-LAUNCH = Path(__file__).parent.parent / "tools" / "launch"
+LAUNCH = ROOT / "tools" / "launch"
 
 
 def shell(script, *args, path=None, **variables):

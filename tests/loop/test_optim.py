@@ -1,6 +1,5 @@
 """Schedules that are logged, layers that rest, multipliers with a schedule of their own."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
