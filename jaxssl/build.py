@@ -141,11 +141,29 @@ def kinds_of(factory: Callable) -> dict[str, Any]:
 def build(spec: Mapping[str, Any], *args) -> Any:
     """Calls the factory that `spec['name']` means with the other entries of `spec` as keyword options.
 
+    An option that is a section itself, a mapping with a `name`, is built first, so that a factory gets a network, a
+    source, a method, never what describes it. Where its parameter is annotated as a mapping, it is left alone.
+
     Raises TypeError for an unknown or missing option, naming the factory and the nearest known option; ValueError for a
     value that is not of its option's type, naming the option and what would be right.
     """
     factory = resolve(spec.get("name"))
-    return factory(*args, **checked(spec, factory, spec["name"]))
+    options, kinds = checked(spec, factory, spec["name"]), kinds_of(factory)
+    for option, value in options.items():
+        if _is_section(value) and not _keeps_sections(kinds[option]):
+            options[option] = build(value)
+    return factory(*args, **options)
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, Mapping) and "name" in value
+
+
+def _keeps_sections(kind: Any) -> bool:
+    """Whether a parameter is annotated as a mapping: dict, Mapping[str, Any], or a union with one."""
+    if get_origin(kind) in (Union, types.UnionType, Annotated):
+        return any(_keeps_sections(part) for part in get_args(kind))
+    return (get_origin(kind) or kind) in (dict, Mapping)
 
 
 def checked(spec: Mapping[str, Any], factory: Callable, where: str) -> dict[str, Any]:
@@ -160,9 +178,10 @@ def checked(spec: Mapping[str, Any], factory: Callable, where: str) -> dict[str,
         raise WrongOption(f"{where}: {spec['name']} needs the option{'s' * (len(missing) > 1)} {', '.join(missing)}.")
     if _function(factory).__module__.startswith("jaxssl."):
         kinds = {k: Annotated[kind, functools.partial(_wrong_size, k)] for k, kind in kinds.items()}
-    fitted = {k: fit(v, kinds[k], f"{where}.{k}", known[k].default) for k, v in options.items()}
+    built = {k: v for k, v in options.items() if _is_section(v) and not _keeps_sections(kinds[k])}
+    fitted = {k: v if k in built else fit(v, kinds[k], f"{where}.{k}", known[k].default) for k, v in options.items()}
     for option, value in fitted.items():
-        if isinstance(value, Mapping) and "name" in value:
+        if _is_section(value):
             inner = checked(value, resolve_in(f"{where}.{option}", value), f"{where}.{option}")
             fitted[option] = {"name": value["name"], **inner}
     return fitted

@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from jaxssl.core import State
+from jaxssl.core import State, with_frozen, without_frozen
 from jaxssl.files import unused, write_whole
 from jaxssl.names import shortened
 from jaxssl.processes import agreed
@@ -37,13 +37,6 @@ COMPLETE = ("_CHECKPOINT_METADATA", "default/_METADATA", "default/manifest.ocdbt
 
 class NotSaved(RuntimeError):
     """A checkpoint could not be written; the earlier ones are kept."""
-
-
-def without_frozen(state: State) -> State:
-    """The state as it is saved: frozen networks are loaded again by `init`."""
-    if isinstance(state.memory, dict) and "frozen" in state.memory:
-        return state._replace(memory={k: v for k, v in state.memory.items() if k != "frozen"})
-    return state
 
 
 class Checkpoints:
@@ -80,7 +73,7 @@ class Checkpoints:
             self.manager.wait_until_finished()
             self._clear_aside()
             self.saving = step
-            self.manager.save(step, args=ocp.args.StandardSave(without_frozen(state)._asdict()), force=True)
+            self.manager.save(step, args=ocp.args.StandardSave(_saved_part(state)), force=True)
 
     def restore(self, like: State, step: int | None = None) -> State | None:
         """The newest checkpoint that can be used (or that of `step`) in the shapes and shardings of `like`.
@@ -93,7 +86,7 @@ class Checkpoints:
         if step is not None and step not in self.steps():
             raise ValueError(f"{self.folder} holds no checkpoint of step {step}, only of {self.steps()}.")
         abstract = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), without_frozen(like)._asdict()
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _saved_part(like)
         )
         passed_over: list[tuple[int, str]] = []
         for candidate in reversed(steps):
@@ -105,9 +98,7 @@ class Checkpoints:
             for later, why in passed_over:
                 self._set_aside(later, why)
             state = State(**tree)
-            if isinstance(like.memory, dict) and "frozen" in like.memory:
-                state = state._replace(memory={**state.memory, "frozen": like.memory["frozen"]})
-            return state
+            return state._replace(memory=with_frozen(state.memory, like.memory))
         if steps:
             raise ValueError(
                 f"no checkpoint in {self.folder} can be read into this config (steps {steps}): {reason}"
@@ -141,7 +132,8 @@ class Checkpoints:
         for wait in (*WAITS_S, None):
             try:
                 with _quiet():
-                    return self.manager.restore(step, args=ocp.args.StandardRestore(abstract)), "", ""
+                    tree = self.manager.restore(step, args=ocp.args.StandardRestore(self._as_stored(step, abstract)))
+                return {**tree, "memory": _like(abstract["memory"], tree["memory"])}, "", ""
             except Exception as error:  # Orbax raises many kinds; every one means: not this checkpoint
                 reason = _first_line(error)
                 if wait is None or jax.process_count() > 1:  # several processes must not try in turns
@@ -165,6 +157,15 @@ class Checkpoints:
             if compared and there != here:
                 return f"{path} is {_shape(there)} in the checkpoint and {_shape(here)} in this config."
         return ""
+
+    def _as_stored(self, step: int, abstract) -> dict[str, Any]:
+        """The tree to ask for, with the empty dicts of the memory that is stored: an earlier version kept others."""
+        try:
+            with _quiet():
+                stored = self.manager.item_metadata(step).tree["memory"]
+        except Exception:
+            return abstract
+        return {**abstract, "memory": _with_empty(abstract["memory"], stored)}
 
     def _set_aside(self, step: int, kind: str) -> None:
         if self.read_only:
@@ -208,6 +209,25 @@ class Checkpoints:
 
     def _listed(self) -> list[int]:
         return sorted(int(p.name) for p in self.folder.glob("*") if p.name.isdigit())
+
+
+def _with_empty(ours: Any, stored: Any) -> Any:
+    """`ours` with those empty dicts that are stored, and no others."""
+    if not isinstance(ours, dict) or not isinstance(stored, dict):
+        return ours
+    full = {k: _with_empty(v, stored.get(k)) for k, v in ours.items() if k in stored or jax.tree.leaves(v)}
+    return full | {k: v for k, v in stored.items() if k not in ours and not jax.tree.leaves(v)}
+
+
+def _like(ours: Any, restored: Any) -> Any:
+    """What was restored, with the empty dicts of `ours`."""
+    if not isinstance(ours, dict):
+        return restored
+    return {k: _like(v, restored.get(k, {})) for k, v in ours.items()}
+
+
+def _saved_part(state: State) -> dict[str, Any]:
+    return state._replace(memory=without_frozen(state.memory))._asdict()
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method, Split, beside_views
+from jaxssl.core import Method, Split, beside_views, statistics
 
 
 def check_chunks(method: Method, memory: Any, batch_size: int, gradient_chunks: int) -> None:
@@ -31,7 +31,7 @@ def check_chunks(method: Method, memory: Any, batch_size: int, gradient_chunks: 
             " encoder.dtype=bfloat16 to save memory, or a method with a split (methods.simclr, vicreg, barlow_twins, clip, mae,"
             " clmr, cvrl, clan)."
         )
-    if isinstance(memory, dict) and jax.tree.leaves(memory.get("stats", {})):
+    if jax.tree.leaves(statistics(memory)):
         raise ValueError(
             f"{name}: a batch norm would see the statistics of a chunk, not of the batch, which changes the method. Take"
             " an encoder without batch norm (models.vit, say) and method.norm=False where the method has it."
@@ -48,11 +48,11 @@ def chunked_value_and_grad(split: Split, num_chunks: int):
 
     def value_and_grad(params, memory, batch, key, step):
         key_embed, key_objective = jax.random.split(key)
-        chunks = jax.tree.map(lambda x: _apart(x, num_chunks), _swapped(batch)), jax.random.split(key_embed, num_chunks)
+        chunks = jax.tree.map(lambda x: _apart(x, num_chunks), batch), jax.random.split(key_embed, num_chunks)
 
         def embed(params, chunk):
             rows, key_chunk = chunk
-            return split.embed(params, memory, _swapped(rows), key_chunk, step)[0]
+            return split.embed(params, memory, rows, key_chunk, step)[0]
 
         embeddings = jax.tree.map(_together, jax.lax.map(lambda chunk: embed(params, chunk), chunks))
 
@@ -71,12 +71,6 @@ def chunked_value_and_grad(split: Split, num_chunks: int):
         return found, jax.lax.scan(add, gradient, (*chunks, cotangents))[0]
 
     return value_and_grad
-
-
-def _swapped(batch):
-    """The batch with views [V, N, ...] as [N, V, ...], and back; a tuple of views leads with N already."""
-    views = batch["views"]
-    return {**batch, "views": views if isinstance(views, tuple) else jnp.swapaxes(views, 0, 1)}
 
 
 def _apart(x, num_chunks):

@@ -320,6 +320,7 @@ def _import(args, overrides):
         raise ValueError(f"--workdir {workdir} is a file; give a folder.")
     if (workdir / "checkpoints").exists():
         raise ValueError(f"--workdir {workdir} holds checkpoints already; give a new folder.")
+    from jaxssl.core import statistics
     from jaxssl.experiment import setup, with_encoder
     from jaxssl.models.weights import import_timm
     from jaxssl.runlog import setup_logging
@@ -327,7 +328,7 @@ def _import(args, overrides):
     setup_logging()
     experiment = setup(config)
     state = experiment.initial()
-    stats = state.memory.get("stats", {}).get("encoder", {})
+    stats = statistics(state.memory).get("encoder", {})
     chosen = dict(grey_from_rgb=args.grey_from_rgb, ignore=args.ignore)
     weights = import_timm(args.weights, build(options(config.encoder)), state.params["encoder"], stats, **chosen)
     state = with_encoder(experiment, state, *weights)

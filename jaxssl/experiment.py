@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from jaxssl.build import build
 from jaxssl.chunks import check_chunks, chunked_value_and_grad
 from jaxssl.config import options
-from jaxssl.core import Augment, Method, State, init_state, make_update
+from jaxssl.core import Augment, Method, State, init_state, make_update, queued, replace_encoder, with_frozen
 from jaxssl.data.index_stream import batch_ids
 from jaxssl.data.source import Splits
 from jaxssl.optim import check_patterns, make_optimizer, make_schedules
@@ -28,6 +28,7 @@ class Experiment(NamedTuple):
     update(state, feed) -> (state, metrics)   state is donated; feed is a global batch or the resident arrays
     initial() -> State
     predict(params, memory, batch, names=None) -> dict of arrays   compiled for the outputs that are asked for; None: all
+    held: the method's frozen networks and the data's context, on the host: a donated state deletes what it holds
     """
 
     config: ConfigDict
@@ -39,15 +40,27 @@ class Experiment(NamedTuple):
     initial: Any
     predict: Any
     abstract: State
+    held: dict[str, Any]
     data_seed: int
     resident: bool
 
     def like(self) -> State:
-        """What a checkpoint is restored into: shapes and shardings, and the frozen networks themselves."""
-        if not (isinstance(self.abstract.memory, dict) and "frozen" in self.abstract.memory):
-            return self.abstract
-        frozen = self.initial().memory["frozen"]
-        return self.abstract._replace(memory={**self.abstract.memory, "frozen": frozen})
+        """What a checkpoint is restored into: shapes and shardings, and what never changes itself."""
+        where = {name: jax.tree.map(lambda x: x.sharding, self.abstract.memory[name]) for name in self.held}
+        placed = jax.device_put(self.held, where)
+        return self.abstract._replace(memory=with_frozen(self.abstract.memory, placed))
+
+    def check_update(self) -> None:
+        """Traces the update, so that what does not fit is refused before anything is compiled or written.
+
+        Raises TypeError, ValueError: as `core.make_update`.
+        """
+        source = self.splits.train
+        if self.resident:
+            arrays = {"index": np.zeros(source.size, np.int32), **source.arrays}
+        else:
+            arrays = source.fetch(np.arange(self.config.batch_size) % source.size)
+        self.update.eval_shape(self.abstract, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays))
 
 
 def purpose_seed(seed: int, purpose: str) -> int:
@@ -90,8 +103,10 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
     example = source.fetch(np.arange(config.batch_size) % source.size)
     shapes = {k: jax.ShapeDtypeStruct(np.shape(v), np.asarray(v).dtype) for k, v in example.items()}
     zeros = lambda: {k: jnp.zeros(s.shape, s.dtype) for k, s in shapes.items()}
-    initial = lambda: init_state(method, augment, tx, root, zeros())
-    abstract = jax.eval_shape(initial)
+    held = {"frozen": method.frozen() if method.frozen else None, "context": getattr(source, "context", None)}
+    held = {name: jax.tree.map(np.asarray, tree) for name, tree in held.items() if tree}
+    initial = lambda held: init_state(method, augment, tx, root, zeros(), held)
+    abstract = jax.eval_shape(initial, held)
     chunks = config.get("gradient_chunks", 1)  # a run folder of an earlier version has no such option
     check_chunks(method, abstract.memory, config.batch_size // mesh.shape["data"], chunks)
     check_patterns(abstract.params, frozen=config.optim.frozen, multipliers=config.optim.multipliers)
@@ -120,9 +135,10 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
         splits=splits,
         preprocess=preprocess,
         update=jax.jit(update, donate_argnums=0, out_shardings=(where, None)),
-        initial=jax.jit(initial, out_shardings=where),
+        initial=partial(jax.jit(initial, out_shardings=where), held),
         predict=jax.jit(predict, static_argnames="names"),
         abstract=abstract,
+        held=held,
         data_seed=data_seed,
         resident=resident,
     )
@@ -149,9 +165,8 @@ def resident_feed(experiment: Experiment):
 def warn_of_repeats(experiment: Experiment) -> None:
     """Says in the log where a batch or a queue holds more examples than there are."""
     size, batch_size = experiment.splits.train.size, experiment.config.batch_size
-    memory = experiment.abstract.memory
+    queue = queued(experiment.abstract.memory)
     own = " and is then a negative of itself" if experiment.method.negatives else ""
-    queue = memory["queue"].shape[-2] if isinstance(memory, dict) and "queue" in memory else 0
     for option, value, place in (("batch_size", batch_size, "batch"), ("method.queue_size", queue, "queue")):
         if value > size:
             log.warning(
@@ -184,9 +199,5 @@ def make_feed(experiment: Experiment, start: int = 0):
 
 def with_encoder(experiment: Experiment, state: State, params, stats) -> State:
     """The state with other encoder weights, in student and teacher alike, laid out as the experiment wants them."""
-    memory = dict(state.memory)
-    for name, value in (("teacher", params), ("stats", stats), ("teacher_stats", stats)):
-        if name in memory and "encoder" in memory[name]:
-            memory[name] = {**memory[name], "encoder": value}
     where = jax.tree.map(lambda x: x.sharding, experiment.abstract)
-    return jax.device_put(State(state.step, {**state.params, "encoder": params}, state.opt_state, memory), where)
+    return jax.device_put(replace_encoder(experiment.method, state, params, stats), where)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import WATCHED
+from jaxssl.core import Watch
 from jaxssl.ops.spectral import alignment, effective_rank, feature_std, uniformity
 
 
@@ -38,8 +38,9 @@ def digest(watched: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 
 def split(metrics: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """(scalars, watched arrays)."""
-    return {k: v for k, v in metrics.items() if k not in WATCHED}, {k: v for k, v in metrics.items() if k in WATCHED}
+    """(scalars, arrays of the `Watch` by name) of the metrics of an update."""
+    watched = {name: metrics[name] for name in Watch._fields if name in metrics}
+    return {name: value for name, value in metrics.items() if name not in watched}, watched
 
 
 def all_finite(tree) -> jax.Array:

@@ -87,6 +87,7 @@ def train(
                 start = 0 if state is None else int(state.step)
                 if start > config.total_steps:
                     raise ValueError(f"total_steps={config.total_steps}: {workdir} is at step {start} already.")
+                experiment.check_update()
                 if state is None:
                     check_start(workdir, had_checkpoints=had_checkpoints, every=config.checkpoint.every)
                 # Only now: a config that does not fit the checkpoints must not take the place of the one that does.

@@ -16,7 +16,6 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 os.environ["JAX_COMPILATION_CACHE_DIR"] = ""
 import conftest  # noqa: E402, F401  the compiler's options, before jax is imported
-
 import jax  # noqa: E402
 
 from jaxssl.config import load_config  # noqa: E402

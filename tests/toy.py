@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, Out, Watch
 from jaxssl.recipes.image import fashion_mnist_12k, quick_convnet
 
 
@@ -27,7 +27,7 @@ def toy(encoder, *, trouble: str = "", at: int = 0) -> Method:
             h = jnp.where(step >= at, jnp.ones_like(h), h)
         if trouble == "odd features":
             h = jnp.where(step >= at, jnp.nan, h)
-        return part, (memory, {"part": part, "features": h[None]})
+        return part, Out(memory, {"part": part}, Watch(h[None]))
 
     def predict(params, memory, batch):
         return {"features": features(params, batch)}

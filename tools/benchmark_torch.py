@@ -94,12 +94,12 @@ def library_step(args, views):
         size = dict(patch_size=args.patch, embed_dim=width, depth=depth, num_heads=heads, image_size=args.size)
         encoder = vit.vit(**size, dtype=dtype)
     method, tx = simclr(encoder, hidden_dims=(HIDDEN,), dim=DIM, temperature=TEMPERATURE), optax.sgd(RATE, MOMENTUM)
-    batch = {"views": jax.device_put(views)}
+    batch = {"views": tuple(jax.device_put(views))}
     params, memory = jax.jit(method.init)(jax.random.key(0), batch)
     state = [params, memory, tx.init(params)]
 
     def update(params, memory, opt_state, batch):
-        (loss, (memory, _)), grads = jax.value_and_grad(method.loss, has_aux=True)(
+        (loss, (memory, *_)), grads = jax.value_and_grad(method.loss, has_aux=True)(
             params, memory, batch, jax.random.key(0), 0
         )
         updates, opt_state = tx.update(grads, opt_state, params)

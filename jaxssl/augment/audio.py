@@ -49,7 +49,7 @@ def views(
     reverb: float = 0.6,
     reverb_seconds: tuple[float, float] = (0.1, 0.8),
 ):
-    """CLMR's views: `views` float32 [num_views, N, size], pieces of the sound, each altered by itself in this order.
+    """CLMR's views: `views`, arrays float32 [N, size], pieces of the sound, each altered by itself in this order.
 
     The first number of each step is the probability with which a view undergoes it; the defaults are those of the
     release, whose noise is rare (0.01). 0 leaves a step out, and its work with it.
@@ -118,7 +118,7 @@ def views(
         keys = jax.random.split(key, (num_views, x.shape[0]))
         # One view after the other: for both at once XLA's CPU compiler may, on several devices, lay out the input of a
         # Fourier transform so that it then refuses to compute it.
-        return _rest(batch) | {"views": jnp.stack([jax.vmap(view)(keys[v], x, length) for v in range(num_views)])}
+        return _rest(batch) | {"views": tuple(jax.vmap(view)(keys[v], x, length) for v in range(num_views))}
 
     return augment
 
@@ -137,7 +137,7 @@ def spectrogram(
     floor: float = 1e-5,
     shift: int = 0,
 ):
-    """One view, for methods that hide parts themselves: log-mel `views` float32 [1, N, mels, frames, 1].
+    """One view, for methods that hide parts themselves: log-mel `views`, one array float32 [N, mels, frames, 1].
 
     Args:
       shift: the sound is moved by up to so many samples to either side, what comes in is silence; 0 for no
@@ -156,7 +156,7 @@ def spectrogram(
         x, _ = _sound(batch, size)
         x = x[:, :size]
         x = jax.vmap(moved)(jax.random.split(key, len(x)), x) if shift else x
-        return _rest(batch) | {"views": prepare(x)[None]}
+        return _rest(batch) | {"views": (prepare(x),)}
 
     return augment
 

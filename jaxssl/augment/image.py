@@ -1,7 +1,7 @@
 """Published recipes of image views, and the preprocessing for evaluation.
 
 Every factory returns `augment(key, batch) -> batch`. The batch has `image` [N, H, W, C], uint8 or float in
-[0, 1], C = 1 or 3; the result has `views` float32 [V, N, h, w, C] in its place and keeps all other entries.
+[0, 1], C = 1 or 3; the result has `views`, a tuple of float32 [N, h, w, C], in its place and keeps all other entries.
 Shared options:
 
   size: height = width of a view in pixels, or (height, width).

@@ -1,7 +1,7 @@
 """Recipes of multi-crop: a few views of large crops and many small views of small crops.
 
-The options are those of jaxssl.augment.image. The result has `views` float32 [2, N, h, w, C] and, unless
-`num_local` is 0, `local_views` float32 [num_local, N, h2, w2, C]; with `return_boxes` also `boxes`, `flips`,
+The options are those of jaxssl.augment.image. The result has `views`, two arrays float32 [N, h, w, C], and,
+unless `num_local` is 0, `local_views`, `num_local` arrays float32 [N, h2, w2, C]; with `return_boxes` also `boxes`, `flips`,
 `local_boxes` and `local_flips`.
 """
 

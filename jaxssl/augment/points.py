@@ -33,7 +33,7 @@ def views(
     jitter: float = 0.0,
     keep: tuple[float, float] = (1.0, 1.0),
 ):
-    """Views of every cloud: `views` float32 [num_views, N, P, 3]. In this order, each with its own chance:
+    """Views of every cloud: `views`, arrays float32 [N, P, 3]. In this order, each with its own chance:
 
     part of the cloud, unit sphere, rotation, scale, translation, jitter. The defaults for scale and translation are
     those of Point-MAE and Point-CMAE, which do not rotate.
@@ -69,7 +69,7 @@ def views(
     def augment(key, batch):
         x = _points(batch)
         keys = jax.random.split(key, (num_views, x.shape[0]))
-        return _rest(batch) | {"views": jax.vmap(jax.vmap(view), in_axes=(0, None))(keys, x)}
+        return _rest(batch) | {"views": tuple(jax.vmap(jax.vmap(view), in_axes=(0, None))(keys, x))}
 
     return augment
 

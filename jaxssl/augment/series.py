@@ -45,12 +45,12 @@ def whole(
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
 ):
-    """One view without chance, for methods that hide parts themselves: `views` float32 [1, N, T, C]."""
+    """One view without chance, for methods that hide parts themselves: `views`, one array float32 [N, T, C]."""
     prepare = _preparation(size, mean, std, clip)
 
     def augment(key, batch):
         del key
-        return _rest(batch) | {"views": prepare(batch)[None]}
+        return _rest(batch) | {"views": (prepare(batch),)}
 
     return augment
 
@@ -64,7 +64,7 @@ def sensors(
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
 ):
-    """A view for each sensor, cut from the same time: `views` float32 [V, N, t, channels].
+    """A view for each sensor, cut from the same time: `views`, V arrays float32 [N, t, channels].
 
     Channels 0 ... channels - 1 are those of the first sensor, and so on.
 
@@ -82,7 +82,7 @@ def sensors(
         length = max(round(crop * time), 1)
         start = jax.random.randint(key, (x.shape[0],), 0, time - length + 1)
         cut = jax.vmap(lambda row, at: jax.lax.dynamic_slice_in_dim(row, at, length, axis=1))(x, start)
-        return _rest(batch) | {"views": cut.swapaxes(0, 1)}
+        return _rest(batch) | {"views": tuple(cut.swapaxes(0, 1))}
 
     return augment
 
@@ -119,7 +119,7 @@ def views(
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
 ):
-    """Views for contrastive methods: `views` float32 [num_views, N, T, C]. In this order, each with its own chance:
+    """Views for contrastive methods: `views`, arrays float32 [N, T, C]. In this order, each with its own chance:
 
     crop and stretch to T, time warp, permutation of segments, rotation, scaling, jitter.
 
@@ -155,7 +155,7 @@ def views(
     def augment(key, batch):
         x = prepare(batch)
         keys = jax.random.split(key, (num_views, x.shape[0]))
-        return _rest(batch) | {"views": jax.vmap(jax.vmap(view), in_axes=(0, None))(keys, x)}
+        return _rest(batch) | {"views": tuple(jax.vmap(jax.vmap(view), in_axes=(0, None))(keys, x))}
 
     return augment
 

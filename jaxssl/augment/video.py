@@ -61,7 +61,7 @@ def cvrl(
       consistent: False draws the chances of every frame anew (the publication's ablation).
 
     Returns:
-      `augment(key, batch)` with `views` float32 [2, N, frames, h, w, C] and `start` int32 [2, N].
+      `augment(key, batch)` with `views`, two arrays float32 [N, frames, h, w, C], and `start`, two int32 [N].
 
     Source: Qian et al., Spatiotemporal Contrastive Video Representation Learning, 2020, arXiv:2008.03800,
       https://arxiv.org/abs/2008.03800
@@ -106,7 +106,7 @@ def cvrl(
             clips = to_unit_float({"image": clips.reshape(-1, *clips.shape[2:])}).reshape(clips.shape)
             view = lambda key, clip, option=option: augment_clip(key, clip, option, consistent=consistent)
             views.append(jax.vmap(view)(jax.random.split(key_view, num), clips))
-        return _rest(batch) | {"views": standardize(jnp.stack(views), mean, std), "start": starts}
+        return _rest(batch) | {"views": tuple(standardize(v, mean, std) for v in views), "start": tuple(starts)}
 
     return augment
 

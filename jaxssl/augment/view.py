@@ -61,9 +61,9 @@ def view_augmentation(groups, *, mean, std, return_boxes):
 
     Returns:
       A function of a key and a batch with `image` [N, H, W, C], uint8 or float in [0, 1], C = 1 or 3. Its
-      result has for every prefix `<prefix>views` float32 [V, N, h, w, C], standardised, and, if asked for,
-      `<prefix>boxes` float32 [V, N, 4] (y0, x0, height, width in input pixels) and `<prefix>flips` bool
-      [V, N]; all other entries of the batch are kept.
+      result has for every prefix `<prefix>views`, a tuple of float32 [N, h, w, C], standardised, and, if asked for,
+      `<prefix>boxes`, a tuple of float32 [N, 4] (y0, x0, height, width in input pixels), and `<prefix>flips`, a tuple of
+      bool [N]; all other entries of the batch are kept.
 
     Raises:
       ValueError: an option that is out of range, named in the message.
@@ -78,9 +78,9 @@ def view_augmentation(groups, *, mean, std, return_boxes):
         keys = jax.random.split(key, (num_views, images.shape[0]))
         for prefix, group in groups.items():
             views, boxes, flips, keys = _make_views(keys, images, group)
-            result[f"{prefix}views"] = standardize(views, mean, std)
+            result[f"{prefix}views"] = tuple(standardize(views, mean, std))
             if return_boxes:
-                result |= {f"{prefix}boxes": boxes, f"{prefix}flips": flips}
+                result |= {f"{prefix}boxes": tuple(boxes), f"{prefix}flips": tuple(flips)}
         return result
 
     return augment

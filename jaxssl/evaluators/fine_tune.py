@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxssl.core import trainable
 from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable, column, on_host
 from jaxssl.evaluators.few_labels import check_counts, draw_rows
@@ -129,8 +130,8 @@ class Network:
 
 def _trainable(path, leaf):
     """Float arrays, but no statistics of batch norms and no networks that are kept as they came."""
-    names = {getattr(part, "key", None) for part in path[:2]}
-    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating) and not names & {"stats", "teacher_stats", "frozen"}
+    in_params, names = path[0].idx == 0, tuple(getattr(part, "key", "") for part in path[1:])
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating) and (in_params or trainable(names))
 
 
 def _trainer(network, tx, steps, size, num_classes):

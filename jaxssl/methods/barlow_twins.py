@@ -1,9 +1,9 @@
 """Barlow Twins: the cross-correlation of two views' embeddings becomes the identity."""
 
-from jaxssl.core import Method, Split, split_method
+from jaxssl.core import Method
 from jaxssl.losses import barlow_twins as barlow_twins_loss
-from jaxssl.models.chain import by_view, embed_apart, make_predict, setup_chain
 from jaxssl.models.heads import projector
+from jaxssl.skeletons.siamese import siamese
 
 
 def barlow_twins(
@@ -29,24 +29,14 @@ def barlow_twins(
       loss_scale: s. Under LARS it only sets the pace of biases and norms, which have no trust ratio; the published
         recipe gives them 0.024 times the learning rate instead (optim.multipliers).
 
-    Batch: `views` [2, N, ...]. Memory: `stats`.
+    Batch: `views`, two arrays [N, ...]. Memory: `stats`.
 
     Source: Zbontar, Jing, Misra, LeCun, Deny, Barlow Twins: Self-Supervised Learning via Redundancy Reduction, 2021,
     arXiv:2103.03230, https://arxiv.org/abs/2103.03230
     """
-    chain = {
-        "encoder": encoder,
-        "projector": projector(hidden_dims, dim, norm=norm, bias=False, dtype=encoder.dtype),
-    }
+    head = projector(hidden_dims, dim, norm=norm, bias=False, dtype=encoder.dtype)
 
-    def init(key, batch):
-        params, stats = setup_chain(chain, key, batch["views"][0])
-        return params, {"stats": stats}
+    def objective(out):
+        return loss_scale * barlow_twins_loss(*out["projector"], redundancy_weight=redundancy_weight)
 
-    def objective(params, memory, embeddings, batch, key, step):
-        out = by_view(embeddings)
-        z = out["projector"]
-        value = loss_scale * barlow_twins_loss(z[0], z[1], redundancy_weight=redundancy_weight)
-        return value, (memory, {"features": out["encoder"], "projections": z})
-
-    return split_method(init, Split(embed_apart(chain), objective), make_predict(chain))
+    return siamese({"encoder": encoder, "projector": head}, objective)

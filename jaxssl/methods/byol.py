@@ -4,7 +4,7 @@ from jaxssl.core import Method, PredictFrom
 from jaxssl.losses import byol as byol_loss
 from jaxssl.models.heads import predictor, projector
 from jaxssl.ops import momentum_schedule
-from jaxssl.student_teacher import student_teacher
+from jaxssl.skeletons.teacher import teacher
 
 
 def byol(
@@ -34,7 +34,7 @@ def byol(
       predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the
         online network's (github.com/google-deepmind/deepmind-research, byol/eval_experiment.py: `online_params`).
 
-    Batch: `views` [2, N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
+    Batch: `views`, two arrays [N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
 
     Source: Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, 2020, arXiv:2006.07733,
     https://arxiv.org/abs/2006.07733
@@ -46,9 +46,9 @@ def byol(
         "predictor": predictor((predictor_dim,), dim, bias=False, dtype=dtype),
     }
 
-    def objective(student, teacher):
-        p, z = student["predictor"], teacher["projector"]
+    def objective(student, seen):
+        p, z = student["predictor"], seen["projector"]
         return byol_loss(p[0], z[1]) + byol_loss(p[1], z[0])
 
     schedule = momentum_schedule(momentum, momentum_end, momentum_steps)
-    return student_teacher(chain, objective, schedule, predict_from=predict_from)
+    return teacher(chain, objective, schedule, predict_from=predict_from)

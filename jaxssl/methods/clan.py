@@ -2,10 +2,10 @@
 
 import jax.numpy as jnp
 
-from jaxssl.core import Method, Split, split_method
+from jaxssl.core import Method, Watch
 from jaxssl.losses import clan as clan_loss
 from jaxssl.losses import clan_active_fraction
-from jaxssl.models.chain import by_view, embed_apart, make_predict, setup_chain
+from jaxssl.skeletons.siamese import siamese
 
 
 def clan(encoder, *, margin: float = 0.5, alpha: float = 0.5, squared: bool = False) -> Method:
@@ -24,25 +24,21 @@ def clan(encoder, *, margin: float = 0.5, alpha: float = 0.5, squared: bool = Fa
       alpha: weight of the positives.
       squared: square both distances.
 
-    Batch: `views` [2, N, ...] or a pair of trees: the rows, the augmented rows. Memory: `stats`.
+    Batch: `views`, two inputs of the encoder: the rows, the augmented rows. Memory: `stats`.
 
     The monitor watches rows and augmented rows together, since the rows alone are meant to fall into one place.
 
     Source: Wilkie, Hindy, Tachtatzis, Atkinson, Contrastive Self-Supervised Network Intrusion Detection using
     Augmented Negative Pairs, 2025, arXiv:2509.06550, https://arxiv.org/abs/2509.06550
     """
-    chain = {"encoder": encoder}
+    options = dict(margin=margin, squared=squared)
 
-    def init(key, batch):
-        params, stats = setup_chain(chain, key, batch["views"][0])
-        return params, {"stats": stats}
+    def objective(out):
+        value = clan_loss(*out["encoder"], alpha=alpha, **options)
+        return value, {"active_fraction": clan_active_fraction(*out["encoder"], **options)}
 
-    def objective(params, memory, embeddings, batch, key, step):
-        out = by_view(embeddings)
+    def watch(out):
         z, z_aug = out["encoder"]
-        value = clan_loss(z, z_aug, margin=margin, alpha=alpha, squared=squared)
-        active = clan_active_fraction(z, z_aug, margin=margin, squared=squared)
-        both = jnp.stack([z, z_aug], axis=1).reshape(1, -1, z.shape[-1])
-        return value, (memory, {"features": both, "active_fraction": active})
+        return Watch(jnp.stack([z, z_aug], axis=1).reshape(1, -1, z.shape[-1]))
 
-    return split_method(init, Split(embed_apart(chain), objective), make_predict(chain))
+    return siamese({"encoder": encoder}, objective, watch=watch)

@@ -1,14 +1,12 @@
 """CLIP: an image and its caption attract, the other captions and images of the batch repel."""
 
-import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method, Split, split_method
+from jaxssl.core import Method
 from jaxssl.losses import clip as clip_loss
 from jaxssl.losses import clip_chunked
 from jaxssl.models.heads import projector
-from jaxssl.models.module import forward, setup
-from jaxssl.ops import l2_normalize
+from jaxssl.skeletons.towers import towers
 
 
 def clip(
@@ -47,48 +45,14 @@ def clip(
     if block_size and multi_positive:
         raise ValueError("methods.clip: block_size goes with multi_positive=False only, where a row has one positive.")
     head = projector((), dim, bias=False, dtype=encoder.dtype)
-    names = {"image": "image_projection", "text": "text_projection"}
 
-    def init(key, batch):
-        key_encoder, *keys = jax.random.split(key, 3)
-        view = batch["views"][0]
-        params, stats = {}, {}
-        params["encoder"], stats["encoder"] = setup(encoder, key_encoder, view)
-        h, _ = forward(encoder, params["encoder"], stats["encoder"], view)
-        for (side, name), key_head in zip(names.items(), keys):
-            params[name], _ = setup(head, key_head, h[side])
-        params["log_scale"] = -jnp.log(jnp.float32(temperature))
-        return params, {"stats": stats}
-
-    def both(params, stats, view, **options):
-        h, stats = forward(encoder, params["encoder"], stats["encoder"], view, **options)
-        z = {side: forward(head, params[names[side]], {}, h[side])[0] for side in h}
-        return h, z, {"encoder": stats}
-
-    def embed(params, memory, batch, key, step):
-        h, z, stats = both(params, memory["stats"], batch["views"][0], train=True, key=key)
-        return {"features": h["image"], "projections": z}, {"stats": stats}
-
-    def objective(params, memory, embeddings, batch, key, step):
-        z, groups = embeddings["projections"], batch["group"] if multi_positive else None
-        pair = z["image"], z["text"], params["log_scale"]
+    def objective(params, z, batch):
+        pair, groups = (z["image"], z["text"], params["log_scale"]), batch["group"] if multi_positive else None
         if block_size:
             value = clip_chunked(*pair, max_scale=max_scale, block_size=block_size)
         else:
             value = clip_loss(*pair, groups=groups, max_scale=max_scale)
-        projections = jnp.stack([z["image"], z["text"]])
-        metrics = {
-            "features": embeddings["features"][None],
-            "projections": projections,
-            "scale": jnp.exp(params["log_scale"]),
-        }
-        return value, (memory, metrics)
+        return value, {"scale": jnp.exp(params["log_scale"])}
 
-    def predict(params, memory, batch):
-        h, z, _ = both(params, memory["stats"], batch["x"])
-        out = {f"{side}_embedding": l2_normalize(z[side]) for side in z}
-        if "text" in h:
-            out["text_features"] = h["text"]
-        return {"features": h["image"], **out}
-
-    return split_method(init, Split(embed, objective), predict, negatives=True)
+    own = lambda: {"log_scale": -jnp.log(jnp.float32(temperature))}
+    return towers(encoder, {"image": head, "text": head}, objective, own=own)

@@ -1,9 +1,9 @@
 """CLMR: two altered pieces of a recording attract, all other pieces of the batch repel."""
 
-from jaxssl.core import Method, Split, split_method
+from jaxssl.core import Method
 from jaxssl.losses import nt_xent
-from jaxssl.models.chain import by_view, embed_apart, make_predict, setup_chain
 from jaxssl.models.heads import projector
+from jaxssl.skeletons.siamese import siamese
 
 
 def clmr(encoder, *, hidden_dims: tuple[int, ...] = (512,), dim: int = 64, temperature: float = 0.5) -> Method:
@@ -20,22 +20,11 @@ def clmr(encoder, *, hidden_dims: tuple[int, ...] = (512,), dim: int = 64, tempe
       dim: width of the embedding z.
       temperature: tau of NT-Xent, > 0.
 
-    Batch: `views` [2, N, T], two pieces of the same recording. Memory: `stats`.
+    Batch: `views`, two pieces [N, T] of the same recording. Memory: `stats`.
 
     Source: Spijkervet, Burgoyne, Contrastive Learning of Musical Representations, 2021, arXiv:2103.09410,
     https://arxiv.org/abs/2103.09410
     """
     head = projector(hidden_dims, dim, norm=False, bias=False, dtype=encoder.dtype)
     chain = {"encoder": encoder, "projector": head}
-
-    def init(key, batch):
-        params, stats = setup_chain(chain, key, batch["views"][0])
-        return params, {"stats": stats}
-
-    def objective(params, memory, embeddings, batch, key, step):
-        out = by_view(embeddings)
-        z = out["projector"]
-        value = nt_xent(z[0], z[1], temperature=temperature)
-        return value, (memory, {"features": out["encoder"], "projections": z})
-
-    return split_method(init, Split(embed_apart(chain), objective), make_predict(chain), negatives=True)
+    return siamese(chain, lambda out: nt_xent(*out["projector"], temperature=temperature), negatives=True)

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import multiview_contrastive
-from jaxssl.models.chain import forward_chain, setup_chain
 from jaxssl.models.heads import projector
 from jaxssl.ops import mmd, select_sensors
+from jaxssl.skeletons.chain import begin_chain, forward_chain
 
 
 def collossl(
@@ -38,17 +38,13 @@ def collossl(
       hidden_dims, dim: widths of the projector, ReLU between, no norm.
       temperature: tau, > 0.
 
-    Batch: `views` [V, N, T, C], one a sensor; for predict `x` [N, V, T, C]. Memory: `stats`.
+    Batch: `views`, V arrays [N, T, C], one a sensor; for predict `x` [N, V, T, C]. Memory: `stats`.
 
     Source: Jain, Tang, Min, Kawsar, Mathur, ColloSSL: Collaborative Self-Supervised Learning for Human Activity
     Recognition, 2022, arXiv:2202.00758, https://arxiv.org/abs/2202.00758
     """
     head = projector(hidden_dims, dim, norm=False, dtype=encoder.dtype)
     chain = {"encoder": encoder, "projector": head}
-
-    def init(key, batch):
-        params, stats = setup_chain(chain, key, batch["views"][0])
-        return params, {"stats": stats}
 
     def contrast(z, traces, a, key):
         """(loss, distances) with sensor a as the anchor; z [V, N, D], traces [V, N, T]."""
@@ -66,7 +62,7 @@ def collossl(
         return multiview_contrastive(z[a], z, shuffled, **options), distance
 
     def loss(params, memory, batch, key, step):
-        views, (key_networks, key_contrast) = jnp.asarray(batch["views"]), jax.random.split(key)
+        views, (key_networks, key_contrast) = jnp.stack(batch["views"]), jax.random.split(key)
         count, n = views.shape[:2]
         if count < 2 or n < 2:
             raise ValueError(f"methods.collossl needs two sensors and two examples or more, got {count} and {n}")
@@ -78,8 +74,8 @@ def collossl(
         traces = jax.lax.stop_gradient(jnp.sqrt(jnp.sum(jnp.square(views), axis=-1)))
         found = [contrast(z, traces, a, jax.random.fold_in(key_contrast, a)) for a in anchors]
         value = sum(part for part, _ in found) / len(found)
-        metrics = {"features": h, "projections": z, "sensor_distance": sum(d.sum() for _, d in found) / len(found)}
-        return value, ({"stats": stats}, metrics)
+        metrics = {"sensor_distance": sum(d.sum() for _, d in found) / len(found)}
+        return value, Out({**memory, "stats": stats}, metrics, Watch(h, z))
 
     def predict(params, memory, batch):
         x = batch["x"]
@@ -88,7 +84,7 @@ def collossl(
             name: out[key].reshape(len(x), -1) for name, key in (("features", "encoder"), ("projector", "projector"))
         }
 
-    return Method(init, loss, predict, negatives=True)
+    return Method(begin_chain(chain), loss, predict, negatives=True)
 
 
 def other_rows(key, n):

@@ -1,9 +1,9 @@
 """CVRL: two clips of a video attract, clips of all other videos of the batch repel."""
 
-from jaxssl.core import Method, Split, split_method
+from jaxssl.core import Method
 from jaxssl.losses import nt_xent
-from jaxssl.models.chain import by_view, embed_together, make_predict, setup_chain
 from jaxssl.models.heads import projector
+from jaxssl.skeletons.siamese import siamese
 
 
 def cvrl(
@@ -29,22 +29,13 @@ def cvrl(
       temperature: tau, > 0.
       norm: the batch norms of the projector.
 
-    Batch: `views` [2, N, T, H, W, C]; `augment.video.cvrl` chooses the clips and changes them alike in all frames. Memory:
+    Batch: `views`, two clips [N, T, H, W, C]; `augment.video.cvrl` chooses the clips and changes them alike in all frames. Memory:
     `stats`.
 
     Source: Qian, Meng, Gong, Yang, Wang, Belongie, Cui, Spatiotemporal Contrastive Video Representation Learning, 2020,
     arXiv:2008.03800, https://arxiv.org/abs/2008.03800
     """
     chain = {"encoder": encoder, "projector": projector(hidden_dims, dim, norm=norm, dtype=encoder.dtype)}
-
-    def init(key, batch):
-        params, stats = setup_chain(chain, key, batch["views"][0])
-        return params, {"stats": stats}
-
-    def objective(params, memory, embeddings, batch, key, step):
-        out = by_view(embeddings)
-        z = out["projector"]
-        value = 2 * nt_xent(z[0], z[1], temperature=temperature)
-        return value, (memory, {"features": out["encoder"], "projections": z})
-
-    return split_method(init, Split(embed_together(chain), objective), make_predict(chain), negatives=True)
+    return siamese(
+        chain, lambda out: 2 * nt_xent(*out["projector"], temperature=temperature), together=True, negatives=True
+    )

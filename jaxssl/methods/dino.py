@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method, PredictFrom, networks_of
+from jaxssl.core import Method, Out, PredictFrom, Watch, networks_of
 from jaxssl.losses import dino as dino_loss
 from jaxssl.losses import dino_center
-from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain, without_drop_path
 from jaxssl.models.heads import DINOHead
-from jaxssl.ops import ema_init, ema_update, momentum_schedule, tree_distance
+from jaxssl.ops import momentum_schedule
+from jaxssl.skeletons.chain import forward_chain_views, make_predict, setup_chain, without_drop_path
+from jaxssl.skeletons.prototypes import resting, rests
+from jaxssl.skeletons.teacher import begin_teacher, follow, teacher_metrics
 
 
 def dino(
@@ -54,7 +56,7 @@ def dino(
       predict_from: 'teacher' or 'student', whose features are evaluated and exported; the published evaluation takes the
         teacher's (github.com/facebookresearch/dino, eval_knn.py, eval_linear.py: `--checkpoint_key teacher`).
 
-    Batch: `views` [2, N, ...] and, where there are, `local_views` [V, N, ...].
+    Batch: `views`, arrays [N, ...], two at least, and, where there are, `local_views`.
     Memory: `stats`, `teacher`, `teacher_stats`, `center` [K].
 
     Source: Caron, Touvron, Misra, Jegou, Mairal, Bojanowski, Joulin, Emerging Properties in Self-Supervised Vision
@@ -73,13 +75,11 @@ def dino(
 
     def init(key, batch):
         params, stats = setup_chain(chain, key, batch["views"][0])
-        center = jnp.zeros((num_prototypes,))
-        return params, {"stats": stats, "teacher": ema_init(params), "teacher_stats": stats, "center": center}
+        return params, {**begin_teacher(params, stats, chain), "center": jnp.zeros((num_prototypes,))}
 
     def loss(params, memory, batch, key, step):
         key_student, key_teacher = jax.random.split(key)
-        last = params["head"]["last_layer"]
-        last = jnp.where(step < freeze_steps, jax.lax.stop_gradient(last), last)
+        last = resting(params["head"]["last_layer"], step, freeze_steps)
         student = {**params, "head": {**params["head"], "last_layer": last}}
         crops = [*batch["views"], *batch.get("local_views", ())]
         out, stats = forward_chain_views(
@@ -92,23 +92,17 @@ def dino(
         value = dino_loss(
             out["head"], seen["head"], center, student_temperature=student_temperature, teacher_temperature=tau
         )
-        metrics = {
-            "features": out["encoder"][: len(batch["views"])],
-            "assignments": jax.nn.softmax((seen["head"][0] - center) / tau),
-            "teacher_distance": tree_distance(params, memory["teacher"]),
-            "teacher_temperature": jnp.float32(tau),
-            "momentum": jnp.float32(schedule(step)),
-        }
+        metrics = {**teacher_metrics(params, memory, schedule, step), "teacher_temperature": jnp.float32(tau)}
+        watch = Watch(
+            out["encoder"][: len(batch["views"])], assignments=jax.nn.softmax((seen["head"][0] - center) / tau)
+        )
         memory = {
             **memory,
             "stats": stats,
             "teacher_stats": teacher_stats,
             "center": dino_center(center, seen["head"], momentum=center_momentum),
         }
-        return value, (memory, metrics)
+        return value, Out(memory, metrics, watch)
 
-    def after(params, memory, step):
-        return {**memory, "teacher": ema_update(memory["teacher"], params, schedule(step))}
-
-    rests = (("^/head/last_layer$", freeze_steps),) if freeze_steps else ()
-    return Method(init, loss, make_predict(chain, networks), after, networks=networks, rests=rests)
+    predict, after = make_predict(chain, networks), follow(chain, schedule)
+    return Method(init, loss, predict, after, networks=networks, rests=rests("^/head/last_layer$", freeze_steps))

@@ -1,15 +1,9 @@
 """ECG-JEPA: from the visible patches of a series, predict what a slow teacher makes of the hidden blocks."""
 
-import jax
-import jax.numpy as jnp
-
-from jaxssl.core import Method, PredictFrom, networks_of
-from jaxssl.losses import jepa
-from jaxssl.models.chain import make_predict
-from jaxssl.models.module import forward, setup
-from jaxssl.models.positions import take_tokens
+from jaxssl.core import Method, PredictFrom
 from jaxssl.models.series import predictor
-from jaxssl.ops import ema_init, ema_update, linear_momentum, multi_block_mask_1d, tree_distance
+from jaxssl.ops import linear_momentum, multi_block_mask_1d
+from jaxssl.skeletons.jepa import Drawn, Seen, jepa
 
 
 def ecg_jepa(
@@ -46,7 +40,7 @@ def ecg_jepa(
       predict_from: 'teacher' or 'student', whose features are evaluated and exported; the published evaluation takes the
         teacher's (github.com/kweimann/ECG-JEPA, finetune.py: `target_encoder`).
 
-    Batch: `views` [1, N, T, C]. Memory: `teacher`, `stats` (empty).
+    Batch: `views`, one array [N, T, C]. Memory: `teacher`.
 
     Source: Weimann, Conrad, Self-Supervised Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG
     Classification Performance, 2024, arXiv:2410.13867, https://arxiv.org/abs/2410.13867
@@ -56,52 +50,20 @@ def ecg_jepa(
             "methods.ecg_jepa needs a transformer that can encode some of the patches of a series: "
             "encoder.name='models.series.vit'."
         )
-    predict_hidden = predictor(
-        out_dim=encoder.embed_dim,
-        width=predictor_dim,
-        depth=predictor_depth,
-        num_heads=predictor_heads,
-        dtype=encoder.dtype,
-        remat=encoder.remat,
+    size = dict(width=predictor_dim, depth=predictor_depth, num_heads=predictor_heads)
+    head = predictor(out_dim=encoder.embed_dim, **size, dtype=encoder.dtype, remat=encoder.remat)
+
+    def draw(key, x):
+        drawn = multi_block_mask_1d(key, x.shape[0], encoder.num_patches(x), keep_ratio, min_block=min_block)
+        return Drawn(drawn.visible_ids, drawn.hidden_ids)
+
+    return jepa(
+        encoder,
+        lambda x: head,
+        draw,
+        linear_momentum(momentum, momentum_end, momentum_steps),
+        show=lambda ids: {"visible_ids": ids},
+        read=lambda out: Seen(out["patches"], out["patches"], out["patches"].mean(1)),
+        predict_from=predict_from,
+        kind=kind,
     )
-    schedule, networks = linear_momentum(momentum, momentum_end, momentum_steps), networks_of(predict_from)
-
-    def mask(key, x):
-        return multi_block_mask_1d(key, x.shape[0], encoder.num_patches(x), keep_ratio, min_block=min_block)
-
-    def student(params, x, hidden):
-        tokens, _ = forward(encoder, params, {}, x, train=True, visible_ids=hidden.visible_ids, method="tokens")
-        return tokens["patches"]
-
-    def init(key, batch):
-        x = batch["views"][0]
-        key_encoder, key_predictor, key_mask = jax.random.split(key, 3)
-        hidden, params = mask(key_mask, x), {}
-        params["encoder"], _ = setup(encoder, key_encoder, x)
-        z = student(params["encoder"], x, hidden)
-        params["predictor"], _ = setup(predict_hidden, key_predictor, z, hidden.visible_ids, hidden.hidden_ids)
-        return params, {"teacher": {"encoder": ema_init(params["encoder"])}, "stats": {"encoder": {}}}
-
-    def loss(params, memory, batch, key, step):
-        x = batch["views"][0]
-        hidden = mask(key, x)
-        whole, _ = forward(encoder, memory["teacher"]["encoder"], {}, x, method="tokens")
-        h = whole["patches"]
-        target = take_tokens(h, hidden.hidden_ids)
-        z = student(params["encoder"], x, hidden)
-        ids = hidden.visible_ids, hidden.hidden_ids
-        p, _ = forward(predict_hidden, params["predictor"], {}, z, *ids, train=True)
-        metrics = {
-            "features": h.mean(1)[None],
-            "target_std": target.std(0).mean(),
-            "teacher_distance": tree_distance(params["encoder"], memory["teacher"]["encoder"]),
-            "momentum": jnp.float32(schedule(step)),
-        }
-        return jepa(p, target, kind=kind), (memory, metrics)
-
-    def after(params, memory, step):
-        teacher = ema_update(memory["teacher"], {"encoder": params["encoder"]}, schedule(step))
-        return {**memory, "teacher": teacher}
-
-    predict = make_predict({"encoder": encoder}, networks)
-    return Method(init, loss, predict, after, networks=networks)

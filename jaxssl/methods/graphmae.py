@@ -7,9 +7,9 @@ from jaxssl.core import Method
 from jaxssl.losses import scaled_cosine_error
 from jaxssl.models.gnn import gcn_decoder
 from jaxssl.models.heads import projector
-from jaxssl.models.module import forward, setup
 from jaxssl.ops import partly_hidden
 from jaxssl.ops.graph import masked_nodes
+from jaxssl.skeletons.masked import Predicted, masked
 
 
 def graphmae(encoder, *, masking_ratio: float = 0.5, replace_rate: float = 0.05, alpha: float = 3.0) -> Method:
@@ -28,7 +28,7 @@ def graphmae(encoder, *, masking_ratio: float = 0.5, replace_rate: float = 0.05,
       alpha: exponent of the scaled cosine error, >= 1.
 
     Batch: `views`, a tuple of one dict of `features` [N, M, F], `node_mask` [N, M], `senders`, `receivers`,
-    `edge_mask` [N, E]. Memory: empty but for `stats`.
+    `edge_mask` [N, E]. Memory: empty.
 
     Source: Hou, Liu, Cen, Dong, Yang, Wang, Tang, GraphMAE: Self-Supervised Masked Graph Autoencoders, 2022,
     arXiv:2205.10803, https://arxiv.org/abs/2205.10803
@@ -38,45 +38,28 @@ def graphmae(encoder, *, masking_ratio: float = 0.5, replace_rate: float = 0.05,
     for name, value in (("masking_ratio", masking_ratio), ("replace_rate", replace_rate)):
         if not 0 <= value < 1 or (name == "masking_ratio" and not value):
             raise ValueError(f"method.{name}={value}: must lie in (0, 1)")
-    width = encoder.widths[-1]
-    bridge = projector((), width, bias=False, dtype=encoder.dtype)
+    bridge = projector((), encoder.widths[-1], bias=False, dtype=encoder.dtype)
 
     def hide(key, x, token):
         key_mask, key_replace, key_other = jax.random.split(key, 3)
-        masked = masked_nodes(key_mask, x["node_mask"], masking_ratio)
-        replaced = masked & jax.random.bernoulli(key_replace, replace_rate, masked.shape)
-        # The nodes of a graph come ahead of its padding.
-        count = x["node_mask"].sum(1, keepdims=True)
-        other = jnp.floor(jax.random.uniform(key_other, masked.shape) * count).astype(jnp.int32)
-        others = jnp.take_along_axis(x["features"], other[..., None], axis=1)
-        hidden = jnp.where(masked[..., None], token, x["features"])
-        return masked, jnp.where(replaced[..., None], others, hidden)
-
-    def init(key, batch):
-        x, (key_encoder, key_bridge, key_decoder) = batch["views"][0], jax.random.split(key, 3)
         # Of the largest graph that a batch has room for: how many nodes the others have is known to the data alone.
         nodes = x["node_mask"].shape[1]
         partly_hidden(int(masking_ratio * nodes + 1e-4), nodes, option=f"method.masking_ratio={masking_ratio}")
-        decoder, params = gcn_decoder(x["features"].shape[-1], encoder.dtype), {}
-        params["encoder"], _ = setup(encoder, key_encoder, x)
-        h = jnp.zeros((*x["features"].shape[:2], width))
-        params["bridge"], _ = setup(bridge, key_bridge, h)
-        params["decoder"], _ = setup(decoder, key_decoder, h, x)
-        params["mask_token"] = jnp.zeros(x["features"].shape[-1:])
-        return params, {"stats": {"encoder": {}}}
+        hidden = masked_nodes(key_mask, x["node_mask"], masking_ratio)
+        replaced = hidden & jax.random.bernoulli(key_replace, replace_rate, hidden.shape)
+        # The nodes of a graph come ahead of its padding.
+        count = x["node_mask"].sum(1, keepdims=True)
+        other = jnp.floor(jax.random.uniform(key_other, hidden.shape) * count).astype(jnp.int32)
+        others = jnp.take_along_axis(x["features"], other[..., None], axis=1)
+        features = jnp.where(hidden[..., None], token, x["features"])
+        return hidden, jnp.where(replaced[..., None], others, features)
 
-    def loss(params, memory, batch, key, step):
-        x = batch["views"][0]
-        masked, features = hide(key, x, params["mask_token"])
-        h, _ = forward(encoder, params["encoder"], {}, x, features, method="nodes")
-        z, _ = forward(bridge, params["bridge"], {}, h, train=True)
-        z = jnp.where(masked[..., None], 0.0, z)
-        pred, _ = forward(gcn_decoder(x["features"].shape[-1], encoder.dtype), params["decoder"], {}, z, x)
-        value = scaled_cosine_error(pred, x["features"], masked=masked, alpha=alpha)
-        return value, (memory, {"features": h[None, :, 0]})
+    def forward_pass(nets, x, key):
+        width = x["features"].shape[-1]
+        hidden, features = hide(key, x, nets.param("mask_token", lambda: jnp.zeros(width)))
+        h = nets("encoder", encoder, x, features, method="nodes")
+        z = jnp.where(hidden[..., None], 0.0, nets("bridge", bridge, h))
+        pred = nets("decoder", gcn_decoder(width, encoder.dtype), z, x)
+        return Predicted(scaled_cosine_error(pred, x["features"], masked=hidden, alpha=alpha), h[:, 0])
 
-    def predict(params, memory, batch):
-        h, _ = forward(encoder, params["encoder"], {}, batch["x"])
-        return {"features": h}
-
-    return Method(init, loss, predict)
+    return masked(encoder, forward_pass, ("encoder", "bridge", "decoder"))

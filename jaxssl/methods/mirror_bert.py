@@ -3,13 +3,13 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import masked_token_cross_entropy, nt_xent
-from jaxssl.models.chain import interleaved
 from jaxssl.models.module import forward, setup
 from jaxssl.models.text import take_positions, token_head
 from jaxssl.ops import partly_hidden
 from jaxssl.ops.tokens import MASK, SPECIAL, masked_tokens
+from jaxssl.skeletons.chain import interleaved, make_predict
 
 
 def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, masking_ratio: float = 0.15) -> Method:
@@ -28,7 +28,7 @@ def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, maski
       mlm_steps: steps of the masked language model ahead of the contrastive steps; 0 = none.
       masking_ratio: share of hidden tokens of the masked language model, in (0, 1); one of every text at least.
 
-    Batch: `views`, two dicts of `tokens` int [N, L], `mask` bool [N, L]. Memory: empty but for `stats`.
+    Batch: `views`, two dicts of `tokens` int [N, L], `mask` bool [N, L]. Memory: empty.
 
     Source: Liu, Vulic, Korhonen, Collier, Fast, Effective, and Self-Supervised: Transforming Masked Language Models
     into Universal Lexical and Sentence Encoders, 2021, arXiv:2104.08027, https://arxiv.org/abs/2104.08027
@@ -49,7 +49,7 @@ def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, maski
             partly_hidden(max(1, round(masking_ratio * length)), length, option=f"method.masking_ratio={masking_ratio}")
             table = params["encoder"]["embed"]["embedding"]
             params["mlm_head"], _ = setup(head, key_head, table[:1], table)
-        return params, {"stats": {"encoder": {}}}
+        return params, {}
 
     def loss(params, memory, batch, key, step):
         key_mask, key_encoder = jax.random.split(key)
@@ -74,10 +74,6 @@ def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, maski
             return nt_xent(z[0], z[1], temperature=temperature)
 
         value = jax.lax.cond(first, language, contrast, params) if mlm_steps else contrast(params)
-        return value, (memory, {"features": z})
+        return value, Out(memory, watch=Watch(z))
 
-    def predict(params, memory, batch):
-        h, _ = forward(encoder, params["encoder"], {}, batch["x"])
-        return {"features": h}
-
-    return Method(init, loss, predict, negatives=True)
+    return Method(init, loss, make_predict({"encoder": encoder}), negatives=True)

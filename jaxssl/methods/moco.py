@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method, PredictFrom, networks_of
+from jaxssl.core import Method, Out, PredictFrom, Watch, networks_of
 from jaxssl.losses import info_nce
-from jaxssl.models.chain import batch_size, forward_chain, make_predict, setup_chain
 from jaxssl.models.heads import projector
-from jaxssl.ops import ema_init, ema_update, l2_normalize, queue_push, tree_distance
+from jaxssl.ops import l2_normalize, queue_push
+from jaxssl.skeletons.chain import batch_size, forward_chain, make_predict, setup_chain
+from jaxssl.skeletons.teacher import begin_teacher, follow, teacher_metrics
 
 
 def moco(
@@ -39,14 +40,14 @@ def moco(
       predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the
         query's (github.com/facebookresearch/moco, main_lincls.py: `encoder_q`).
 
-    Batch: `views` [2, N, ...]. Memory: `stats`, `teacher`, `teacher_stats`, `queue` [K, dim], `cursor`.
+    Batch: `views`, two arrays [N, ...]. Memory: `stats`, `teacher`, `teacher_stats`, `queue` [K, dim], `cursor`.
 
     Source: He, Fan, Wu, Xie, Girshick, Momentum Contrast for Unsupervised Visual Representation Learning, 2019,
     arXiv:1911.05722; Chen, Fan, Girshick, He, Improved Baselines with Momentum Contrastive Learning, 2020,
     arXiv:2003.04297, https://arxiv.org/abs/2003.04297
     """
     chain = {"encoder": encoder, "projector": projector(hidden_dims, dim, norm=False, dtype=encoder.dtype)}
-    networks = networks_of(predict_from)
+    networks, schedule = networks_of(predict_from), lambda step: momentum
 
     def init(key, batch):
         key_networks, key_queue = jax.random.split(key)
@@ -55,14 +56,8 @@ def moco(
         if queue_size < size:
             raise ValueError(f"method.queue_size={queue_size}: must be at least the batch size {size}.")
         queue = l2_normalize(jax.random.normal(key_queue, (queue_size, dim)))
-        memory = {
-            "stats": stats,
-            "teacher": ema_init(params),
-            "teacher_stats": stats,
-            "queue": queue,
-            "cursor": jnp.zeros((), jnp.int32),
-        }
-        return params, memory
+        memory = begin_teacher(params, stats, chain)
+        return params, {**memory, "queue": queue, "cursor": jnp.zeros((), jnp.int32)}
 
     def loss(params, memory, batch, key, step):
         key_student, key_teacher, key_shuffle = jax.random.split(key, 3)
@@ -83,15 +78,8 @@ def moco(
         value = info_nce(query, keys, memory["queue"], temperature=temperature)
         queue, cursor = queue_push(memory["queue"], memory["cursor"], keys)
         memory = {**memory, "stats": stats, "teacher_stats": teacher_stats, "queue": queue, "cursor": cursor}
-        metrics = {
-            "features": out["encoder"][None],
-            "projections": jnp.stack([query, keys]),
-            "teacher_distance": tree_distance(params, memory["teacher"]),
-            "momentum": jnp.float32(momentum),
-        }
-        return value, (memory, metrics)
+        watch = Watch(out["encoder"][None], jnp.stack([query, keys]))
+        return value, Out(memory, teacher_metrics(params, memory, schedule, step), watch)
 
-    def after(params, memory, step):
-        return {**memory, "teacher": ema_update(memory["teacher"], params, momentum)}
-
-    return Method(init, loss, make_predict(chain, networks), after, networks=networks, negatives=True)
+    predict, after = make_predict(chain, networks), follow(chain, schedule)
+    return Method(init, loss, predict, after, networks=networks, negatives=True)

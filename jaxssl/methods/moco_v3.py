@@ -4,7 +4,7 @@ from jaxssl.core import Method, PredictFrom
 from jaxssl.losses import info_nce
 from jaxssl.models.heads import predictor, projector
 from jaxssl.ops import momentum_schedule
-from jaxssl.student_teacher import student_teacher
+from jaxssl.skeletons.teacher import teacher
 
 
 def moco_v3(
@@ -37,7 +37,7 @@ def moco_v3(
       predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the
         query's (github.com/facebookresearch/moco-v3, main_lincls.py: `base_encoder`).
 
-    Batch: `views` [2, N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
+    Batch: `views`, two arrays [N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
 
     Source: Chen, Xie, He, An Empirical Study of Training Self-Supervised Vision Transformers, 2021, arXiv:2104.02057,
     https://arxiv.org/abs/2104.02057
@@ -49,10 +49,10 @@ def moco_v3(
         "predictor": predictor((predictor_dim,), dim, **own),
     }
 
-    def objective(student, teacher):
-        q, k = student["predictor"], teacher["projector"]
+    def objective(student, seen):
+        q, k = student["predictor"], seen["projector"]
         pairs = info_nce(q[0], k[1], temperature=temperature) + info_nce(q[1], k[0], temperature=temperature)
         return 2 * temperature * pairs
 
     schedule = momentum_schedule(momentum, momentum_end, momentum_steps)
-    return student_teacher(chain, objective, schedule, predict_from=predict_from, negatives=True)
+    return teacher(chain, objective, schedule, predict_from=predict_from, negatives=True)

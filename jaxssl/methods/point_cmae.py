@@ -5,10 +5,10 @@ import jax.numpy as jnp
 
 from jaxssl.core import Method
 from jaxssl.losses import chamfer, comasked_consistency
-from jaxssl.models.module import forward, setup
 from jaxssl.models.points import decoder
 from jaxssl.models.positions import take_tokens
 from jaxssl.ops import hidden_count, random_masked
+from jaxssl.skeletons.masked import Predicted, masked
 
 BRANCHES = ("decoder1", "decoder2")
 
@@ -47,7 +47,7 @@ def point_cmae(
     The published code also projects the class tokens but puts the result to no use; here there is no such head. A
     transformer of 12 blocks is published, with G = 64 patches of 32 points.
 
-    Batch: `views` [1, N, P, 3]. Memory: `stats`.
+    Batch: `views`, one array [N, P, 3]. Memory: `stats`.
 
     Source: Ren, Mei, Paudel, Wang, Li, Liu, Cucchiara, Van Gool, Sebe, Bringing Masked Autoencoders Explicit
     Contrastive Properties for Point Cloud Self-Supervised Learning, 2024, arXiv:2407.05862,
@@ -74,54 +74,22 @@ def point_cmae(
         order = jnp.stack([jnp.argsort(m.restore_ids, axis=1) for m in masks], axis=1)
         return order, jnp.stack([m.masked for m in masks], axis=1), masks[0].visible_ids.shape[1]
 
-    def centers_of(found, order, visible, b):
-        centers = take_tokens(found["centers"], order[:, b])
-        return centers[:, :visible], centers[:, visible:]
-
-    def init(key, batch):
-        x = batch["views"][0]
-        key_encoder, key_mask, *keys = jax.random.split(key, 2 + len(BRANCHES))
-        order, _, visible = draw(key_mask, x.shape[0])
-        params, stats = {}, {}
-        params["encoder"], stats["encoder"] = setup(encoder, key_encoder, x)
-        ids = order[:, :, :visible]
-        found, _ = forward(encoder, params["encoder"], stats["encoder"], x, visible_ids=ids, method="tokens")
-        for b, name in enumerate(BRANCHES):
-            z = found["patches"][:, b]
-            params[name], _ = setup(network, keys[b], z, *centers_of(found, order, visible, b))
-        return params, {"stats": stats}
-
-    def loss(params, memory, batch, key, step):
-        x = batch["views"][0]
+    def forward_pass(nets, x, key):
         key_mask, key_encoder, *keys = jax.random.split(key, 2 + len(BRANCHES))
-        order, masked, visible = draw(key_mask, x.shape[0])
-        found, stats = forward(
-            encoder,
-            params["encoder"],
-            memory["stats"]["encoder"],
-            x,
-            train=True,
-            key=key_encoder,
-            visible_ids=order[:, :, :visible],
-            method="tokens",
-        )
+        order, hidden, visible = draw(key_mask, x.shape[0])
+        found = nets("encoder", encoder, x, key=key_encoder, visible_ids=order[:, :, :visible], method="tokens")
         n, count, size = found["groups"].shape[:3]
         groups, tokens, errors = found["groups"].reshape(n, count, size * 3), [], []
         for b, name in enumerate(BRANCHES):
-            centers = centers_of(found, order, visible, b)
+            centers = take_tokens(found["centers"], order[:, b])
             z = found["patches"][:, b]
-            (points, d), _ = forward(network, params[name], {}, z, *centers, train=True, key=keys[b])
+            points, d = nets(name, network, z, centers[:, :visible], centers[:, visible:], key=keys[b])
             target = take_tokens(groups, order[:, b, visible:]).reshape(points.shape)
             errors.append(chamfer(points, target, kind=kind))
             tokens.append(take_tokens(d, jnp.argsort(order[:, b], axis=1)))
-        agreement = comasked_consistency(*tokens, masked[:, 0], masked[:, 1], pairing=pairing)
+        agreement = comasked_consistency(*tokens, hidden[:, 0], hidden[:, 1], pairing=pairing)
         value = reconstruction_weight * sum(errors) + consistency_weight * agreement
-        features = jnp.moveaxis(found["patches"].mean(2), 1, 0)
-        metrics = {"features": features, "chamfer": sum(errors) / len(errors), "consistency": agreement}
-        return value, ({"stats": {"encoder": stats}}, metrics)
+        metrics = {"chamfer": sum(errors) / len(errors), "consistency": agreement}
+        return Predicted(value, jnp.moveaxis(found["patches"].mean(2), 1, 0), metrics)
 
-    def predict(params, memory, batch):
-        h, _ = forward(encoder, params["encoder"], memory["stats"]["encoder"], batch["x"])
-        return {"features": h}
-
-    return Method(init, loss, predict)
+    return masked(encoder, forward_pass, ("encoder", "mask", *BRANCHES))

@@ -3,12 +3,13 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import dec, neighbor_contrast
 from jaxssl.models.heads import projector
 from jaxssl.models.module import forward, setup
 from jaxssl.ops import kmeans, student_t_assignment
 from jaxssl.ops.graph import influence_matrix
+from jaxssl.skeletons.prototypes import rests
 
 
 def scgc(
@@ -41,7 +42,7 @@ def scgc(
       pretrain_steps: steps of reconstruction alone, during which the centres rest.
 
     Batch: `views` (x,), x [N, F]; `node` int [N]; `neighbors` int [N, K] (-1 = none), `weights` [N, K]: see
-    data.influence. Memory: `start` [K, D], the centres before training; `stats` is empty.
+    data.influence. Memory: `start` [K, D], the centres before training.
 
     Source: Kulatilleke, Portmann, Chandra, SCGC: Self-Supervised Contrastive Graph Clustering, 2022,
     arXiv:2204.12656, https://arxiv.org/abs/2204.12656
@@ -63,7 +64,7 @@ def scgc(
         params["decoder"], _ = setup(decoder(x.shape[1]), key_decoder, jnp.zeros((len(x), encoder.out_dim)))
         # The optimiser moves the centres from where k-means has put them.
         params["centers"] = centers
-        return params, {"stats": {"encoder": {}}, "start": centers}
+        return params, {"start": centers}
 
     def reconstruction(params, z, x, step):
         def error():
@@ -83,18 +84,12 @@ def scgc(
         error = reconstruction(params, z, x, step)
         contrast, divergence = neighbor_contrast(z, influence, scale=scale), dec(q)
         value = reconstruction_weight * error + contrast_weight * contrast + clustering_weight * divergence
-        metrics = {
-            "features": z[None],
-            "assignments": q,
-            "reconstruction": error,
-            "contrast": contrast,
-            "divergence": divergence,
-        }
-        return jnp.where(step < pretrain_steps, error, value), ({**memory, "start": start}, metrics)
+        metrics = {"reconstruction": error, "contrast": contrast, "divergence": divergence}
+        out = Out({**memory, "start": start}, metrics, Watch(z[None], assignments=q))
+        return jnp.where(step < pretrain_steps, error, value), out
 
     def predict(params, memory, batch):
         z, _ = forward(encoder, params["encoder"], {}, batch["x"])
         return {"features": z, "assignments": student_t_assignment(z, memory["start"] + params["centers"])}
 
-    rests = (("^/centers$", pretrain_steps),) if pretrain_steps else ()
-    return Method(init, loss, predict, negatives=True, rests=rests)
+    return Method(init, loss, predict, negatives=True, rests=rests("^/centers$", pretrain_steps))

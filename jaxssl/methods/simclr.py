@@ -1,9 +1,11 @@
 """SimCLR: two views of an image attract, all other images of the batch repel."""
 
-from jaxssl.core import Method, Split, split_method
+from functools import partial
+
+from jaxssl.core import Method
 from jaxssl.losses import nt_xent, nt_xent_chunked
-from jaxssl.models.chain import by_view, embed_together, make_predict, setup_chain
 from jaxssl.models.heads import projector
+from jaxssl.skeletons.siamese import siamese
 
 
 def simclr(
@@ -31,26 +33,15 @@ def simclr(
       block_size: b > 0 takes nt_xent_chunked, which never holds more than b x b logits, for batches of many thousands;
         the value and the gradient are the same.
 
-    Batch: `views` [2, N, ...]. Memory: `stats`.
+    Batch: `views`, two arrays [N, ...]. Memory: `stats`.
 
     Source: Chen, Kornblith, Norouzi, Hinton, A Simple Framework for Contrastive Learning of Visual
     Representations, 2020, arXiv:2002.05709, https://arxiv.org/abs/2002.05709
     """
     last_norm = "batch" if norm else None
     head = projector(hidden_dims, dim, norm=norm, last_norm=last_norm, dtype=encoder.dtype)
+    contrast = partial(nt_xent_chunked, block_size=block_size) if block_size else nt_xent
     chain = {"encoder": encoder, "projector": head}
-
-    def init(key, batch):
-        params, stats = setup_chain(chain, key, batch["views"][0])
-        return params, {"stats": stats}
-
-    def objective(params, memory, embeddings, batch, key, step):
-        out = by_view(embeddings)
-        z = out["projector"]
-        if block_size:
-            value = nt_xent_chunked(z[0], z[1], temperature=temperature, block_size=block_size)
-        else:
-            value = nt_xent(z[0], z[1], temperature=temperature)
-        return value, (memory, {"features": out["encoder"], "projections": z})
-
-    return split_method(init, Split(embed_together(chain), objective), make_predict(chain), negatives=True)
+    return siamese(
+        chain, lambda out: contrast(*out["projector"], temperature=temperature), together=True, negatives=True
+    )

@@ -2,8 +2,8 @@
 
 from jaxssl.core import Method
 from jaxssl.losses import negative_cosine_similarity
-from jaxssl.models.chain import forward_chain_views, make_predict, setup_chain
 from jaxssl.models.heads import predictor, projector
+from jaxssl.skeletons.siamese import siamese
 
 
 def simsiam(
@@ -20,7 +20,7 @@ def simsiam(
       hidden_dims, dim: widths of the projector g; batch norm after every layer, without affine after the last.
       predictor_dim: width of the bottleneck of the predictor h.
 
-    Batch: `views` [2, N, ...]. Memory: `stats`.
+    Batch: `views`, two arrays [N, ...]. Memory: `stats`.
 
     Source: Chen, He, Exploring Simple Siamese Representation Learning, 2020, arXiv:2011.10566,
     https://arxiv.org/abs/2011.10566
@@ -32,14 +32,8 @@ def simsiam(
         "predictor": predictor((predictor_dim,), dim, dtype=dtype),
     }
 
-    def init(key, batch):
-        params, stats = setup_chain(chain, key, batch["views"][0])
-        return params, {"stats": stats}
-
-    def loss(params, memory, batch, key, step):
-        out, stats = forward_chain_views(chain, params, memory["stats"], batch["views"], train=True, key=key)
+    def objective(out):
         z, p = out["projector"], out["predictor"]
-        value = (negative_cosine_similarity(p[0], z[1]) + negative_cosine_similarity(p[1], z[0])) / 2
-        return value, ({"stats": stats}, {"features": out["encoder"], "projections": z})
+        return (negative_cosine_similarity(p[0], z[1]) + negative_cosine_similarity(p[1], z[0])) / 2
 
-    return Method(init, loss, make_predict(chain))
+    return siamese(chain, objective)

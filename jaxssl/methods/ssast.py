@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from jaxssl.core import Method
 from jaxssl.losses import jepa, patch_matching, patch_matching_accuracy
 from jaxssl.models.heads import projector
-from jaxssl.models.module import forward, setup
 from jaxssl.models.positions import take_tokens
 from jaxssl.ops import clustered_mask_2d, partly_hidden
+from jaxssl.skeletons.masked import Predicted, masked
 
 
 def ssast(
@@ -38,7 +38,7 @@ def ssast(
       passes: 1, both parts see one mask (the publication's algorithm); 2, a mask and a pass for each (the release).
       min_std: hidden patches of a smaller deviation take no part in the matching: silence equals silence.
 
-    Batch: `views` [1, N, bands, frames, 1]. Memory: `stats` (empty).
+    Batch: `views`, one array [N, bands, frames, 1]. Memory: empty.
 
     Source: Gong, Lai, Chung, Glass, SSAST: Self-Supervised Audio Spectrogram Transformer, 2021, arXiv:2110.09784,
     https://arxiv.org/abs/2110.09784
@@ -62,31 +62,21 @@ def ssast(
 
     def hide(key, x):
         """(masked bool [N, L], numbers of the hidden patches [N, M])."""
-        masked = clustered_mask_2d(key, x.shape[0], encoder.grid(x), num_masked, cluster=tuple(cluster))
-        return masked, jnp.argsort(~masked, axis=1, stable=True)[:, :num_masked]
-
-    def init(key, batch):
-        x = batch["views"][0]
         rows, columns = encoder.grid(x)
         partly_hidden(num_masked, rows * columns, option=f"method.num_masked={num_masked}")
-        keys = jax.random.split(key, 3)
-        params = {"encoder": setup(encoder, keys[0], x)[0]}
-        o = jnp.zeros((1, num_masked, dim))
-        params |= {name: setup(heads[name], key, o)[0] for name, key in zip(parts, keys[1:])}
-        return params, {"stats": {"encoder": {}}}
+        hidden = clustered_mask_2d(key, x.shape[0], (rows, columns), num_masked, cluster=tuple(cluster))
+        return hidden, jnp.argsort(~hidden, axis=1, stable=True)[:, :num_masked]
 
-    def loss(params, memory, batch, key, step):
-        x, patches = batch["views"][0], encoder.patches(batch["views"][0]).astype(jnp.float32)
+    def forward_pass(nets, x, key):
+        patches = encoder.patches(x).astype(jnp.float32)
         tokens, ids, metrics, value = None, None, {}, 0.0
         for i, name in enumerate(parts):
             if tokens is None or passes == 2:
                 key_mask, key_encoder = jax.random.split(jax.random.fold_in(key, i))
-                masked, ids = hide(key_mask, x)
-                tokens, _ = forward(
-                    encoder, params["encoder"], {}, x, train=True, key=key_encoder, masked=masked, method="tokens"
-                )
+                hidden, ids = hide(key_mask, x)
+                tokens = nets("encoder", encoder, x, key=key_encoder, masked=hidden, method="tokens")
             target = take_tokens(patches, ids)
-            pred, _ = forward(heads[name], params[name], {}, take_tokens(tokens, ids), train=True)
+            pred = nets(name, heads[name], take_tokens(tokens, ids))
             if name == "generative":
                 part = jepa(pred, target, kind="l2")
             else:
@@ -95,10 +85,6 @@ def ssast(
                 metrics["matching_accuracy"] = patch_matching_accuracy(pred, target, **options)
             metrics[f"{name}_loss"] = part
             value = value + weights[name] * part
-        return value, (memory, {**metrics, "features": tokens.mean(1)[None]})
+        return Predicted(value, tokens.mean(1), metrics)
 
-    def predict(params, memory, batch):
-        h, _ = forward(encoder, params["encoder"], {}, batch["x"])
-        return {"features": h}
-
-    return Method(init, loss, predict)
+    return masked(encoder, forward_pass, ("encoder", *parts))

@@ -3,12 +3,13 @@
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import Method
+from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import swav as swav_loss
-from jaxssl.models.chain import batch_size, forward_chain_views, make_predict, setup_chain
 from jaxssl.models.heads import Prototypes, projector
 from jaxssl.models.module import forward
 from jaxssl.ops import l2_normalize, queue_push, sinkhorn
+from jaxssl.skeletons.chain import batch_size, forward_chain_views, make_predict, setup_chain
+from jaxssl.skeletons.prototypes import resting, rests
 
 
 def swav(
@@ -46,7 +47,7 @@ def swav(
       remat_views: compute every crop again in the backward pass, crop by crop: the same loss and gradient with the
         activations of one crop at a time, for one more forward pass.
 
-    Batch: `views` [V, N, ...] and, where there are, `local_views` [V2, N, ...].
+    Batch: `views`, V arrays [N, ...], and, where there are, `local_views`.
     Memory: `stats` and, with a queue, `queue` [V, queue_size, dim], `cursor`.
 
     Source: Caron, Misra, Mairal, Goyal, Bojanowski, Joulin, Unsupervised Learning of Visual Features by Contrasting
@@ -71,9 +72,7 @@ def swav(
         return params, {"stats": stats, "queue": queue, "cursor": jnp.zeros((), jnp.int32)}
 
     def loss(params, memory, batch, key, step):
-        prototypes = jax.tree.map(
-            lambda c: jnp.where(step < freeze_steps, jax.lax.stop_gradient(c), c), params["prototypes"]
-        )
+        prototypes = resting(params["prototypes"], step, freeze_steps)
         params = {**params, "prototypes": prototypes}
         local, num_global = list(batch.get("local_views", ())), len(batch["views"])
         crops = [*batch["views"], *local]
@@ -97,12 +96,12 @@ def swav(
             memory = {**memory, **remember(memory, out["projector"][:num_global], step)}
         else:
             value = swapped()
-        metrics = {
-            "features": out["encoder"][:num_global],
-            "projections": out["projector"][:num_global],
-            "assignments": sinkhorn(scores[0], epsilon=epsilon, num_iters=num_iters),
-        }
-        return value, ({**memory, "stats": stats}, metrics)
+        watch = Watch(
+            out["encoder"][:num_global],
+            out["projector"][:num_global],
+            sinkhorn(scores[0], epsilon=epsilon, num_iters=num_iters),
+        )
+        return value, Out({**memory, "stats": stats}, watch=watch)
 
     def remember(memory, z, step):
         """The queues with the embeddings of a batch, from `queue_start` on."""
@@ -111,5 +110,4 @@ def swav(
         queue, cursor = jax.tree.map(lambda new, old: jnp.where(step >= queue_start, new, old), pushed, before)
         return {"queue": queue, "cursor": cursor}
 
-    rests = (("^/prototypes/", freeze_steps),) if freeze_steps else ()
-    return Method(init, loss, make_predict(chain), rests=rests)
+    return Method(init, loss, make_predict(chain), rests=rests("^/prototypes/", freeze_steps))

@@ -1,14 +1,9 @@
 """T-JEPA: from some columns of a row, predict what a slowly moving teacher says of others."""
 
-import jax
-import jax.numpy as jnp
-
-from jaxssl.core import Method, PredictFrom, networks_of
-from jaxssl.losses import jepa
-from jaxssl.models.chain import make_predict
-from jaxssl.models.module import forward, setup
+from jaxssl.core import Method, PredictFrom
 from jaxssl.models.tabular import column_predictor
-from jaxssl.ops import disjoint_subsets, ema_init, ema_update, linear_momentum, tree_distance
+from jaxssl.ops import disjoint_subsets, linear_momentum
+from jaxssl.skeletons.jepa import Drawn, Seen, jepa
 
 
 def t_jepa(
@@ -47,7 +42,7 @@ def t_jepa(
       predict_from: 'teacher' or 'student', whose features are evaluated and exported; the published probes take the
         teacher's (github.com/jose-melo/t-jepa, src/train.py: `target_encoder`).
 
-    Batch: `views` (x,), x = {'numbers' [N, Dn], 'categories' [N, Dc]}. Memory: `teacher`; `stats` is empty.
+    Batch: `views` (x,), x = {'numbers' [N, Dn], 'categories' [N, Dc]}. Memory: `teacher`.
 
     Source: Thimonier, De Melo Costa, Popineau, Rimmel, Doan, T-JEPA: Augmentation-Free Self-Supervised Learning for
     Tabular Data, 2024, arXiv:2410.05016, https://arxiv.org/abs/2410.05016
@@ -61,51 +56,27 @@ def t_jepa(
             f"method.context_share={context_share}, method.target_share={target_share}: each must lie between 0 and 1."
         )
 
-    schedule, networks = linear_momentum(momentum, momentum_end, momentum_steps), networks_of(predict_from)
+    def columns(x):
+        return x["numbers"].shape[1] + x["categories"].shape[1]
 
-    def parts(x):
-        """(predictor, sizes of the subsets) for rows x."""
-        columns = x["numbers"].shape[1] + x["categories"].shape[1]
-        sizes = [max(round(share * columns), 1) for share in (context_share, target_share)]
-        if sum(sizes) > columns:
+    def draw(key, x):
+        sizes = [max(round(share * columns(x)), 1) for share in (context_share, target_share)]
+        if sum(sizes) > columns(x):
             raise ValueError(
                 f"method.context_share={context_share}, method.target_share={target_share}: {sizes[0]} and {sizes[1]} "
-                f"columns; together they must be at most the {columns} columns of the table."
+                f"columns; together they must be at most the {columns(x)} columns of the table."
             )
-        options = dict(width=predictor_dim, depth=predictor_depth, num_heads=predictor_heads)
-        subsets = dict(num_columns=columns, num_context=sizes[0], num_target=sizes[1], num_sets=num_targets)
-        return column_predictor(encoder, columns, **options), subsets
+        counts = dict(num_columns=columns(x), num_context=sizes[0], num_target=sizes[1], num_sets=num_targets)
+        return Drawn(*disjoint_subsets(key, x["numbers"].shape[0], **counts))
 
-    def init(key, batch):
-        x, (key_encoder, key_predictor, key_subsets) = batch["views"][0], jax.random.split(key, 3)
-        predictor, sizes = parts(x)
-        drawn = disjoint_subsets(key_subsets, x["numbers"].shape[0], **sizes)
-        params = {}
-        params["encoder"], _ = setup(encoder, key_encoder, x)
-        z, _ = forward(encoder, params["encoder"], {}, x, columns=drawn.context, method="tokens")
-        params["predictor"], _ = setup(predictor, key_predictor, z, drawn.context, drawn.targets)
-        return params, {"stats": {"encoder": {}}, "teacher": {"encoder": ema_init(params["encoder"])}}
-
-    def loss(params, memory, batch, key, step):
-        x = batch["views"][0]
-        predictor, sizes = parts(x)
-        drawn = disjoint_subsets(key, x["numbers"].shape[0], **sizes)
-        seen, _ = forward(encoder, memory["teacher"]["encoder"], {}, x, train=True, method="tokens")
-        z, _ = forward(encoder, params["encoder"], {}, x, train=True, columns=drawn.context, method="tokens")
-        pred, _ = forward(predictor, params["predictor"], {}, z, drawn.context, drawn.targets, train=True)
-        columns = seen[:, encoder.registers :]
-        target = jax.vmap(lambda row, ids: row[ids])(columns, drawn.targets)
-        metrics = {
-            "features": encoder.pooled(seen)[None],
-            "target_std": jnp.mean(jnp.std(columns, axis=0)),
-            "teacher_distance": tree_distance(params["encoder"], memory["teacher"]["encoder"]),
-            "momentum": jnp.float32(schedule(step)),
-        }
-        return jepa(pred, target, kind=kind), (memory, metrics)
-
-    def after(params, memory, step):
-        teacher = ema_update(memory["teacher"], {"encoder": params["encoder"]}, schedule(step))
-        return {**memory, "teacher": teacher}
-
-    predict = make_predict({"encoder": encoder}, networks)
-    return Method(init, loss, predict, after, networks=networks)
+    size = dict(width=predictor_dim, depth=predictor_depth, num_heads=predictor_heads)
+    return jepa(
+        encoder,
+        lambda x: column_predictor(encoder, columns(x), **size),
+        draw,
+        linear_momentum(momentum, momentum_end, momentum_steps),
+        show=lambda ids: {"columns": ids},
+        read=lambda out: Seen(out, out[:, encoder.registers :], encoder.pooled(out)),
+        predict_from=predict_from,
+        kind=kind,
+    )

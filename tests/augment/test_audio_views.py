@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.signal
+from views import stacked
 
 from jaxssl.augment import audio
 
@@ -33,7 +34,7 @@ def pitch(x):
 def test_views_without_steps_are_pieces_of_the_sound():
     ramp = np.arange(3000, dtype=np.int16) + np.int16(1000) * np.arange(4, dtype=np.int16)[:, None]
     batch = {"audio": ramp, "length": np.array([3000, 2500, 2048, 100]), "label": np.arange(4)}
-    found = jax.jit(audio.views(size=SIZE, rate=RATE, **OFF))(KEY, batch)
+    found = stacked(jax.jit(audio.views(size=SIZE, rate=RATE, **OFF))(KEY, batch))
     assert set(found) == {"views", "label"} and found["views"].shape == (2, 4, SIZE)
     at = np.asarray(found["views"][:, :, 0] * 32768 - 1000 * np.arange(4))
     np.testing.assert_allclose(np.diff(found["views"] * 32768, axis=2), 1, atol=1e-2)
@@ -51,7 +52,7 @@ def test_plain_is_the_middle_and_short_sounds_are_filled_up():
 def test_examples_and_views_differ_and_a_key_repeats():
     batch = {"audio": np.tile(sine(500.0, 2500), (3, 1))}
     augment = jax.jit(audio.views(size=SIZE, rate=RATE))
-    first, again, other = (augment(key, batch)["views"] for key in (KEY, KEY, jax.random.key(1)))
+    first, again, other = (stacked(augment(key, batch))["views"] for key in (KEY, KEY, jax.random.key(1)))
     np.testing.assert_array_equal(first, again)
     flat = np.concatenate([first, other]).reshape(12, -1)
     assert len(np.unique(flat.round(4), axis=0)) == 12 and np.isfinite(flat).all()
@@ -60,7 +61,7 @@ def test_examples_and_views_differ_and_a_key_repeats():
 def test_silence_stays_finite():
     batch = {"audio": np.zeros((2, 2500), np.int16), "length": np.array([2500, 1])}
     sure = {name: 1.0 for name in OFF}
-    found = jax.jit(audio.views(size=SIZE, rate=RATE, **sure))(KEY, batch)["views"]
+    found = stacked(jax.jit(audio.views(size=SIZE, rate=RATE, **sure))(KEY, batch))["views"]
     np.testing.assert_allclose(found, 0, atol=1e-6)
 
 
@@ -124,7 +125,7 @@ def test_reverberation_falls_by_60_decibels_and_keeps_the_power():
 
 def test_chance_of_a_step():
     batch = {"audio": np.ones((400, SIZE), np.float32)}
-    found = jax.jit(audio.views(size=SIZE, rate=RATE, **{**OFF, "polarity": 0.8}))(KEY, batch)["views"]
+    found = stacked(jax.jit(audio.views(size=SIZE, rate=RATE, **{**OFF, "polarity": 0.8}))(KEY, batch))["views"]
     assert np.mean(found[:, :, 0] < 0) == pytest.approx(0.8, abs=0.05)
     np.testing.assert_array_equal(np.abs(found), 1)
 
@@ -158,9 +159,9 @@ def test_spectrograms_show_time_and_pitch_and_are_scaled():
     assert rows[:8].max() < 12 < 20 < rows[12:].min()
     raw = audio.log_mel(x[None], rate=RATE, frames=20, mels=32)[0].T
     np.testing.assert_allclose(image, (raw + 2) / 6, atol=1e-5)
-    same = audio.spectrogram(**options)(KEY, {"audio": x[None]})["views"]
+    same = stacked(audio.spectrogram(**options)(KEY, {"audio": x[None]}))["views"]
     np.testing.assert_allclose(same[0], found["x"], atol=1e-5)
-    moved = audio.spectrogram(**options, shift=400)(KEY, {"audio": np.tile(x, (3, 1))})["views"]
+    moved = stacked(audio.spectrogram(**options, shift=400)(KEY, {"audio": np.tile(x, (3, 1))}))["views"]
     assert moved.shape == (1, 3, 32, 20, 1) and not np.allclose(moved[0, 0], moved[0, 1])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+from views import stacked
 
 from jaxssl.augment import image, multicrop
 
@@ -35,7 +36,7 @@ def recipe(request, photos):
     """A compiled recipe, its name, its batch and its result for key 0."""
     augment = jax.jit(RECIPES[request.param])
     batch = {"image": photos, "label": np.arange(6), "index": np.arange(6) + 10}
-    return request.param, augment, batch, augment(jax.random.key(0), batch)
+    return request.param, augment, batch, stacked(augment(jax.random.key(0), batch))
 
 
 def test_shapes_and_kept_entries(recipe):
@@ -54,11 +55,11 @@ def test_shapes_and_kept_entries(recipe):
 
 def test_shapes_of_the_other_recipes(photos):
     key, batch = jax.random.key(0), {"image": photos}
-    out = jax.eval_shape(image.moco_v2(size=16, **UNIT), key, batch)
+    out = stacked(jax.eval_shape(image.moco_v2(size=16, **UNIT), key, batch))
     assert set(out) == {"views"} and out["views"].shape == (2, 6, 16, 16, 3)
-    out = jax.eval_shape(multicrop.swav(global_size=16, local_size=(8, 6), num_local=2, **UNIT), key, batch)
+    out = stacked(jax.eval_shape(multicrop.swav(global_size=16, local_size=(8, 6), num_local=2, **UNIT), key, batch))
     assert out["views"].shape == (2, 6, 16, 16, 3) and out["local_views"].shape == (2, 6, 8, 6, 3)
-    out = jax.eval_shape(multicrop.dino(global_size=16, local_size=8, num_local=0, **UNIT), key, batch)
+    out = stacked(jax.eval_shape(multicrop.dino(global_size=16, local_size=8, num_local=0, **UNIT), key, batch))
     assert set(out) == {"views"} and out["views"].shape == (2, 6, 16, 16, 3)
 
 
@@ -73,8 +74,8 @@ def test_views_stay_in_range_and_differ(recipe):
 
 def test_result_is_a_function_of_the_key(recipe):
     _, augment, batch, out = recipe
-    again = augment(jax.random.key(0), batch)
-    other = augment(jax.random.key(1), batch)
+    again = stacked(augment(jax.random.key(0), batch))
+    other = stacked(augment(jax.random.key(1), batch))
     for name in out:
         np.testing.assert_array_equal(out[name], again[name])
     assert not np.array_equal(out["views"], other["views"])
@@ -85,7 +86,7 @@ def test_examples_do_not_touch_each_other(recipe):
     _, augment, batch, out = recipe
     changed = batch["image"].copy()
     changed[2] = 255 - changed[2]
-    other = augment(jax.random.key(0), batch | {"image": changed})
+    other = stacked(augment(jax.random.key(0), batch | {"image": changed}))
     rest = [0, 1, 3, 4, 5]
     for name in (name for name in out if "views" in name):
         np.testing.assert_array_equal(out[name][:, rest], other[name][:, rest])
@@ -105,7 +106,7 @@ def test_boxes_and_flips_reproduce_the_crop(photos, channels):
         return_boxes=True,
     )
     pixels = photos[..., :channels]
-    out = jax.device_get(jax.jit(augment)(jax.random.key(5), {"image": pixels}))
+    out = stacked(jax.jit(augment)(jax.random.key(5), {"image": pixels}))
     assert 0 < out["flips"].sum() < out["flips"].size
     for v, n in np.ndindex(2, 6):
         y0, x0, h, w = out["boxes"][v, n].tolist()
@@ -135,7 +136,7 @@ def test_zero_strength_is_exactly_plain(photos, channels):
 
     @jax.jit
     def both(key, batch):
-        return augment(key, batch)["views"], plain(key, batch)["x"]
+        return jnp.stack(augment(key, batch)["views"]), plain(key, batch)["x"]
 
     views, evaluated = both(jax.random.key(0), {"image": pixels})
     expected = (pixels.astype(np.float32) / 255 - options["mean"]) / options["std"]
@@ -146,11 +147,11 @@ def test_zero_strength_is_exactly_plain(photos, channels):
 def test_grey_images(photos):
     pixels = photos[..., :1]
     augment = jax.jit(image.byol(size=16, **UNIT, solarize_probability=(1.0, 0.0)))
-    out = augment(jax.random.key(0), {"image": pixels})
+    out = stacked(augment(jax.random.key(0), {"image": pixels}))
     assert out["views"].shape == (2, 6, 16, 16, 1) and set(out) == {"views"}
     assert out["views"].min() >= 0 and out["views"].max() <= 1
     assert out["views"][0].max() <= 0.5 < out["views"][1].max()
-    scaled = augment(jax.random.key(0), {"image": pixels.astype(np.float32) / 255})
+    scaled = stacked(augment(jax.random.key(0), {"image": pixels.astype(np.float32) / 255}))
     np.testing.assert_allclose(out["views"], scaled["views"], atol=1e-6)
 
 
@@ -167,7 +168,7 @@ def test_probabilities_are_met():
             return_boxes=True,
         )
     )
-    out = jax.device_get(augment(jax.random.key(0), {"image": pixels}))
+    out = stacked(augment(jax.random.key(0), {"image": pixels}))
     grey = np.ptp(out["views"], axis=-1).max((2, 3)) < 1e-3
     assert abs(grey.mean() - 0.3) < 0.07 and abs(out["flips"].mean() - 0.7) < 0.07
     assert abs(np.corrcoef(grey.ravel(), out["flips"].ravel())[0, 1]) < 0.15
@@ -177,7 +178,7 @@ def test_switching_operations_off_does_not_move_the_crops(recipe):
     name, _, batch, out = recipe
     if name == "simclr":
         mae = image.mae(size=(12, 16), **UNIT, num_views=3, crop_scale=(0.08, 1.0), return_boxes=True)
-        crops = jax.jit(mae)(jax.random.key(0), batch)
+        crops = stacked(jax.jit(mae)(jax.random.key(0), batch))
         np.testing.assert_array_equal(out["boxes"], crops["boxes"])
         np.testing.assert_array_equal(out["flips"], crops["flips"])
 

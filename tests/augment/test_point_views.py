@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from views import stacked
 
 from jaxssl.augment import points
 
@@ -28,7 +29,7 @@ def test_plain_moves_clouds_into_the_unit_sphere_and_keeps_the_rest():
 
 
 def test_views_without_strength_are_the_plain_clouds():
-    found = jax.jit(points.views(num_views=2, **NOTHING))(KEY, BATCH)
+    found = stacked(jax.jit(points.views(num_views=2, **NOTHING))(KEY, BATCH))
     assert set(found) == {"views", "label", "index"} and found["views"].shape == (2, 4, 30, 3)
     np.testing.assert_allclose(found["views"], np.stack([points.plain()(None, BATCH)["x"]] * 2), atol=1e-6)
 
@@ -55,7 +56,7 @@ def test_any_rotation_is_uniform():
 def test_scale_and_translation_stay_in_their_ranges_axis_by_axis():
     x = np.asarray(points.plain()(None, BATCH)["x"])
     augment = jax.jit(points.views(num_views=20, rotation="none", scale=(0.5, 2.0), translate=0.3))
-    found = np.asarray(augment(KEY, BATCH)["views"])
+    found = stacked(augment(KEY, BATCH))["views"]
     factor = found.std(2) / x.std(1)
     shift = found.mean(2)
     assert factor.min() >= 0.499 and factor.max() <= 2.001 and factor.min() < 0.7 and factor.max() > 1.7
@@ -66,7 +67,7 @@ def test_scale_and_translation_stay_in_their_ranges_axis_by_axis():
 
 def test_jitter_has_the_deviation_asked_for():
     x = points.plain()(None, BATCH)["x"]
-    found = jax.jit(points.views(num_views=20, **NOTHING, jitter=0.05))(KEY, BATCH)["views"]
+    found = stacked(jax.jit(points.views(num_views=20, **NOTHING, jitter=0.05))(KEY, BATCH))["views"]
     assert float((found - x).std()) == pytest.approx(0.05, rel=0.05)
 
 
@@ -83,11 +84,11 @@ def test_a_part_is_the_side_towards_a_viewer():
 def test_views_differ_by_view_and_example_and_repeat_by_key():
     batch = {"points": np.stack([BATCH["points"][0]] * 4)}
     augment = jax.jit(points.views(num_views=2, jitter=0.01, keep=(0.5, 0.9)))
-    found = np.asarray(augment(KEY, batch)["views"])
+    found = stacked(augment(KEY, batch))["views"]
     assert np.isfinite(found).all() and len(np.unique(found.reshape(8, -1), axis=0)) == 8
-    np.testing.assert_array_equal(found, augment(KEY, batch)["views"])
+    np.testing.assert_array_equal(found, stacked(augment(KEY, batch))["views"])
     other = batch["points"] * np.array([1, 2, 3, 4], np.float32)[:, None, None]
-    np.testing.assert_allclose(augment(KEY, {"points": other})["views"], found, atol=1e-4)
+    np.testing.assert_allclose(stacked(augment(KEY, {"points": other}))["views"], found, atol=1e-4)
 
 
 @pytest.mark.parametrize(

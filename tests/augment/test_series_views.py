@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from views import stacked
 
 from jaxssl.augment import series
 
@@ -33,7 +34,7 @@ def test_short_series_are_stretched_and_what_fills_them_up_is_never_seen():
 def test_sensors_are_cut_at_the_same_time():
     clock = np.broadcast_to(np.arange(30.0)[:, None], (4, 30, 6)).astype(np.float32)
     augment = jax.jit(series.sensors(crop=0.5, mean=(0.0,), std=(1.0,)))
-    found = augment(KEY, {"series": clock})["views"]
+    found = stacked(augment(KEY, {"series": clock}))["views"]
     assert found.shape == (2, 4, 15, 3)
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_allclose(np.diff(found[0], axis=1), 1)
@@ -44,19 +45,21 @@ def test_sensors_are_cut_at_the_same_time():
 
 def test_views_without_strength_are_the_series():
     augment = series.views(crop_scale=(1.0, 1.0), jitter=0, scale=0, mean=(0.0,), std=(1.0,))
-    found = jax.jit(augment)(KEY, BATCH)["views"]
+    found = stacked(jax.jit(augment)(KEY, BATCH))["views"]
     np.testing.assert_allclose(found, np.stack([BATCH["series"]] * 2), rtol=1e-6)
-    np.testing.assert_allclose(series.whole(mean=(0.0,), std=(1.0,))(KEY, BATCH)["views"], found[:1], rtol=1e-6)
+    np.testing.assert_allclose(
+        stacked(series.whole(mean=(0.0,), std=(1.0,))(KEY, BATCH))["views"], found[:1], rtol=1e-6
+    )
 
 
 def test_views_differ_by_view_and_example_and_repeat_by_key():
     batch = {"series": np.stack([BATCH["series"][0]] * 4)}
     augment = jax.jit(series.views(rotation=True, segments=3, warp=0.3))
-    found = augment(KEY, batch)["views"]
+    found = stacked(augment(KEY, batch))["views"]
     assert found.shape == (2, 4, 30, 6) and np.isfinite(found).all()
     assert len(np.unique(np.asarray(found).reshape(8, -1), axis=0)) == 8
-    np.testing.assert_array_equal(found, augment(KEY, batch)["views"])
-    alone = augment(KEY, {"series": batch["series"] + np.array([0, 1, 1, 1])[:, None, None]})["views"]
+    np.testing.assert_array_equal(found, stacked(augment(KEY, batch))["views"])
+    alone = stacked(augment(KEY, {"series": batch["series"] + np.array([0, 1, 1, 1])[:, None, None]}))["views"]
     np.testing.assert_allclose(alone[:, 0], found[:, 0], rtol=1e-5, atol=1e-5)
 
 

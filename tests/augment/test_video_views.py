@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from views import stacked
 
 from jaxssl.augment import image, video
 from jaxssl.augment.view import ViewOptions, check_options
@@ -108,7 +109,7 @@ def test_views_are_the_clips_that_were_drawn(counted):
     still = dict(crop_scale=(1.0, 1.0), crop_ratio=(7 / 9, 7 / 9), flip_probability=0.0, color_strength=0.0)
     still |= dict(grayscale_probability=0.0, blur_probability=(0.0, 0.0), solarize_probability=(0.0, 0.0))
     augment = jax.jit(video.cvrl(frames=5, stride=3, size=(9, 7), mean=0.0, std=1 / 255, **still))
-    first, again, other = (augment(jax.random.key(k), counted) for k in (0, 0, 1))
+    first, again, other = (stacked(augment(jax.random.key(k), counted)) for k in (0, 0, 1))
     assert first["views"].shape == (2, 4, 5, 9, 7, 1) and set(first) == {"views", "start", "label"}
     np.testing.assert_array_equal(first["views"], again["views"])
     assert (np.asarray(first["start"]) != other["start"]).any()

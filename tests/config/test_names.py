@@ -34,6 +34,8 @@ def test_shortened_keeps_how_a_text_begins_and_ends():
     """A cause stands at the end of a sentence with a long path: the end must not be cut off."""
     text = "could not write " + "/long" * 200 + ": File too large"
     assert len(shortened(text, 100)) == 100
-    assert shortened(text, 100).startswith("could not write /long") and shortened(text, 100).endswith(": File too large")
+    assert shortened(text, 100).startswith("could not write /long") and shortened(text, 100).endswith(
+        ": File too large"
+    )
     assert shortened(text, len(text)) == text
     assert shortened("x" * 101, 100) == "x" * 47 + " ... " + "x" * 48

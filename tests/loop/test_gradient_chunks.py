@@ -35,7 +35,7 @@ N = 16
 
 def simclr_parts():
     random = np.random.default_rng(0)
-    batch = {"views": jnp.asarray(random.normal(size=(2, N, 6)), jnp.float32), "label": jnp.arange(N)}
+    batch = {"views": tuple(jnp.asarray(random.normal(size=(2, N, 6)), jnp.float32)), "label": jnp.arange(N)}
     return simclr(mlp(hidden_dims=(8,), out_dim=5), hidden_dims=(7,), dim=4, norm=False), batch
 
 
@@ -78,13 +78,13 @@ def parts(request):
 
 
 def check(found, expected):
-    (value, (memory, metrics)), gradient = found
-    (whole, (_, whole_metrics)), whole_gradient = expected
+    (value, (memory, *seen)), gradient = found
+    (whole, (_, *whole_seen)), whole_gradient = expected
     np.testing.assert_allclose(value, whole, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(whole_gradient), strict=True):
         # Relative to the largest entry: sums in another order round differently where terms cancel.
         np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), metrics, whole_metrics)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), seen, whole_seen)
     assert not jax.tree.leaves(memory)
 
 
@@ -98,28 +98,27 @@ def test_loss_and_gradient_are_those_of_the_batch(parts, request):
     if "[simclr]" not in request.node.name:
         return  # the sharding of one method is enough to compile for
     mesh = make_mesh(8)
-    where = {"views": P(None, "data"), "label": P("data")}
-    sharded = {name: jax.device_put(x, NamedSharding(mesh, where[name])) for name, x in batch.items()}
+    sharded = jax.device_put(batch, NamedSharding(mesh, P("data")))
     check(chunked(params, memory, sharded, *options[3:]), expected)
 
 
 def test_masks_are_drawn_chunk_by_chunk_and_the_rest_is_exact():
     """MAE: its loss is the mean over images, so that the chunks' own losses and gradients have the batch's as their mean."""
-    images = jnp.asarray(np.random.default_rng(0).normal(size=(1, N, 8, 8, 1)), jnp.float32)
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(N, 8, 8, 1)), jnp.float32)
     method = mae(vit(patch_size=4, embed_dim=8, depth=1, num_heads=2), decoder_dim=8, decoder_depth=1, decoder_heads=2)
-    params, memory = jax.jit(method.init)(jax.random.key(0), {"views": images})
+    params, memory = jax.jit(method.init)(jax.random.key(0), {"views": (images,)})
     key, step = jax.random.key(1), jnp.int32(0)
 
     def of_chunks(params):
         losses = []
         for j, key_chunk in enumerate(jax.random.split(jax.random.split(key)[0], 2)):
-            found, _ = method.split.embed(params, memory, {"views": images[:, j::2]}, key_chunk, step)
+            found, _ = method.split.embed(params, memory, {"views": (images[j::2],)}, key_chunk, step)
             losses.append(found["losses"])
         return jnp.concatenate(losses).mean()
 
     expected, expected_gradient = jax.jit(jax.value_and_grad(of_chunks))(params)
     (value, _), gradient = jax.jit(chunked_value_and_grad(method.split, 2))(
-        params, memory, {"views": images}, key, step
+        params, memory, {"views": (images,)}, key, step
     )
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected_gradient), strict=True):
@@ -127,7 +126,7 @@ def test_masks_are_drawn_chunk_by_chunk_and_the_rest_is_exact():
 
 
 def test_an_update_in_chunks_is_the_update_of_the_batch_with_less_memory():
-    batch = {"views": jnp.asarray(np.random.default_rng(0).normal(size=(2, 1024, 64)), jnp.float32)}
+    batch = {"views": tuple(jnp.asarray(np.random.default_rng(0).normal(size=(2, 1024, 64)), jnp.float32))}
     method = simclr(mlp(hidden_dims=(512, 512, 512), out_dim=8), hidden_dims=(), dim=8, norm=False)
     same, tx = lambda key, batch: batch, optax.sgd(0.1)
     state = jax.jit(lambda: init_state(method, same, tx, jax.random.key(0), batch))()
@@ -191,8 +190,8 @@ def test_crop_by_crop_backward_has_the_same_loss_and_gradient_in_less_memory(nam
     encoder = vit(patch_size=4, embed_dim=32, depth=1, num_heads=4, image_size=32, drop_path=0.2)
     key = jax.random.key(0)
     batch = {
-        "views": jax.random.normal(key, (2, 8, 32, 32, 1)),
-        "local_views": jax.random.normal(key, (2, 8, 16, 16, 1)),
+        "views": tuple(jax.random.normal(key, (2, 8, 32, 32, 1))),
+        "local_views": tuple(jax.random.normal(key, (2, 8, 16, 16, 1))),
     }
 
     params, memory = jax.jit(method(encoder, **sizes).init)(key, batch)

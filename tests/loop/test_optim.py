@@ -8,7 +8,7 @@ import pytest
 
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.config import load_config
-from jaxssl.core import Method, State, init_state, make_update
+from jaxssl.core import Method, Out, State, init_state, make_update
 from jaxssl.experiment import make_method, setup
 from jaxssl.optim import (
     OPTIMIZERS,
@@ -224,7 +224,7 @@ def test_every_schedule_of_the_optimiser_is_in_the_metrics_of_its_step():
     method = Method(
         init=lambda key, batch: (PARAMS, {}),
         # No gradient: the update of a kernel is rate * decay * kernel.
-        loss=lambda params, memory, batch, key, step: (jnp.zeros(()), (memory, {})),
+        loss=lambda params, memory, batch, key, step: (jnp.zeros(()), Out(memory)),
         predict=lambda params, memory, batch: {},
     )
     augment, root, tx = (lambda key, batch: batch), jax.random.key(0), make_optimizer(**recipe)

@@ -21,7 +21,7 @@ RANDOM = np.random.default_rng(0)
 @pytest.fixture(scope="module")
 def waves():
     method = clmr(sample_cnn(widths=(4, 8)), hidden_dims=(6,), dim=5, temperature=0.5)
-    batch = {"views": RANDOM.normal(size=(2, 6, 27)).astype(np.float32)}
+    batch = {"views": tuple(RANDOM.normal(size=(2, 6, 27)).astype(np.float32))}
     return method, batch, *jax.jit(method.init)(jax.random.key(0), batch)
 
 
@@ -30,18 +30,18 @@ def test_clmr_is_nt_xent_of_a_head_without_biases_and_each_view_has_its_own_stat
     assert set(params["projector"]) == {"linear0", "linear1"}
     assert all(set(layer) == {"kernel"} for layer in params["projector"].values())
     loss = jax.jit(method.loss)
-    value, (after, metrics) = loss(params, memory, batch, jax.random.key(1), STEP)
-    assert value == pytest.approx(float(nt_xent(*metrics["projections"], temperature=0.5)), rel=1e-5)
+    value, (after, _, watch) = loss(params, memory, batch, jax.random.key(1), STEP)
+    assert value == pytest.approx(float(nt_xent(*watch.projections, temperature=0.5)), rel=1e-5)
     # Another second view leaves the first where it was.
-    other = {"views": np.stack([batch["views"][0], 7 * batch["views"][1] ** 3])}
-    _, (_, changed) = loss(params, memory, other, jax.random.key(1), STEP)
-    np.testing.assert_allclose(changed["features"][0], metrics["features"][0], rtol=1e-6)
-    assert np.abs(changed["features"][1] - metrics["features"][1]).max() > 1e-3
+    other = {"views": (batch["views"][0], 7 * batch["views"][1] ** 3)}
+    _, (_, _, changed) = loss(params, memory, other, jax.random.key(1), STEP)
+    np.testing.assert_allclose(changed.features[0], watch.features[0], rtol=1e-6)
+    assert np.abs(changed.features[1] - watch.features[1]).max() > 1e-3
     assert any(np.abs(a - b).max() > 0 for a, b in zip(jax.tree.leaves(memory), jax.tree.leaves(after)))
 
 
 ENCODER = vit(patch_size=(4, 4), input_size=(16, 16), embed_dim=8, depth=1, num_heads=2)
-IMAGE = {"views": RANDOM.normal(size=(1, 4, 16, 16, 1)).astype(np.float32)}
+IMAGE = {"views": (RANDOM.normal(size=(4, 16, 16, 1)).astype(np.float32),)}
 
 
 def start(**options):
@@ -52,7 +52,7 @@ def start(**options):
 @pytest.mark.parametrize("passes", [1, 2])
 def test_ssast_is_the_weighted_sum_of_its_parts(passes):
     method, params, memory = start(passes=passes)
-    value, (_, metrics) = jax.jit(method.loss)(params, memory, IMAGE, jax.random.key(1), STEP)
+    value, (_, metrics, _) = jax.jit(method.loss)(params, memory, IMAGE, jax.random.key(1), STEP)
     assert value == pytest.approx(float(metrics["discriminative_loss"] + 10 * metrics["generative_loss"]), rel=1e-5)
     assert 0 <= metrics["matching_accuracy"] <= 1 and set(params) == {"encoder", "discriminative", "generative"}
     assert metrics["discriminative_loss"] > 0 and metrics["generative_loss"] > 0
@@ -61,7 +61,7 @@ def test_ssast_is_the_weighted_sum_of_its_parts(passes):
 def test_a_part_without_weight_has_no_head():
     method, params, memory = start(discriminative_weight=0.0)
     assert set(params) == {"encoder", "generative"}
-    _, (_, metrics) = jax.jit(method.loss)(params, memory, IMAGE, jax.random.key(1), STEP)
+    _, (_, metrics, _) = jax.jit(method.loss)(params, memory, IMAGE, jax.random.key(1), STEP)
     assert "discriminative_loss" not in metrics
     method, params, _ = start(generative_weight=0.0, over="preds")
     assert set(params) == {"encoder", "discriminative"} and set(params["discriminative"]["linear1"]) == {"kernel"}
@@ -74,9 +74,9 @@ def test_a_part_without_weight_has_no_head():
 
 def test_silence_takes_no_part_in_the_matching():
     method, params, memory = start()
-    silent = {"views": np.zeros_like(IMAGE["views"])}
+    silent = {"views": (np.zeros_like(IMAGE["views"][0]),)}
     grad = jax.jit(jax.grad(lambda p, b: method.loss(p, memory, b, jax.random.key(1), STEP)[0], has_aux=False))
-    _, (_, metrics) = jax.jit(method.loss)(params, memory, silent, jax.random.key(1), STEP)
+    _, (_, metrics, _) = jax.jit(method.loss)(params, memory, silent, jax.random.key(1), STEP)
     assert metrics["discriminative_loss"] == 0 and metrics["matching_accuracy"] == 0
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grad(params, silent)))
     assert not any(np.any(g) for g in jax.tree.leaves(grad(params, silent)["discriminative"]))

@@ -32,7 +32,7 @@ class Dense(nn.Module):
     ids=lambda spec: spec["name"],
 )
 def test_two_arrays_give_what_one_gives(method):
-    views = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, WIDTH)), jnp.float32)
+    views = tuple(jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, WIDTH)), jnp.float32))
     halves = tuple({"left": v[:, : WIDTH // 2], "right": v[:, WIDTH // 2 :]} for v in views)
 
     @jax.jit

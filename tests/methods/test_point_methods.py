@@ -14,7 +14,7 @@ from jaxssl.models.series import convnet
 
 STEP = jnp.zeros((), jnp.int32)
 SMALL = dict(num_groups=6, group_size=5, embed_dim=8, depth=1, num_heads=2, patch_widths=(4, 6, 8), drop_path=0.0)
-BATCH = {"views": np.random.default_rng(0).normal(size=(1, 4, 40, 3)).astype(np.float32)}
+BATCH = {"views": (np.random.default_rng(0).normal(size=(4, 40, 3)).astype(np.float32),)}
 
 
 def build(**options):
@@ -37,19 +37,19 @@ def outcomes(start):
 
     def run(options):
         loss = jax.jit(jax.value_and_grad(build(**options).loss, has_aux=True))
-        (value, (memory, metrics)), gradient = loss(*start, BATCH, jax.random.key(1), STEP)
-        return float(value), metrics, gradient, memory
+        (value, out), gradient = loss(*start, BATCH, jax.random.key(1), STEP)
+        return float(value), out, gradient
 
     return {name: run(options) for name, options in cases.items()}
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(outcomes):
-    value, metrics, _, memory = outcomes["both"]
+    value, (memory, metrics, watch), _ = outcomes["both"]
     chamfer, consistency = float(metrics["chamfer"]), float(metrics["consistency"])
     assert value == pytest.approx(2000 * chamfer + consistency, rel=1e-5)
     assert outcomes["diagonal"][0] == pytest.approx(consistency, rel=1e-5)
     assert outcomes["row"][0] != pytest.approx(consistency, rel=1e-3)
-    assert metrics["features"].shape == (2, 4, 8)
+    assert watch.features.shape == (2, 4, 8)
     means = [x for p, x in jax.tree_util.tree_leaves_with_path(memory["stats"]) if "mean" in str(p)]
     assert means and all(np.abs(x).max() > 0 for x in means), "batch statistics are kept"
 

@@ -58,7 +58,7 @@ def sensors():
     base = random.normal(size=(8, 30, 3)).astype(np.float32)
     far = 3 * random.normal(size=(8, 30, 3)).astype(np.float32)
     views = np.stack([base, far, base + 0.01 * random.normal(size=base.shape).astype(np.float32)])
-    return {"views": views, "x": views.swapaxes(0, 1)}
+    return {"views": tuple(views), "x": views.swapaxes(0, 1)}
 
 
 def test_the_closest_sensor_is_the_positive_one(sensors):

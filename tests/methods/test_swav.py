@@ -16,7 +16,7 @@ OPTIONS = dict(hidden_dims=(7,), dim=DIM, num_prototypes=K)
 
 
 def views(step):
-    return jnp.asarray(np.random.default_rng(step).normal(size=(2, N, 6, 6, 1)), jnp.float32)
+    return tuple(jnp.asarray(np.random.default_rng(step).normal(size=(2, N, 6, 6, 1)), jnp.float32))
 
 
 def unit(x):
@@ -58,8 +58,8 @@ def test_the_queue_is_filled_used_when_full_and_replaced_in_turn():
     remembered = [np.zeros((0, DIM)), np.zeros((0, DIM))]
     differ = []
     for step in range(10):
-        value, (memory, metrics) = loss(params, memory, {"views": views(step)}, jax.random.key(1), jnp.int32(step))
-        z = np.asarray(metrics["projections"], np.float64)
+        value, (memory, _, watch) = loss(params, memory, {"views": views(step)}, jax.random.key(1), jnp.int32(step))
+        z = np.asarray(watch.projections, np.float64)
         full = len(remembered[0]) == SIZE
         assert full == (step >= START + SIZE // N)
         used = remembered if full else [np.zeros((0, DIM))] * 2

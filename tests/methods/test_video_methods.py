@@ -25,7 +25,7 @@ STEP = jnp.zeros((), jnp.int32)
 def small():
     encoder = convnet(widths=(4, 8), strides=(2, 2), time_kernels=(1, 3), time_strides=1)
     method = cvrl(encoder, hidden_dims=(8, 8, 8), dim=6, temperature=0.2)
-    batch = {"views": np.random.default_rng(0).normal(size=(2, 5, 3, 8, 8, 1)).astype(np.float32)}
+    batch = {"views": tuple(np.random.default_rng(0).normal(size=(2, 5, 3, 8, 8, 1)).astype(np.float32))}
     params, memory = jax.jit(method.init)(jax.random.key(0), batch)
     loss = jax.jit(lambda views: method.loss(params, memory, {"views": views}, jax.random.key(1), STEP))
     return batch["views"], params, loss
@@ -33,8 +33,8 @@ def small():
 
 def test_the_loss_is_the_sum_of_both_directions(small):
     views, _, loss = small
-    value, (_, metrics) = loss(views)
-    z = np.asarray(metrics["projections"], np.float64)
+    value, out = loss(views)
+    z = np.asarray(out.watch.projections, np.float64)
     z /= np.linalg.norm(z, axis=-1, keepdims=True)
     total = 0.0
     for a, b in ((0, 1), (1, 0)):
@@ -43,7 +43,7 @@ def test_the_loss_is_the_sum_of_both_directions(small):
             scores = np.array([z[a, i] @ other for other in others]) / 0.2
             total += (np.log(np.exp(scores).sum()) - scores[i]) / 5
     np.testing.assert_allclose(value, total, rtol=1e-4)
-    assert metrics["features"].shape == (2, 5, 8)
+    assert out.watch.features.shape == (2, 5, 8)
 
 
 def test_the_order_of_the_clips_does_not_count(small):

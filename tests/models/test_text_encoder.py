@@ -181,8 +181,8 @@ def test_the_second_stage_is_nt_xent_of_two_passes_with_dropout():
     @jax.jit
     def run(key):
         params, memory = method.init(key, {"views": (x, x)})
-        value, (_, metrics) = method.loss(params, memory, {"views": (x, x)}, key, jnp.int32(0))
-        return params, value, metrics["features"], method.predict(params, memory, {"x": x})["features"]
+        value, out = method.loss(params, memory, {"views": (x, x)}, key, jnp.int32(0))
+        return params, value, out.watch.features, method.predict(params, memory, {"x": x})["features"]
 
     params, value, found, expected = run(jax.random.key(0))
     assert set(params) == {"encoder"}

@@ -44,7 +44,24 @@ def imports(file):
     [
         ("losses", {"jax", "optax", "numpy", "jaxssl.losses", "jaxssl.ops", "typing", "functools"}),
         ("ops", {"jax", "optax", "numpy", "jaxssl.ops", "typing", "collections", "functools", "math"}),
-        ("methods", {"jax", "jaxssl.core", "jaxssl.losses", "jaxssl.models", "jaxssl.ops", "jaxssl.student_teacher"}),
+        (
+            "methods",
+            {"jax", "jaxssl.core", "jaxssl.losses", "jaxssl.models", "jaxssl.ops", "jaxssl.skeletons", "functools"},
+        ),
+        (
+            "skeletons",
+            {
+                "jax",
+                "jaxssl.core",
+                "jaxssl.losses",
+                "jaxssl.models",
+                "jaxssl.ops",
+                "jaxssl.skeletons",
+                "typing",
+                "collections",
+                "itertools",
+            },
+        ),
         ("augment", {"jax", "numpy", "jaxssl.augment", "typing", "collections", "math", "functools"}),
     ],
 )

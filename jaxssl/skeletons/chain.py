@@ -5,15 +5,20 @@ batch statistics are dicts by the same names, so that a teacher is simply anothe
 """
 
 import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxssl.core import student
+from jaxssl.core import statistics, student
 from jaxssl.models.module import forward, setup
 
+# Modules by name, in order.
+Chain = Mapping[str, Any]
 
-def setup_chain(chain, key, x):
+
+def setup_chain(chain: Chain, key: jax.Array, x: Any) -> tuple[dict, dict]:
     """(params, stats) by name, from one example input x: an array [N, ...] or a tree of them."""
     params, stats = {}, {}
     for name, key_network in zip(chain, jax.random.split(key, len(chain))):
@@ -22,7 +27,9 @@ def setup_chain(chain, key, x):
     return params, stats
 
 
-def forward_chain(chain, params, stats, x, *, train=False, key=None):
+def forward_chain(
+    chain: Chain, params: Mapping, stats: Mapping, x: Any, *, train: bool = False, key: jax.Array | None = None
+) -> tuple[dict[str, Any], dict]:
     """Outputs of all networks by name, and the statistics with those of this chain renewed.
 
     Args:
@@ -39,11 +46,20 @@ def forward_chain(chain, params, stats, x, *, train=False, key=None):
     return outputs, stats
 
 
-def forward_chain_views(chain, params, stats, views, *, train=False, key=None, remat=False):
+def forward_chain_views(
+    chain: Chain,
+    params: Mapping,
+    stats: Mapping,
+    views: Iterable,
+    *,
+    train: bool = False,
+    key: jax.Array | None = None,
+    remat: bool = False,
+) -> tuple[dict[str, Any], dict]:
     """As `forward_chain` for every view apart, so that batch statistics see one view at a time.
 
     Args:
-      views: [V, N, ...], or a sequence of views: arrays [N, ...] of different sizes, or trees of arrays [N, ...].
+      views: arrays [N, ...], perhaps of different sizes, or trees of arrays [N, ...].
       remat: compute every view again in the backward pass, which then holds the activations of one view at a time.
 
     Returns:
@@ -71,15 +87,25 @@ def forward_chain_views(chain, params, stats, views, *, train=False, key=None, r
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *outputs), stats
 
 
-def interleaved(views):
-    """Views [V, N, ...], or a tuple of V trees of arrays [N, ...], as one batch [N * V, ...], for batch statistics of all.
+def interleaved(views: Sequence[Any]) -> Any:
+    """A tuple of V views, trees of arrays [N, ...], as one batch [N * V, ...], for batch statistics of all.
 
     Example by example, so that what is sharded over examples stays where it is.
     """
     return jax.tree.map(lambda *v: jnp.stack(v, axis=1).reshape(-1, *v[0].shape[1:]), *views)
 
 
-def embed_together(chain):
+def begin_chain(chain: Chain) -> Callable:
+    """`init` of a method whose parameters are those of a chain, fed with the first view."""
+
+    def init(key, batch):
+        params, stats = setup_chain(chain, key, batch["views"][0])
+        return params, {"stats": stats}
+
+    return init
+
+
+def embed_together(chain: Chain) -> Callable:
     """`embed` of a `core.Split`: all views as one batch, for batch statistics of all.
 
     Its embeddings are the outputs of the chain by name, [N, V, D]; see `by_view`.
@@ -87,28 +113,28 @@ def embed_together(chain):
 
     def embed(params, memory, batch, key, step):
         x, num_views = interleaved(batch["views"]), len(batch["views"])
-        outputs, stats = forward_chain(chain, params, memory["stats"], x, train=True, key=key)
-        return {name: h.reshape(-1, num_views, h.shape[-1]) for name, h in outputs.items()}, {"stats": stats}
+        outputs, stats = forward_chain(chain, params, statistics(memory), x, train=True, key=key)
+        return {name: h.reshape(-1, num_views, h.shape[-1]) for name, h in outputs.items()}, {**memory, "stats": stats}
 
     return embed
 
 
-def embed_apart(chain):
+def embed_apart(chain: Chain) -> Callable:
     """As `embed_together`, with every view by itself, so that batch statistics see one view at a time."""
 
     def embed(params, memory, batch, key, step):
-        outputs, stats = forward_chain_views(chain, params, memory["stats"], batch["views"], train=True, key=key)
-        return by_view(outputs), {"stats": stats}
+        outputs, stats = forward_chain_views(chain, params, statistics(memory), batch["views"], train=True, key=key)
+        return by_view(outputs), {**memory, "stats": stats}
 
     return embed
 
 
-def by_view(embeddings):
+def by_view(embeddings: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """Embeddings by name, [N, V, D] -> [V, N, D] and back."""
     return {name: h.swapaxes(0, 1) for name, h in embeddings.items()}
 
 
-def make_predict(chain, networks=student):
+def make_predict(chain: Chain, networks: Callable = student) -> Callable:
     """`predict` of a method: the outputs of its chain on `x` [N, ...] in inference mode.
 
     `features` [N, D] is the output of the first network, the encoder; the others have their own names. `networks`: as
@@ -118,22 +144,23 @@ def make_predict(chain, networks=student):
 
     def predict(params, memory, batch):
         params, stats = networks(params, memory)
-        outputs, _ = forward_chain(part(chain, [name for name in chain if name in params]), params, stats, batch["x"])
+        named = part(chain, [name for name in chain if name in params])
+        outputs, _ = forward_chain(named, params, {name: stats.get(name, {}) for name in named}, batch["x"])
         return {"features": outputs.pop(first), **outputs}
 
     return predict
 
 
-def without_drop_path(module):
+def without_drop_path(module: Any) -> Any:
     """The same network, never dropping a path, for teachers that use statistics of the batch; parameters are the same."""
     return module.clone(drop_path=0.0) if getattr(module, "drop_path", 0.0) else module
 
 
-def batch_size(x) -> int:
+def batch_size(x: Any) -> int:
     """N of an input: an array [N, ...] or a tree of them."""
     return jax.tree.leaves(x)[0].shape[0]
 
 
-def part(tree, names):
+def part(tree: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The entries of a dict by name."""
     return {name: tree[name] for name in names}
