@@ -14,6 +14,8 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from jaxssl.aliases import current_name, current_spec
+
 # The packages of jaxssl that hold factories.
 ROOMS = ("augment", "data", "evaluators", "methods", "models")
 
@@ -91,13 +93,14 @@ def resolve(name: str, *, trusted: bool = True) -> Callable:
 
     'methods.moco' is the function `moco` of jaxssl/methods/moco.py, 'augment.image.simclr' the function `simclr`
     of jaxssl/augment/image.py. A name that is not in jaxssl is looked up as it stands, so that
-    'my_package.my_method' is the function `my_method` of one's own module.
+    'my_package.my_method' is the function `my_method` of one's own module. A name of an earlier version means what it
+    meant there (see `jaxssl.aliases`).
 
     trusted: False finds public functions and classes that a package of ROOMS defines, and imports nothing else.
 
     Raises ValueError naming the nearest known name; Untrusted where only jaxssl may be looked up.
     """
-    name = plain_name(name)
+    name = current_name(plain_name(name))
     factory = _own(name)
     if factory is not None:
         return factory
@@ -168,7 +171,7 @@ def _keeps_sections(kind: Any) -> bool:
 
 def checked(spec: Mapping[str, Any], factory: Callable, where: str) -> dict[str, Any]:
     """The options of `spec` as the factory takes them, specs in it too; raises as `build` does."""
-    known, kinds = _keywords(factory), kinds_of(factory)
+    known, kinds, spec = _keywords(factory), kinds_of(factory), _current(spec, where)
     options = {k: v for k, v in spec.items() if k != "name"}
     for option in options:
         if option not in known:
@@ -185,6 +188,13 @@ def checked(spec: Mapping[str, Any], factory: Callable, where: str) -> dict[str,
             inner = checked(value, resolve_in(f"{where}.{option}", value), f"{where}.{option}")
             fitted[option] = {"name": value["name"], **inner}
     return fitted
+
+
+def _current(spec: Mapping[str, Any], where: str) -> dict[str, Any]:
+    try:
+        return current_spec(spec)
+    except ValueError as error:
+        raise WrongOption(f"{where}.{error}") from None
 
 
 def resolve_in(where: str, spec: Mapping[str, Any]) -> Callable:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxssl.aliases import current_spec
 from jaxssl.files import to_json, unused, write_whole
 from jaxssl.processes import agreed
 
@@ -48,6 +49,7 @@ def _look(config: ConfigDict, workdir: Path, step: int, allow_changes: bool) -> 
         earlier = json.loads(file.read_bytes())
         if not isinstance(earlier, dict):
             raise ValueError("it holds no sections")
+        renewed = current_spec(earlier)
     except FileNotFoundError:
         return ""
     except ValueError as error:
@@ -55,7 +57,7 @@ def _look(config: ConfigDict, workdir: Path, step: int, allow_changes: bool) -> 
         file.rename(aside)
         log.warning("%s cannot be read (%s): set aside as %s", file, error, aside.name)
         return ""
-    changed = differences(earlier, json.loads(to_json(config.to_dict())))
+    changed = differences(renewed, json.loads(to_json(config.to_dict())))
     if not changed:
         return ""
     refused = [name for name in changed if step and _within(name, FIXED) and not _within(name, FREE)]

@@ -269,17 +269,17 @@ def _sources(data: str | None, experiment):
     if data is None:
         yield from experiment.splits.sources().items()
         return
-    from jaxssl.data.packed import is_pack
+    from jaxssl.data.readers.packed import is_pack
 
     section = {k: v for k, v in options(experiment.config.data).items() if k != "mode"}
     if is_pack(data):
-        section = dict(name="data.packed")
+        section = dict(name="data.readers.packed")
     if "path" not in options_of(resolve(section["name"])):
         example = experiment.splits.train.fetch([0])
         if "image" not in example:
             raise ValueError(f"--data: the run's data source {section['name']} takes no path.")
         size, channels = example["image"].shape[-2:]
-        section = dict(name="data.image_folder", image_size=int(size), channels=int(channels))
+        section = dict(name="data.readers.image_folder", image_size=int(size), channels=int(channels))
     yield from build({**section, **scaled_as(section), "path": data}).sources().items()
 
 

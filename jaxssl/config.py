@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal
 
 from ml_collections import ConfigDict
 
+from jaxssl.aliases import current_name, current_option
 from jaxssl.build import (
     Untrusted,
     checked,
@@ -36,7 +37,7 @@ from jaxssl.build import (
     wrong_number,
 )
 from jaxssl.config_files import find_config
-from jaxssl.data.packed import is_pack
+from jaxssl.data.readers.packed import is_pack
 from jaxssl.optim import make_optimizer
 
 # Sections that `build` calls: there, every option that the factory takes may be set, written in the file or not.
@@ -131,11 +132,12 @@ def load_config(
     if missing:
         raise ValueError(f"config '{file}' lacks the sections {sorted(missing)}; start from jaxssl.config.base().")
     if data is not None and is_pack(data):
-        config.data = ConfigDict(dict(name="data.packed", mode=config.data.get("mode", "stream"), path=data))
+        config.data = ConfigDict(dict(name="data.readers.packed", mode=config.data.get("mode", "stream"), path=data))
     changes = {**(overrides or {}), **({"data.path": data} if data is not None else {})}
     names = {name: text for name, text in changes.items() if name.endswith(".name")}
     for name, text in names.items():  # first: they say what else may be set
         override(config, name, text)
+    _renew(config)
     if stored and not trust and os.environ.get("JAXSSL_TRUST") != "1":
         _check_trust(config, file, changes)
     for name, text in changes.items():
@@ -143,6 +145,25 @@ def load_config(
             override(config, name, text)
     validate(config)
     return config.lock()
+
+
+def _renew(node: Any) -> None:
+    """Brings names of factories and options of an earlier version to those of today, at any depth."""
+    if not isinstance(node, ConfigDict):
+        return
+    for option in list(node):
+        _renew(node[option])
+    if isinstance(node.get("name"), str):
+        with node.unlocked(), node.ignore_type():
+            for option in [option for option in node if option != "name"]:
+                new, value = current_option(node.name, option, node[option])
+                if new != option:
+                    if new in node:
+                        raise ValueError(f"{node.name}: {option} is the earlier name of {new}, which is set too.")
+                    del node[option]
+                    node[new] = value
+            if node.name != current_name(node.name):
+                node.name = current_name(node.name)
 
 
 def _run_file(file: str, arg: str) -> ConfigDict:
@@ -196,16 +217,21 @@ def _printable(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _specs(node: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """(path, name) of all sections that name something, at any depth."""
+def _named(node: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """(path, section) of all sections that name something, at any depth."""
     if isinstance(node, Mapping | ConfigDict):
         if "name" in node and not isinstance(node["name"], Mapping | ConfigDict):
-            yield where, node["name"]
+            yield where, node
         for key in node:
-            yield from _specs(node[key], f"{where}.{key}")
+            yield from _named(node[key], f"{where}.{key}")
     elif isinstance(node, list | tuple):
         for item in node:
-            yield from _specs(item, where)
+            yield from _named(item, where)
+
+
+def _specs(node: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """(path, name) of all sections that name something, at any depth."""
+    yield from ((place, found["name"]) for place, found in _named(node, where))
 
 
 def _check_trust(config: ConfigDict, file: str, changes: Mapping[str, str]) -> None:
@@ -231,12 +257,14 @@ def _check_trust(config: ConfigDict, file: str, changes: Mapping[str, str]) -> N
         except ValueError as error:
             raise ValueError(f"{where}.{error}") from None
     # TensorFlow Datasets runs programs for some names, and writes where data_dir says.
-    if str(config.data.get("name")).removeprefix("jaxssl.").startswith("data.tfds"):
-        plain = re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.*]+)?", str(config.data.get("dataset")))
-        for option, bad in (("download", config.data.get("download")), ("dataset", not plain)):
-            if bad and f"data.{option}" not in changes:
-                value = config.data.get(option)
-                raise Untrusted(f"data.{option}={shown(value)}: downloads, or runs what is downloaded: {advice}.")
+    for where, node in (found for section, node in sections for found in _named(node, section)):
+        if not current_name(str(node["name"])).removeprefix("jaxssl.").startswith("data.readers.tfds"):
+            continue
+        plain = re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.*]+)?", str(node.get("dataset")))
+        for option, bad in (("download", node.get("download")), ("dataset", not plain)):
+            if bad and f"{where}.{option}" not in changes:
+                value = node.get(option)
+                raise Untrusted(f"{where}.{option}={shown(value)}: downloads, or runs what is downloaded: {advice}.")
 
 
 Count = Annotated[int, wrong_number(1, 2**31 - 1)]
@@ -341,6 +369,9 @@ def override(config: ConfigDict, name: str, text: Any) -> None:
         node, seen = node[section], f"{seen}.{section}"
     if not isinstance(node, ConfigDict):
         raise ValueError(f"--config.{name}: {seen} is not a section.")
+    literal = _literal(text) if isinstance(text, str) else text
+    option, renewed = current_option(str(node.get("name")), option, literal)
+    text = text if renewed is literal else renewed
     old = node.get(option)
     # What a section is named is not looked up to name it anew.
     named = "name" in node or (sections and sections[0] in FACTORIES)

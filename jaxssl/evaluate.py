@@ -12,6 +12,7 @@ import numpy as np
 import rich.console
 import rich.table
 
+from jaxssl.aliases import current_name
 from jaxssl.build import build, nearest, resolve
 from jaxssl.config import options
 from jaxssl.core import State
@@ -119,7 +120,7 @@ def write_summary(file: Path, content: dict) -> None:
     """summary.json, whole or not at all; a few evaluators of the same state add to what the others found."""
     try:
         earlier = json.loads(file.read_bytes()) if file.is_file() else {}
-        same = earlier.get("step") == content["step"] and earlier.get("data") == content["data"]
+        same = earlier.get("step") == content["step"] and current_name(str(earlier.get("data"))) == content["data"]
         found = {str(row): dict(values) for row, values in earlier["results"].items()} if same else {}
     except (ValueError, TypeError, KeyError, AttributeError):
         aside = unused(file.with_name("summary.damaged.json"))

@@ -197,7 +197,7 @@ def suite_data(folder: Path) -> dict:
     import numpy as np
     from benchmark_input import make_files, with_pillow
 
-    from jaxssl.data.packed import write_pack
+    from jaxssl.data.readers.packed import write_pack
     from jaxssl.data.source import Splits, from_arrays
 
     files = make_files(folder / "jpeg", 512, 500, 375)

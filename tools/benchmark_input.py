@@ -128,15 +128,15 @@ def decode_all(files, size):
 
 def stream_pass(folder, size, count):
     """A pass of the training stream, all processors."""
-    from jaxssl.data.image_folder import image_folder
+    from jaxssl.data.readers.image_folder import image_folder
 
     return source_pass(image_folder(path=str(folder), image_size=size).train, count)
 
 
 def pack_pass(folder, size, out, count):
     """A pass of the training stream over a pack of the same files."""
-    from jaxssl.data.image_folder import image_folder
-    from jaxssl.data.packed import packed, write_pack
+    from jaxssl.data.readers.image_folder import image_folder
+    from jaxssl.data.readers.packed import packed, write_pack
 
     write_pack(image_folder(path=str(folder), image_size=size), str(out))
     return source_pass(packed(path=str(out)).train, count)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxssl.data.series import MOTIONS_FILE, series
+from jaxssl.data.readers.series import series
+from jaxssl.data.sets.basic_motions import MOTIONS_FILE
 
 
 def main(folder):

@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 
-from jaxssl.data.text import DEBIAN_FILE
+from jaxssl.data.sets.debian_descriptions import DEBIAN_FILE
 
 SEED = 16
 SECTIONS = (

@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from jaxssl.data.graph import DEBIAN_FILE
+from jaxssl.data.sets.debian_graph import DEBIAN_FILE
 
 SEED, SECTIONS, PER_SECTION, DIM = 16, 12, 500, 128
 

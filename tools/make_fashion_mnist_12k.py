@@ -10,7 +10,8 @@ import sys
 
 import numpy as np
 
-from jaxssl.data.fashion_mnist import DEBIAN_FOLDER, PART_FILE, read_folder
+from jaxssl.data.sets.fashion_mnist import DEBIAN_FOLDER, read_folder
+from jaxssl.data.sets.fashion_mnist_12k import PART_FILE
 
 SEED = 12
 PER_CLASS = {"train": 1000, "test": 200}

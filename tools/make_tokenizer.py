@@ -3,7 +3,7 @@
 python tools/make_tokenizer.py
 """
 
-from jaxssl.data.text import debian_training_texts
+from jaxssl.data.sets.debian_descriptions import debian_training_texts
 from jaxssl.data.tokenizer import DEFAULT_FILE, train_tokenizer
 
 VOCAB_SIZE = 4096

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxssl.data.text import WORDNET_FILE
+from jaxssl.data.sets.wordnet_glosses import WORDNET_FILE
 
 SEED = 16
 # The lexicographer files of nouns in the order of their numbers, lexnames(5); 3 holds only the top of the hierarchy.

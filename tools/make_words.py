@@ -3,7 +3,7 @@
     apt-get install espeak-ng && python tools/make_words.py
 
 Needs scipy. A voice is a variant of the synthesiser with one of six accents; pitch and speed vary from word to word.
-The voices of the test set do not occur in the training set. The sound is packed by `jaxssl.data.audio.pack`.
+The voices of the test set do not occur in the training set. The sound is packed by `jaxssl.data.sets.words.pack`.
 """
 
 import io
@@ -13,7 +13,7 @@ import wave
 import numpy as np
 from scipy.signal import resample_poly
 
-from jaxssl.data.audio import RATE, WORD_LENGTH, WORDS_FILE, pack, unpack
+from jaxssl.data.sets.words import RATE, WORD_LENGTH, WORDS_FILE, pack, unpack
 
 WORDS = "zero one two three four five six seven eight nine yes no left right stop go".split()
 ACCENTS = "en-gb en-us en-gb-scotland en-gb-x-rp en-gb-x-gbclan en-029".split()

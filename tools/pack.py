@@ -21,7 +21,7 @@ def main(argv=None) -> int:
         args = parser().parse_args(rest)
         from jaxssl.build import build
         from jaxssl.config import load_config, options
-        from jaxssl.data.packed import check_new, write_pack
+        from jaxssl.data.readers.packed import check_new, write_pack
 
         check_new(args.out)
         config = load_config(args.config, overrides, data=args.data)

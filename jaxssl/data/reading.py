@@ -6,17 +6,13 @@ line. `right` ends the message of a file that is missing: what would be right.
 """
 
 import contextlib
-import json
-import math
 import os
 import stat
-import zipfile
-from collections.abc import Iterator
-
-import numpy as np
+from pathlib import Path
 
 from jaxssl.names import shown
 
+FILES_FOLDER = Path(__file__).parent / "files"  # data that come with the package
 MAX_FILE_MB = 8192.0  # of a file that holds all examples
 MAX_EXAMPLE_MB = 1024.0  # of a file that holds one
 BOM = b"\xef\xbb\xbf"
@@ -92,27 +88,6 @@ def lines_of(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def read_jsonl(path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> Iterator[tuple[int, dict]]:
-    """(line number, object) of the lines that are not blank."""
-    for number, line in enumerate(lines_of(read_text(path, max_file_mb, right=right)), 1):
-        if line.strip():
-            yield number, _json_object(line, f"{shown(path)}, line {number}")
-
-
-def _json_object(line, where):
-    try:
-        row = json.loads(line)
-        if "\\u" in line:  # half of a pair of surrogates is no character
-            json.dumps(row, ensure_ascii=False).encode()
-    except RecursionError:
-        raise ValueError(f"{where}: not JSON that can be read, its brackets lie too deep") from None
-    except ValueError as error:
-        raise ValueError(f"{where}: not JSON ({getattr(error, 'msg', error)})") from None
-    if not isinstance(row, dict):
-        raise ValueError(f"{where}: {line[:40]!r} is no object but a {type(row).__name__}")
-    return row
-
-
 @contextlib.contextmanager
 def foreign(path, kind: str):
     """Turns whatever a foreign decoder raises at damaged contents into one ValueError that names the file.
@@ -123,36 +98,3 @@ def foreign(path, kind: str):
         yield
     except Exception as error:
         raise ValueError(f"{shown(path)} cannot be read as {kind}: {str(error) or type(error).__name__}") from error
-
-
-def load_npz(path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> dict[str, np.ndarray]:
-    """The arrays of a .npz file. What their headers promise is compared with what is there ahead of any allocation.
-
-    Objects are never unpickled.
-    """
-    regular_file(path, max_file_mb, right=right)
-    with foreign(path, "a .npz file of plain arrays"), zipfile.ZipFile(path) as file:
-        members = file.infolist()
-        names = [member.filename.removesuffix(".npy") for member in members]
-        if len(set(names)) < len(names):
-            raise ValueError("two arrays have one name")
-        check_size(sum(member.file_size for member in members), max_file_mb, "what it unpacks to")
-        return {name: _member(file, member, name) for name, member in zip(names, members)}
-
-
-def _member(file, member, name):
-    with file.open(member) as data:
-        version = np.lib.format.read_magic(data)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"`{name}` is in version {version} of the format")
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(data)
-        if dtype.hasobject:
-            raise ValueError(f"`{name}` holds Python objects, which are never unpickled; numbers or text fit")
-        promised, there = math.prod(shape) * dtype.itemsize, member.file_size - data.tell()
-        if promised != there or min(shape, default=0) < 0:
-            raise ValueError(f"the header of `{name}` promises {dtype} {shape}, {promised} bytes, but {there} follow")
-        if not there and any(shape[:1]):
-            raise ValueError(f"`{name}` has the shape {shape}, which holds nothing")
-    with file.open(member) as data:
-        return np.lib.format.read_array(data, allow_pickle=False)

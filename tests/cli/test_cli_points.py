@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxssl.cli import main
-from jaxssl.data.solids import box, ellipsoid, sample_surface
+from jaxssl.data.sets.shapes import box, ellipsoid, sample_surface
 
 CONFIG = "configs/points/point_cmae_folder.py:quick"
 CHANGES = ["--config.total_steps=6", "--config.log.every=2", "--config.log.tensorboard=false", "--mesh", "1"]

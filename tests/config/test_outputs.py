@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from jaxssl.data.image_folder import image_folder
+from jaxssl.data.readers.image_folder import image_folder
 from jaxssl.files import whole_file
 from jaxssl.outputs import check_output, stored_name, write_features
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from jaxssl.data import audio
-from jaxssl.data.audio import LOWEST, RATE, TIMBRES, audio_folder, pack, tones, unpack, words
+from jaxssl.data.readers.audio_folder import audio_folder
+from jaxssl.data.sets.tones import LOWEST, TIMBRES, tones
+from jaxssl.data.sets.words import RATE, WORDS_FILE, pack, unpack, words
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_words_come_with_the_package_and_test_voices_are_others():
         assert loud.min() > 10000
     voices = [{n.split("/")[1] for n in s.names(np.arange(s.size))} for s in splits]
     assert len(voices[0]) == 54 and len(voices[1]) == 18 and not voices[0] & voices[1]
-    assert audio.WORDS_FILE.stat().st_size <= 700_000
+    assert WORDS_FILE.stat().st_size <= 700_000
     assert words(label="accent").train.num_classes == 6
     assert words(limit=96).test.size == 32
     assert splits.train.names([0])[0].split("/")[0] == splits.train.class_names[splits.train.arrays["label"][0]]

@@ -10,17 +10,16 @@ from PIL import Image
 from jaxssl.augment import image as image_views
 from jaxssl.augment import image_text
 from jaxssl.data import captions
-from jaxssl.data.captions import (
-    END,
-    PAD,
-    START,
+from jaxssl.data.captions import END, PAD, START, detokenize, tokenize
+from jaxssl.data.readers.pairs import pairs
+from jaxssl.data.sets.fashion_captions import (
+    SIZES,
+    SYNONYMS,
     TEMPLATES,
+    TONES,
     UNSEEN_TEMPLATES,
-    detokenize,
     fashion_captions,
     measure,
-    pairs,
-    tokenize,
 )
 
 
@@ -62,10 +61,10 @@ def test_captions_name_the_class_and_no_other_and_are_never_cut_off(splits, text
     arrays = splits.train.arrays
     assert arrays["length"].max() <= 48 and all(t[-1] in ".!" for t in texts)
     for text, label in zip(texts, arrays["label"]):
-        own = [n for n in captions.SYNONYMS[label] if text.find(n) >= 0]
+        own = [n for n in SYNONYMS[label] if text.find(n) >= 0]
         assert own, text
         words = " ".join(w for w in text.replace(".", " ").replace("!", " ").replace(",", " ").split())
-        others = {n for c, names in enumerate(captions.SYNONYMS) if c != label for n in names}
+        others = {n for c, names in enumerate(SYNONYMS) if c != label for n in names}
         longest = max(own, key=len)
         assert not any(f" {n} " in f" {words.replace(longest, '')} " for n in others), text
 
@@ -75,7 +74,7 @@ def test_all_templates_and_names_occur_and_no_unseen_template_does(texts):
     for template in TEMPLATES:
         parts = [p for p in template.replace("{a}", "|").replace("{n}", "|").split("|") if len(p) > 1]
         assert all(p in joined for p in parts), template
-    assert all(name in joined for names in captions.SYNONYMS for name in names)
+    assert all(name in joined for names in SYNONYMS for name in names)
     assert not set(UNSEEN_TEMPLATES) & set(TEMPLATES)
     for start in ("an image of", "this is", "a good photo", "new in our", "the picture shows", "what you see"):
         assert start not in joined
@@ -92,8 +91,8 @@ def test_attributes_are_measured_from_the_image(splits, texts):
     size, tone = measure(splits.train.arrays["image"])
     assert np.bincount(size, minlength=3).min() > 200 and np.bincount(tone, minlength=3).min() > 200
     for words, value, level in (
-        (captions.SIZES[0], size, 0), (captions.SIZES[2], size, 2),
-        (captions.TONES[0], tone, 0), (captions.TONES[1], tone, 1), (captions.TONES[2], tone, 2),
+        (SIZES[0], size, 0), (SIZES[2], size, 2),
+        (TONES[0], tone, 0), (TONES[1], tone, 1), (TONES[2], tone, 2),
     ):  # fmt: skip
         said = np.array([any(f" {w} " in f" {t}" for w in words) for t in texts])
         assert said.sum() > 50 and (value[said] == level).all()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from jaxssl.data.decode import decoder, resizer
-from jaxssl.data.image_folder import image_folder
+from jaxssl.data.readers.image_folder import image_folder
 
 picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)).resize((48, 36), 2)
 
@@ -294,7 +294,7 @@ def test_wrong_paths_are_explained(tmp_path):
     [("image_size", 0), ("image_size", 8.5), ("channels", 4), ("test_fraction", 1.0), ("max_unreadable", -0.1)],
 )
 def test_bad_options_are_named(tmp_path, option, value):
-    with pytest.raises(ValueError, match=f"{option} {value}"):
+    with pytest.raises(ValueError, match=f"data.{option}={value}: must"):
         image_folder(**{"path": str(tmp_path), "image_size": 8, option: value})
 
 

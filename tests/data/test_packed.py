@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from jaxssl.config import load_config
-from jaxssl.data.image_folder import image_folder
-from jaxssl.data.packed import is_pack, packed, write_pack
 from jaxssl.data.pipeline import stream
+from jaxssl.data.readers.image_folder import image_folder
+from jaxssl.data.readers.packed import is_pack, packed, write_pack
 from jaxssl.data.source import Splits, from_arrays
 
 ROOT = Path(__file__).parent.parent.parent
@@ -155,7 +155,7 @@ def test_the_tool_packs_what_a_config_reads_and_training_takes_it(folder, tmp_pa
     assert pack.main([config, str(out), "--data", str(folder), "--config.data.max_unreadable=0.1"]) == 0
     assert "39 examples to train, 10 examples to test" in capsys.readouterr().out
     data = load_config(config, data=str(out)).data
-    assert (data.name, data.mode, data.path) == ("data.packed", "stream", str(out))
+    assert (data.name, data.mode, data.path) == ("data.readers.packed", "stream", str(out))
     assert pack.main([config, str(out), "--data", str(folder)]) == 2
     assert "exists already" in capsys.readouterr().err
     # What cannot be written is said before anything is read.

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl.data.image_folder import image_folder
 from jaxssl.data.index_stream import batch_ids
 from jaxssl.data.pipeline import evaluation_batches, stream
+from jaxssl.data.readers.image_folder import image_folder
 from jaxssl.data.source import Source, from_arrays
 
 SIZE = 22
@@ -148,7 +148,7 @@ def test_the_missing_tensorflow_is_named(source, monkeypatch):
 
 def test_evaluation_and_resident_data_import_no_tensorflow():
     code = (
-        "import sys, jaxssl.data.pipeline, jaxssl.data.fashion_mnist as f; "
+        "import sys, jaxssl.data.pipeline, jaxssl.data.sets.fashion_mnist_12k as f; "
         "from jaxssl.data.pipeline import evaluation_batches; "
         "next(evaluation_batches(f.fashion_mnist_12k().test, batch_size=64)); "
         'assert not {"tensorflow", "jax", "flax", "PIL"} & set(sys.modules)'
@@ -158,7 +158,7 @@ def test_evaluation_and_resident_data_import_no_tensorflow():
 
 def test_a_program_may_end_in_the_middle_of_a_stream(folder):
     code = (
-        f"from jaxssl.data.image_folder import image_folder; from jaxssl.data.pipeline import stream; "
+        f"from jaxssl.data.readers.image_folder import image_folder; from jaxssl.data.pipeline import stream; "
         f"source = image_folder(path={str(folder)!r}, image_size=8).train; "
         "s = stream(source, seed=0, batch_size=8); next(s)"
     )

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from jaxssl.data.fashion_mnist import fashion_mnist_12k
-from jaxssl.data.points import CLASSES, about_vertical, fashion_clouds, points, resample, solids
-from jaxssl.data.solids import SOLIDS, box, ellipsoid, ring, rod, sample_surface
+from jaxssl.data.readers.points import points, resample
+from jaxssl.data.sets.fashion_clouds import fashion_clouds
+from jaxssl.data.sets.fashion_mnist_12k import fashion_mnist_12k
+from jaxssl.data.sets.shapes import SOLIDS, box, ellipsoid, ring, rod, sample_surface
+from jaxssl.data.sets.solids import CLASSES, about_vertical, solids
 
 CLOUD = np.array([[0, 0, 0], [1, 0, 0], [0, 2, 0.5], [0, 0, 3], [-1.5, 2, 1]], np.float32)
 
@@ -248,7 +250,7 @@ def test_bad_files_are_named_with_their_line(tmp_path, name, content, said):
 def test_what_is_no_data_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="npz file or a folder"):
         points(path=str(tmp_path / "none"))
-    with pytest.raises(ValueError, match="holds no cloud"):
+    with pytest.raises(ValueError, match="has no clouds: it is empty"):
         points(path=str(tmp_path))
     (tmp_path / "one.xyz").write_text(TEXT)
     with pytest.raises(ValueError, match="name the folder"):

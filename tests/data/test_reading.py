@@ -16,18 +16,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxssl.data.arrays import arrays
-from jaxssl.data.audio import audio_folder
-from jaxssl.data.captions import pairs
-from jaxssl.data.fashion_mnist import FILES, fashion_mnist
-from jaxssl.data.graph import graph
-from jaxssl.data.image_folder import image_folder
-from jaxssl.data.influence import influence
-from jaxssl.data.points import points
-from jaxssl.data.reading import foreign, lines_of, load_npz, read_jsonl, read_text, regular_file
-from jaxssl.data.series import series
-from jaxssl.data.table import table
-from jaxssl.data.text import text
+from jaxssl.data.readers.arrays import arrays
+from jaxssl.data.readers.audio_folder import audio_folder
+from jaxssl.data.readers.graph import graph
+from jaxssl.data.readers.image_folder import image_folder
+from jaxssl.data.readers.influence import influence
+from jaxssl.data.readers.jsonl import read_jsonl
+from jaxssl.data.readers.npz import load_npz
+from jaxssl.data.readers.pairs import pairs
+from jaxssl.data.readers.points import points
+from jaxssl.data.readers.series import series
+from jaxssl.data.readers.table import table
+from jaxssl.data.readers.text import text
+from jaxssl.data.reading import foreign, lines_of, read_text, regular_file
+from jaxssl.data.sets.fashion_mnist import FILES, fashion_mnist
 from jaxssl.data.tokenizer import Tokenizer, load_tokenizer
 from jaxssl.ops.tokens import SPECIAL
 
@@ -78,7 +80,7 @@ def film(kind):
 
 def video(**options):
     pytest.importorskip("av")
-    from jaxssl.data.video import video_folder
+    from jaxssl.data.readers.video_folder import video_folder
 
     return video_folder(frames=2, size=16, frame_step=1, max_unreadable=0, **options)
 
@@ -456,10 +458,10 @@ def test_every_text_reader_takes_bom_and_line_ends_and_odd_separators(tmp_path, 
     assert found.size == 4 and found.class_names == (ODD,)
     assert load_tokenizer().decode(found.arrays["tokens"][1]) == f"1{ODD}"
     assert text(path=write("a.txt", f"one{ODD}\ntwo\n")).train.size == 2
-    made = table(path=write("a.csv", f"a,b\n1,{ODD}\n2,y\n3,y\n4,{ODD}\n"), label="b", test_share=0).train
+    made = table(path=write("a.csv", f"a,b\n1,{ODD}\n2,y\n3,y\n4,{ODD}\n"), label="b", test_fraction=0).train
     assert made.size == 4 and set(made.class_names) == {ODD, "y"}
     write("nodes.csv", NODES.replace("n0", ODD)), write("edges.csv", EDGES.replace("n0", ODD))
-    assert ODD in graph(path=str(tmp_path), test_share=0).train.names(range(8))
+    assert ODD in graph(path=str(tmp_path), test_fraction=0).train.names(range(8))
     assert series(path=write("a.ts", f"# {ODD}\n{TS}")).train.size == 2
     clouds = tmp_path / "clouds"
     clouds.mkdir()
@@ -533,7 +535,7 @@ def test_a_playlist_is_no_video(tmp_path):
     (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile 'real.mkv'\n")
     (tmp_path / "other.mp4").write_bytes(film("mp4"))
     (tmp_path / "third.mp4").write_bytes(film("mp4"))
-    from jaxssl.data.video import video_folder
+    from jaxssl.data.readers.video_folder import video_folder
 
     source = video_folder(path=str(tmp_path), frames=2, size=16, frame_step=1).train
     assert not any("list.mp4" in name for name in source.names(range(source.size)))

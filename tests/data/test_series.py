@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from jaxssl.data.series import RHYTHMS, basic_motions, ecg_rhythms, pad, series
+from jaxssl.data.readers.series import pad, series
+from jaxssl.data.sets.basic_motions import basic_motions
+from jaxssl.data.sets.ecg_rhythms import RHYTHMS, ecg_rhythms
 
 
 @pytest.fixture(scope="module")

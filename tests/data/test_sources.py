@@ -5,17 +5,10 @@ import gzip
 import numpy as np
 import pytest
 
-from jaxssl.data.arrays import arrays
-from jaxssl.data.digits import digits
-from jaxssl.data.fashion_mnist import (
-    CLASS_NAMES,
-    DEBIAN_FOLDER,
-    FILES,
-    PART_FILE,
-    VARIABLE,
-    fashion_mnist,
-    fashion_mnist_12k,
-)
+from jaxssl.data.readers.arrays import arrays
+from jaxssl.data.sets.digits import digits
+from jaxssl.data.sets.fashion_mnist import CLASS_NAMES, DEBIAN_FOLDER, FILES, VARIABLE, fashion_mnist
+from jaxssl.data.sets.fashion_mnist_12k import PART_FILE, fashion_mnist_12k
 from jaxssl.data.source import from_arrays
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), np.uint8)
@@ -216,7 +209,7 @@ def test_fashion_mnist_in_no_place_lists_all_places(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=f"{VARIABLE} names .*nothing"):
         fashion_mnist()
     monkeypatch.delenv(VARIABLE)
-    monkeypatch.setattr("jaxssl.data.fashion_mnist.DEBIAN_FOLDER", str(tmp_path / "usual"))
+    monkeypatch.setattr("jaxssl.data.sets.fashion_mnist.DEBIAN_FOLDER", str(tmp_path / "usual"))
     monkeypatch.setitem(__import__("sys").modules, "tensorflow_datasets", None)  # as if it were not installed
     with pytest.raises(FileNotFoundError) as error:
         fashion_mnist()

@@ -5,7 +5,13 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from jaxssl.data.table import breast_cancer, breast_cancer_anomaly, digits_columns, flows, sensors, table, wine
+from jaxssl.data.readers.table import table
+from jaxssl.data.sets.breast_cancer import breast_cancer
+from jaxssl.data.sets.breast_cancer_anomaly import breast_cancer_anomaly
+from jaxssl.data.sets.digits_columns import digits_columns
+from jaxssl.data.sets.flows import flows
+from jaxssl.data.sets.sensors import sensors
+from jaxssl.data.sets.wine import wine
 
 HEADER = "age,colour,flag,height,constant,class"
 
@@ -84,7 +90,7 @@ def test_new_rows_are_coded_as_the_training_table(file):
     new.write_text(
         "\n".join(",".join(line.split(",")[:5]) for line in [lines[0], lines[1], lines[9]]) + "\n30,mauve,1,0.5,8\n"
     )
-    rows = together(table(path=str(new), label="class", like=str(file), test_share=0.25, categorical=("flag",)))
+    rows = together(table(path=str(new), label="class", like=str(file), test_fraction=0.25, categorical=("flag",)))
     before = together(table(path=str(file), label="class", categorical=("flag",)))
     for name in ("numbers", "categories"):
         np.testing.assert_array_equal(rows[name][:2], before[name][[0, 8]])
@@ -132,8 +138,8 @@ def test_bad_options_and_files_are_named(file, tmp_path):
         table(path=path, label="height")
     with pytest.raises(ValueError, match="no row has class='maybe'"):
         table(path=path, label="class", normal="maybe")
-    with pytest.raises(ValueError, match="test_share"):
-        table(path=path, test_share=1.0)
+    with pytest.raises(ValueError, match="test_fraction"):
+        table(path=path, test_fraction=1.0)
     for name, text, said in (
         ("empty.csv", "", "first line is empty"),
         ("header.csv", "a,b\n", "holds no rows"),

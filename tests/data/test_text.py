@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxssl.data.text import debian_descriptions, debian_training_texts, text, wordnet_glosses
+from jaxssl.data.readers.text import text
+from jaxssl.data.sets.debian_descriptions import debian_descriptions, debian_training_texts
+from jaxssl.data.sets.wordnet_glosses import wordnet_glosses
 from jaxssl.data.tokenizer import NUM_BASE, Tokenizer, load_tokenizer, train_tokenizer
 from jaxssl.ops.tokens import CLS, END, MASK, PAD, SEP, SPECIAL, START
 

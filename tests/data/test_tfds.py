@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxssl.data.tfds import tfds
+from jaxssl.data.readers.tfds import tfds
 
 tensorflow_datasets = pytest.importorskip("tensorflow_datasets")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxssl.data.video import DIRECTIONS, MOTIONS, moving_items, video_folder
+from jaxssl.data.readers.video_folder import video_folder
+from jaxssl.data.sets.moving_items import DIRECTIONS, MOTIONS, moving_items
 
 
 @pytest.fixture(scope="module")

@@ -139,8 +139,8 @@ def test_perfect_and_collapsed_embeddings():
 def test_ridge_to_words_finds_the_words_of_a_picture():
     """Generated captions of the bundled images: far above chance without a network, and images alone have features."""
     from jaxssl.augment.image_text import plain
-    from jaxssl.data.captions import fashion_captions
     from jaxssl.data.pipeline import evaluation_batches
+    from jaxssl.data.sets.fashion_captions import fashion_captions
     from jaxssl.evaluators.floors_pairs import ridge_to_words
 
     splits = fashion_captions(limit=1000)

@@ -9,7 +9,7 @@ from jaxssl.augment.text import plain
 from jaxssl.build import build
 from jaxssl.core import State
 from jaxssl.data.pipeline import evaluation_batches
-from jaxssl.data.text import text
+from jaxssl.data.readers.text import text
 from jaxssl.evaluators.features import EvaluationData, NotApplicable
 from jaxssl.evaluators.floors_text import tfidf
 from jaxssl.evaluators.pairs import CHUNK, features_of

@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from jaxssl.augment.graph import ego, plain
 from jaxssl.cli import main
-from jaxssl.data.graph import _neighbors as neighbors_of
-from jaxssl.data.graph import graph, surroundings
+from jaxssl.data.readers.graph import _neighbors as neighbors_of
+from jaxssl.data.readers.graph import graph, surroundings
 from jaxssl.evaluators.clustering import clustering, matched_accuracy
 from jaxssl.evaluators.features import EvaluationData, NotApplicable
 from jaxssl.evaluators.floors_graph import propagated, spectral

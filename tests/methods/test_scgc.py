@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxssl.config import load_config
-from jaxssl.data.influence import adjacency_power, digits_influence, influence
+from jaxssl.data.readers.influence import adjacency_power, influence
+from jaxssl.data.sets.digits_influence import digits_influence
 from jaxssl.evaluate import Evaluation
 from jaxssl.experiment import resident_feed, setup
 from jaxssl.losses import dec, neighbor_contrast
@@ -38,12 +39,12 @@ def test_influences_of_a_graph_and_of_a_batch_are_those_of_the_matrix(tmp_path):
     features = np.random.default_rng(0).normal(size=(6, 3))
     # With fewer than 20 edges none is held out.
     np.savez(path, features=features, edges=EDGES)
-    train, test = influence(path=str(path), power=2, test_share=0.0)
+    train, test = influence(path=str(path), power=2, test_fraction=0.0)
     assert test is None and train.arrays["neighbors"].shape == (6, 6)
     batch = {k: jnp.asarray(v[[4, 0, 2, 3]]) for k, v in train.arrays.items()}
     found = jax.jit(influence_matrix)(batch["node"], batch["neighbors"], batch["weights"])
     np.testing.assert_allclose(found, dense(2)[np.ix_([4, 0, 2, 3], [4, 0, 2, 3])], rtol=1e-6)
-    few = influence(path=str(path), power=2, test_share=0.0, num_neighbors=2).train.arrays
+    few = influence(path=str(path), power=2, test_fraction=0.0, num_neighbors=2).train.arrays
     np.testing.assert_allclose(few["weights"], np.sort(dense(2), axis=1)[:, :-3:-1], rtol=1e-6)
     with pytest.raises(ValueError, match="data.power=0"):
         influence(power=0)

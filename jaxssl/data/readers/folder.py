@@ -3,7 +3,6 @@
 `kind` is what messages call a file, such as "image".
 """
 
-import hashlib
 import logging
 import os
 import threading
@@ -13,10 +12,8 @@ import numpy as np
 
 from jaxssl.data.reading import kind_of
 from jaxssl.data.source import Source
+from jaxssl.data.splits import check_test_fraction, hold_out_names, split_by_folders
 from jaxssl.names import shown
-
-TEST_FOLDERS = ("val", "validation", "valid", "test")
-SPLIT_KEY = b"jaxssl image_folder"
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +23,13 @@ def folder_splits(root, endings, *, label_from_folder, test_fraction, kind):
     files = list_files(root, endings)
     if not files:
         raise ValueError(_nothing(root, endings, kind))
-    train, test, depth = _official_split(root, files, kind)
-    labels_of, class_names = _labels(train, test, depth if label_from_folder else None, root, kind)
+    train, test, unused, test_folder, class_of = split_by_folders(files)
+    if unused:
+        message = "%s: %d %ss outside of train and %s are not used"
+        log.warning(message, shown(root), len(unused), kind, test_folder or "its sub-folders")
+    labels_of, class_names = _labels(train, test, class_of if label_from_folder else None, root, kind)
     if not test and class_names and test_fraction > 0:
-        train, test = _hashed_split(train, test_fraction, root, kind)
+        train, test = _held_out(train, test_fraction, root, kind)
     return train, test, labels_of, class_names
 
 
@@ -115,10 +115,9 @@ def lazy_source(load, names, labels, class_names, blank, *, root, max_unreadable
 
 def check_folder_options(test_fraction, max_unreadable):
     """Raises ValueError on shares outside of 0 ... 1."""
-    if not 0 <= test_fraction < 1:
-        raise ValueError(f"test_fraction {test_fraction!r} must lie in 0..1, below 1")
+    check_test_fraction(test_fraction)
     if not 0 <= max_unreadable <= 1:
-        raise ValueError(f"max_unreadable {max_unreadable!r} must lie in 0..1; it is a share of the files")
+        raise ValueError(f"data.max_unreadable={max_unreadable!r}: must lie in 0..1; it is a share of the files.")
 
 
 def existing_folder(path, kind):
@@ -189,54 +188,24 @@ def _nothing(root, endings, kind):
     return f"{shown(root)} has no {kind}s: {found}; files ending in {', '.join(endings)} would be right"
 
 
-def _official_split(root, files, kind):
-    """(train files, test files, position of the class folder in a name)."""
-    tops = {name.split("/")[0] for name in files if "/" in name}
-    if "train" not in tops:
-        return files, [], 0
-    test_folder = next((name for name in TEST_FOLDERS if name in tops), None)
-    if test_folder is None and tops != {"train"}:
-        return files, [], 0  # `train` is a class among others, such as railway trains
-    train = [name for name in files if name.startswith("train/")]
-    test = [name for name in files if test_folder and name.startswith(f"{test_folder}/")]
-    if len(train) + len(test) < len(files):
-        log.warning(
-            "%s: %d %ss outside of train and %s are not used",
-            shown(root),
-            len(files) - len(train) - len(test),
-            kind,
-            test_folder,
-        )
-    return train, test, 1
-
-
-def _labels(train, test, depth, root, kind):
+def _labels(train, test, class_of, root, kind):
     """A function from files to labels int32 [N], and the names of the classes or None."""
-
-    def folder(name):
-        parts = name.split("/")
-        return parts[depth] if len(parts) > depth + 1 else None
-
-    names = () if depth is None else tuple(sorted({folder(name) for name in train} - {None}))
+    names = () if class_of is None else tuple(sorted({class_of(name) for name in train} - {None}))
     if len(names) < 2:
         return (lambda files: np.full(len(files), -1, np.int32)), None
-    strangers = {folder(name) for name in test} - set(names) - {None}
+    strangers = {class_of(name) for name in test} - set(names) - {None}
     if strangers:
         raise ValueError(
             f"{shown(root)}: the test {kind}s have classes {sorted(strangers)[:5]} that the training "
             f"{kind}s lack; use the same sub-folders in both, or label_from_folder=False"
         )
     numbers = {name: i for i, name in enumerate(names)} | {None: -1}
-    return (lambda files: np.array([numbers[folder(name)] for name in files], np.int32)), names
+    return (lambda files: np.array([numbers[class_of(name)] for name in files], np.int32)), names
 
 
-def _hashed_split(files, test_fraction, root, kind):
-    def is_test(name):
-        digest = hashlib.blake2b(os.fsencode(name), key=SPLIT_KEY, digest_size=8).digest()
-        return int.from_bytes(digest, "big") < test_fraction * 2**64
-
-    picked = [is_test(name) for name in files]
-    if all(picked):
+def _held_out(files, test_fraction, root, kind):
+    picked = hold_out_names(files, test_fraction)
+    if picked.all():
         left = f"leaves none of the {len(files)} {kind}s for training"
         raise ValueError(f"{shown(root)}: test_fraction={test_fraction} {left}")
     return [f for f, p in zip(files, picked) if not p], [f for f, p in zip(files, picked) if p]

@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from jaxssl.data.graph import DEBIAN_FILE, read_graph, split_graph
+from jaxssl.data.readers.graph import read_graph, split_graph
 from jaxssl.data.reading import MAX_FILE_MB
+from jaxssl.data.sets.debian_graph import DEBIAN_FILE
 from jaxssl.data.source import Splits, from_arrays
 from jaxssl.names import shown
 
@@ -16,7 +17,7 @@ def influence(
     power: int = 2,
     cumulative: bool = False,
     num_neighbors: int = 64,
-    test_share: float = 0.2,
+    test_fraction: float = 0.2,
     seed: int = 0,
     limit: int | None = None,
     max_file_mb: float = MAX_FILE_MB,
@@ -28,7 +29,7 @@ def influence(
     `cumulative` of A + ... + A^power, where A = D^-1 (adjacency + I).
 
     num_neighbors: influences that are kept of a node; what a node has beyond these is left out.
-    test_share: part of the nodes whose features and labels only the evaluation sees.
+    test_fraction: part of the nodes whose features and labels only the evaluation sees.
     seed: of the split. limit: use so many training nodes only, and a quarter as many test nodes.
     max_file_mb: a larger file is refused, and one that unpacks to more.
 
@@ -36,39 +37,9 @@ def influence(
     """
     features, edges, label, class_names, names = read_graph(path, max_file_mb)
     where = shown(path or DEBIAN_FILE.name)
-    return _splits(
-        features, edges, label, class_names, names, where, power, cumulative, num_neighbors, test_share, seed, limit
+    return influence_splits(
+        features, edges, label, class_names, names, where, power, cumulative, num_neighbors, test_fraction, seed, limit
     )
-
-
-def digits_influence(
-    *,
-    k: int = 5,
-    power: int = 4,
-    cumulative: bool = True,
-    num_neighbors: int = 256,
-    test_share: float = 0.2,
-    seed: int = 0,
-    limit: int | None = None,
-) -> Splits:
-    """scikit-learn's 1,797 digits of 8 x 8 pixels as a graph: each is joined to the `k` nearest others.
-
-    The other options and the examples are those of `influence`.
-    Source: Alpaydin, Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
-    https://doi.org/10.24432/C50P49
-    """
-    from sklearn.datasets import load_digits
-    from sklearn.neighbors import NearestNeighbors
-
-    digits = load_digits()
-    features = (digits.data / 16).astype(np.float32)
-    if not 1 <= k < len(features):
-        raise ValueError(f"data.k={k}: must be at least 1")
-    near = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)
-    edges = np.stack([np.repeat(np.arange(len(features)), k), near.ravel()], axis=1)
-    names = tuple(str(n) for n in digits.target_names)
-    options = (power, cumulative, num_neighbors, test_share, seed, limit)
-    return _splits(features, edges, digits.target, names, None, "digits_influence", *options)
 
 
 def adjacency_power(edges, size: int, power: int, *, cumulative: bool = False):
@@ -88,13 +59,13 @@ def adjacency_power(edges, size: int, power: int, *, cumulative: bool = False):
     return (total if cumulative else result).tocsr()
 
 
-def _splits(
-    features, edges, label, class_names, names, where, power, cumulative, num_neighbors, test_share, seed, limit
+def influence_splits(
+    features, edges, label, class_names, names, where, power, cumulative, num_neighbors, test_fraction, seed, limit
 ):
     for name, value in (("power", power), ("num_neighbors", num_neighbors)):
         if value < 1:
             raise ValueError(f"data.{name}={value}: must be at least 1")
-    parts = split_graph(edges, len(features), test_share, seed, limit)
+    parts = split_graph(edges, len(features), test_fraction, seed, limit)
     matrix = adjacency_power(parts.extra["edges"], len(features), power, cumulative=cumulative)
     count = min(num_neighbors, len(features))
 

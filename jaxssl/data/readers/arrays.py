@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from jaxssl.data.reading import MAX_FILE_MB, load_npz
+from jaxssl.data.readers.npz import load_parts
+from jaxssl.data.reading import MAX_FILE_MB
 from jaxssl.data.source import Splits, from_arrays
 from jaxssl.names import shown
 
@@ -31,32 +32,6 @@ def arrays(*, path: str, max_file_mb: float = MAX_FILE_MB) -> Splits:
         count = max(train.num_classes, test.num_classes)
         train, test = (dataclasses.replace(part, num_classes=count) for part in (train, test))
     return Splits(train, test)
-
-
-def load_parts(path, names, max_file_mb=MAX_FILE_MB):
-    """(arrays by name, prefixes of the parts, class names or None) of a .npz file with one part or two.
-
-    names: arrays of a part, of which the first must be there: `x` for one part without a prefix, or `train_x` and
-        perhaps `test_x`. `class_names` may be there too.
-    Raises: FileNotFoundError, ValueError naming the file and the arrays that do not fit.
-    """
-    data, first = load_npz(path, max_file_mb, right="option `path` must name a .npz file"), names[0]
-    path = shown(path)
-    known = {f"{prefix}{name}" for prefix in ("", "train_", "test_") for name in names} | {"class_names"}
-    if data.keys() - known:
-        raise ValueError(f"{path} holds unknown arrays {sorted(data.keys() - known)}; known are {sorted(known)}")
-    if (first in data) == (f"train_{first}" in data):
-        raise ValueError(
-            f"{path} holds the arrays {sorted(data)}; either `{first}` or `train_{first}` must be among them"
-        )
-    if first in data and f"test_{first}" in data:
-        raise ValueError(f"{path} holds `{first}` and `test_{first}`; call the first one `train_{first}`")
-    named = data.get("class_names")
-    if named is not None and (named.ndim != 1 or named.dtype.kind not in "US"):
-        raise ValueError(f"{path}: `class_names` is {named.dtype} {named.shape}; strings [K] would be right")
-    class_names = [str(name) for name in data["class_names"]] if "class_names" in data else None
-    prefixes = ["" if first in data else "train_"] + ["test_"] * (f"test_{first}" in data)
-    return data, prefixes, class_names
 
 
 def _source(data, prefix, class_names, path):

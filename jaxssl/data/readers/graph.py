@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxssl.data.reading import MAX_FILE_MB, load_npz, read_text
+from jaxssl.data.readers.npz import load_npz
+from jaxssl.data.reading import MAX_FILE_MB, read_text
+from jaxssl.data.sets.debian_graph import DEBIAN_FILE, read_debian_graph
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.data.splits import check_test_fraction, hold_out
 from jaxssl.names import shown
 
-DEBIAN_FILE = Path(__file__).parent / "files" / "debian_graph.npz"
 # Above so many bytes of node features the examples are put together when they are fetched.
 RESIDENT_BYTES = 2**28
 
@@ -26,7 +28,7 @@ def graph(
     path: str | None = None,
     num_nodes: int = 24,
     num_edges: int = 96,
-    test_share: float = 0.2,
+    test_fraction: float = 0.2,
     seed: int = 0,
     limit: int | None = None,
     max_file_mb: float = MAX_FILE_MB,
@@ -40,7 +42,7 @@ def graph(
         `label` int [n] (-1 = none); or a folder with nodes.csv (columns `id`, features, perhaps `label`) and edges.csv
         (columns `source`, `target`).
     num_nodes, num_edges: of the surroundings of a node, itself and both directions counted; what is more is left out.
-    test_share: part of the nodes whose labels and features only the evaluation sees; their edges stay in the graph.
+    test_fraction: part of the nodes whose labels and features only the evaluation sees; their edges stay in the graph.
         A twentieth of the edges is taken out of the graph, for the evaluator of links.
     seed: of the split and of the surroundings.
     limit: use so many training nodes only, and a quarter as many test nodes.
@@ -57,7 +59,7 @@ def graph(
         names=names,
         num_nodes=num_nodes,
         num_edges=num_edges,
-        test_share=test_share,
+        test_fraction=test_fraction,
         seed=seed,
         limit=limit,
         where=shown(path or DEBIAN_FILE.name),
@@ -70,7 +72,7 @@ def read_graph(path: str | None, max_file_mb: float = MAX_FILE_MB):
     Raises: FileNotFoundError, ValueError naming file and row.
     """
     if path is None:
-        found = _read_bundled()
+        found = read_debian_graph()
     elif Path(path).is_dir():
         found = _read_folder(Path(path), max_file_mb)
     elif Path(path).suffix == ".npz":
@@ -84,13 +86,13 @@ def read_graph(path: str | None, max_file_mb: float = MAX_FILE_MB):
 
 
 def graph_splits(
-    features, edges, label, *, class_names, names, num_nodes, num_edges, test_share, seed, where, limit=None
+    features, edges, label, *, class_names, names, num_nodes, num_edges, test_fraction, seed, where, limit=None
 ) -> Splits:
     """Training and test nodes of a graph; the options are those of `graph`."""
     if num_nodes < 1 or num_edges < 0:
         raise ValueError(f"data.num_nodes={num_nodes}, data.num_edges={num_edges}: must be at least 1 and 0")
     total = len(features)
-    parts = split_graph(edges, total, test_share, seed, limit)
+    parts = split_graph(edges, total, test_fraction, seed, limit)
     train_nodes, test_nodes, extra = parts.train_nodes, parts.test_nodes, parts.extra
     neighbors = _neighbors(extra["edges"], total)
     num_classes = 0 if label is None else int(label.max()) + 1
@@ -121,20 +123,18 @@ class Parts(NamedTuple):
     extra: dict[str, np.ndarray]
 
 
-def split_graph(edges, total, test_share, seed, limit=None) -> Parts:
+def split_graph(edges, total, test_fraction, seed, limit=None) -> Parts:
     """Splits the nodes 0 .. total-1 and the edges [E, 2]; the options are those of `graph`.
 
     `extra` has `edges`, which are left, `held_out_edges`, and as many `non_edges`, pairs without an edge.
     """
-    if not 0 <= test_share < 1:
-        raise ValueError(f"data.test_share={test_share}: must lie in [0, 1)")
+    check_test_fraction(test_fraction)
     random = np.random.default_rng(seed)
     edges = np.unique(np.sort(edges[edges[:, 0] != edges[:, 1]], axis=1), axis=0)
     held_out = np.zeros(len(edges), bool)
     held_out[random.permutation(len(edges))[: len(edges) // 20]] = True
-    order = random.permutation(total)
-    test_nodes = np.sort(order[: round(test_share * total)])
-    train_nodes = np.sort(order[len(test_nodes) :])
+    tested = hold_out(np.zeros(total, int), test_fraction, random)
+    train_nodes, test_nodes = np.flatnonzero(~tested), np.flatnonzero(tested)
     if limit is not None:
         train_nodes, test_nodes = train_nodes[:: max(len(train_nodes) // limit, 1)][:limit], test_nodes[: limit // 4]
     extra = dict(
@@ -212,15 +212,6 @@ def _non_edges(edges, held_out, total, random):
             pairs.append(pair)
         known.add(pair)
     return np.array(pairs, np.int64).reshape(-1, 2)
-
-
-def _read_bundled():
-    with np.load(DEBIAN_FILE) as file:
-        data = {name: file[name] for name in file.files}
-    features = data["features"].astype(np.float32)
-    features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    label, class_names = data["label"].astype(np.int32), tuple(data["class_names"].tolist())
-    return features, data["edges"].astype(np.int64), label, class_names, data["names"]
 
 
 def _read_npz(path, max_file_mb):

@@ -25,7 +25,6 @@ FILES = {
 }
 VARIABLE = "FASHION_MNIST_DIR"
 DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
-PART_FILE = Path(__file__).parent / "files" / "fashion_mnist_12k.npz"
 
 
 def fashion_mnist(*, path: str | None = None, max_file_mb: float = MAX_FILE_MB) -> Splits:
@@ -38,25 +37,7 @@ def fashion_mnist(*, path: str | None = None, max_file_mb: float = MAX_FILE_MB) 
     """
     folder = _folder(path)
     data = _from_tensorflow_datasets() if folder is None else read_folder(folder, max_file_mb)
-    return _splits(data)
-
-
-def fashion_mnist_12k(*, limit: int | None = None) -> Splits:
-    """10,000 training and 2,000 test images, uint8 [28, 28, 1], 1,000 and 200 of each class; no download.
-
-    limit: use so many training images only, and a fifth as many test images, balanced (a multiple of 50).
-
-    Drawn with a fixed seed from the official training and test files (tools/make_fashion_mnist_12k.py).
-    `index` counts within this part; the file keeps the official row of each image as train_index, test_index.
-    """
-    with np.load(PART_FILE) as file:
-        data = {key: file[key] for key in FILES}
-    if limit is None:
-        return _splits(data)
-    if limit % 50 or not 50 <= limit <= 10_000:
-        raise ValueError(f"data.limit={limit}: must be a multiple of 50 in 50 .. 10000")
-    kept = {"train": _balanced(data["train_label"], limit), "test": _balanced(data["test_label"], limit // 5)}
-    return _splits({key: value[kept[key.split("_")[0]]] for key, value in data.items()})
+    return official_splits(data)
 
 
 def read_folder(folder, max_file_mb: float = MAX_FILE_MB) -> dict[str, np.ndarray]:
@@ -65,12 +46,7 @@ def read_folder(folder, max_file_mb: float = MAX_FILE_MB) -> dict[str, np.ndarra
     return {key: _read_idx(_file(folder, name), ndim(key), max_file_mb) for key, name in FILES.items()}
 
 
-def _balanced(labels, count):
-    """Rows of the first count / 10 examples of every class, in order."""
-    return np.sort(np.concatenate([np.flatnonzero(labels == c)[: count // 10] for c in range(10)]))
-
-
-def _splits(data):
+def official_splits(data):
     train, test = (
         from_arrays(
             {"image": data[f"{part}_image"], "label": data[f"{part}_label"]},

@@ -9,102 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxssl.data.arrays import load_parts
+from jaxssl.data.readers.npz import load_parts
 from jaxssl.data.reading import MAX_FILE_MB, lines_of, read_text, regular_file
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.data.splits import check_test_fraction, hold_out
 from jaxssl.names import shown
-
-MOTIONS_FILE = Path(__file__).parent / "files" / "basic_motions.npz"
-RHYTHMS = ("normal", "tachycardia", "irregular RR", "absent P wave")
-RATE, SECONDS = 100, 10  # samples a second, and the length of a recording
-
-# The waves P, Q, R, S, T of one beat: seconds from R at a distance of 1 s between beats, width in seconds.
-CENTRES = np.array([-0.18, -0.035, 0.0, 0.035, 0.28])
-WIDTHS = np.array([0.025, 0.010, 0.012, 0.010, 0.045])
-# Height of each wave in each of four leads.
-HEIGHTS = np.array(
-    [
-        [0.12, -0.08, 1.00, -0.20, 0.25],
-        [0.16, -0.06, 0.70, -0.10, 0.30],
-        [0.08, -0.02, 0.25, -0.80, 0.20],
-        [-0.10, 0.05, -0.60, 0.15, -0.22],
-    ]
-)
-WINDOW = np.arange(-40, 60)  # samples around R in which a beat differs from zero
-
-
-def ecg_rhythms(*, train: int = 2000, test: int = 400, seed: int = 0) -> Splits:
-    """Generated electrocardiograms of four rhythms: `series` [N, 1000, 4], 10 s of 4 leads at 100 Hz.
-
-    A beat is a sum of five Gaussian waves (P, Q, R, S, T). Classes: normal (50 ... 95 beats a minute), tachycardia
-    (105 ... 160), irregular distances between beats, and beats without a P wave. Heights, widths, noise, and the
-    wandering of the baseline differ from series to series. The same options give the same arrays.
-
-    Source of the beat: McSharry, Clifford, Tarassenko, Smith, A dynamical model for generating synthetic
-    electrocardiogram signals, 2003, doi:10.1109/TBME.2003.808805
-    """
-    for name, count in (("train", train), ("test", test)):
-        if count < len(RHYTHMS):
-            raise ValueError(f"data.{name}={count}: must be at least {len(RHYTHMS)}, one series of each rhythm.")
-    parts = (_rhythms(np.random.default_rng([seed, i]), count) for i, count in enumerate((train, test)))
-    return Splits(*(from_arrays(part, class_names=RHYTHMS, where="ecg_rhythms") for part in parts))
-
-
-def _rhythms(random, count):
-    """`series` and `label` of so many recordings."""
-    label = random.permutation(np.arange(count) % len(RHYTHMS))
-    rate = np.where(label == 1, random.uniform(105, 160, count), random.uniform(50, 95, count))
-    spread = np.where(label == 2, random.uniform(0.15, 0.3, count), 0.03)
-    beats = int(SECONDS * 160 / 60) + 8
-    distance = (60 / rate)[:, None] * np.exp(spread[:, None] * random.normal(size=(count, beats)))
-    distance = np.maximum(distance, 0.33)
-    time = np.cumsum(distance, axis=1) - random.uniform(0.3, 1.3, (count, 1))
-    heights = HEIGHTS * np.exp(0.2 * random.normal(size=(count, *HEIGHTS.shape)))
-    heights[label == 3, :, 0] = 0
-    # Waves move together when the heart beats faster.
-    centres = CENTRES * np.sqrt(60 / rate)[:, None] * np.exp(0.05 * random.normal(size=(count, len(CENTRES))))
-    widths = WIDTHS * np.exp(0.1 * random.normal(size=(count, len(WIDTHS))))
-    length, edge = RATE * SECONDS, len(WINDOW)
-    signal = np.zeros((count, length + 2 * edge, len(HEIGHTS)), np.float32)
-    rows = np.arange(count)[:, None]
-    for b in range(beats):
-        first = np.round(time[:, b] * RATE).astype(int)
-        seen = np.flatnonzero((first > -60) & (first < length + 40))
-        at = first[seen, None] + WINDOW
-        seconds = at / RATE - time[seen, b, None]
-        shape = (seconds[:, None] - centres[seen, :, None]) / widths[seen, :, None]
-        signal[rows[seen], at + edge] += np.einsum("nlw,nwt->ntl", heights[seen], np.exp(-0.5 * shape**2))
-    signal = signal[:, edge:-edge]
-    # What no electrode is spared: a baseline that wanders with the breath, and noise.
-    clock = np.arange(length)[None, :, None] / RATE
-    phase, hertz = random.uniform(0, 2 * np.pi, (count, 1, 4)), random.uniform(0.1, 0.4, (count, 1, 1))
-    signal += random.uniform(0, 0.2, (count, 1, 4)) * np.sin(2 * np.pi * hertz * clock + phase)
-    signal += random.uniform(0.02, 0.08, (count, 1, 1)) * random.standard_normal(signal.shape, np.float32)
-    signal *= np.exp(0.2 * random.normal(size=(count, 1, 1)))
-    return {"series": signal.astype(np.float32), "label": label}
-
-
-def basic_motions() -> Splits:
-    """40 training and 40 test series [100, 6] of four motions: 10 s of a watch's accelerometer and gyroscope at 10 Hz.
-
-    Channels 0 ... 2 are the accelerometer, 3 ... 5 the gyroscope. Ten series of each class in each part; the split is
-    that of the archive.
-
-    Source: Clements (University of East Anglia); Bagnall et al., The UEA multivariate time series classification
-    archive, 2018, arXiv:1811.00075, https://arxiv.org/abs/1811.00075
-    """
-    with np.load(MOTIONS_FILE) as file:
-        data = dict(file)
-    names = [str(name) for name in data["class_names"]]
-    parts = (
-        from_arrays(
-            {"series": data[f"{part}_x"], "label": data[f"{part}_label"]},
-            class_names=names,
-            where=f"BasicMotions {part}",
-        )
-        for part in ("train", "test")
-    )
-    return Splits(*parts)
 
 
 def series(*, path: str, test_fraction: float = 0.2, max_file_mb: float = MAX_FILE_MB) -> Splits:
@@ -125,8 +34,7 @@ def series(*, path: str, test_fraction: float = 0.2, max_file_mb: float = MAX_FI
 
     Raises: FileNotFoundError; ValueError or TypeError naming the file, the row and what would be right.
     """
-    if not 0 <= test_fraction < 1:
-        raise ValueError(f"data.test_fraction={test_fraction}: must lie in [0, 1)")
+    check_test_fraction(test_fraction)
     file = Path(path)
     if not path or not file.exists():
         raise FileNotFoundError(f"'{shown(path)}' is no file; option `path` must name a .npz or .ts file")
@@ -136,7 +44,7 @@ def series(*, path: str, test_fraction: float = 0.2, max_file_mb: float = MAX_FI
     parts, class_names = (_read_npz if file.suffix == ".npz" else _read_ts_pair)(file, max_file_mb)
     made = [_source(part, class_names) for part in parts if part is not None]
     if len(made) == 1 and test_fraction and made[0].has_labels:
-        held_out = _held_out(made[0].arrays["label"], test_fraction)
+        held_out = hold_out(made[0].arrays["label"], test_fraction, np.random.default_rng(0), every_class=True)
         part = parts[0]
         chosen = [np.flatnonzero(rows) for rows in (~held_out, held_out) if rows.any()]
         made = [_source(_rows(part, ids), class_names) for ids in chosen]
@@ -203,15 +111,6 @@ def _same_time(sources):
         fresh = from_arrays(arrays, class_names=source.class_names)
         made.append(dataclasses.replace(fresh, names=source.names, num_classes=source.num_classes))
     return made
-
-
-def _held_out(label, fraction):
-    """bool [N]: a fixed draw of the labelled rows of each class; at least one of each class that has two."""
-    random, chosen = np.random.default_rng(0), np.zeros(len(label), bool)
-    for c in np.unique(label[label >= 0]):
-        rows = random.permutation(np.flatnonzero(label == c))
-        chosen[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
-    return chosen
 
 
 def _filled(part):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxssl.data.decode import MAX_PIXELS, decoder
-from jaxssl.data.folder import check_folder_options, existing_folder, folder_source, folder_splits
+from jaxssl.data.readers.folder import check_folder_options, existing_folder, folder_source, folder_splits
 from jaxssl.data.reading import MAX_EXAMPLE_MB, read_bytes
 from jaxssl.data.source import Splits
 
@@ -37,9 +37,9 @@ def image_folder(
     Raises: FileNotFoundError, NotADirectoryError or ValueError saying what would be right.
     """
     if not isinstance(image_size, int) or image_size < 1:
-        raise ValueError(f"image_size {image_size!r} must be a whole number of pixels, at least 1")
+        raise ValueError(f"data.image_size={image_size!r}: must be a whole number of pixels, at least 1.")
     if channels not in (1, 3):
-        raise ValueError(f"channels {channels!r} must be 1 (grey) or 3 (RGB)")
+        raise ValueError(f"data.channels={channels!r}: must be 1 (grey) or 3 (RGB).")
     check_folder_options(test_fraction, max_unreadable)
     root = existing_folder(path, "image")
     *parts, labels_of, class_names = folder_splits(

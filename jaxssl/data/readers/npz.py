@@ -1,0 +1,68 @@
+"""The arrays of .npz files."""
+
+import math
+import zipfile
+
+import numpy as np
+
+from jaxssl.data.reading import MAX_FILE_MB, check_size, foreign, regular_file
+from jaxssl.names import shown
+
+
+def load_npz(path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> dict[str, np.ndarray]:
+    """The arrays of a .npz file. What their headers promise is compared with what is there ahead of any allocation.
+
+    Objects are never unpickled.
+    """
+    regular_file(path, max_file_mb, right=right)
+    with foreign(path, "a .npz file of plain arrays"), zipfile.ZipFile(path) as file:
+        members = file.infolist()
+        names = [member.filename.removesuffix(".npy") for member in members]
+        if len(set(names)) < len(names):
+            raise ValueError("two arrays have one name")
+        check_size(sum(member.file_size for member in members), max_file_mb, "what it unpacks to")
+        return {name: _member(file, member, name) for name, member in zip(names, members)}
+
+
+def _member(file, member, name):
+    with file.open(member) as data:
+        version = np.lib.format.read_magic(data)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"`{name}` is in version {version} of the format")
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(data)
+        if dtype.hasobject:
+            raise ValueError(f"`{name}` holds Python objects, which are never unpickled; numbers or text fit")
+        promised, there = math.prod(shape) * dtype.itemsize, member.file_size - data.tell()
+        if promised != there or min(shape, default=0) < 0:
+            raise ValueError(f"the header of `{name}` promises {dtype} {shape}, {promised} bytes, but {there} follow")
+        if not there and any(shape[:1]):
+            raise ValueError(f"`{name}` has the shape {shape}, which holds nothing")
+    with file.open(member) as data:
+        return np.lib.format.read_array(data, allow_pickle=False)
+
+
+def load_parts(path, names, max_file_mb=MAX_FILE_MB):
+    """(arrays by name, prefixes of the parts, class names or None) of a .npz file with one part or two.
+
+    names: arrays of a part, of which the first must be there: `x` for one part without a prefix, or `train_x` and
+        perhaps `test_x`. `class_names` may be there too.
+    Raises: FileNotFoundError, ValueError naming the file and the arrays that do not fit.
+    """
+    data, first = load_npz(path, max_file_mb, right="option `path` must name a .npz file"), names[0]
+    path = shown(path)
+    known = {f"{prefix}{name}" for prefix in ("", "train_", "test_") for name in names} | {"class_names"}
+    if data.keys() - known:
+        raise ValueError(f"{path} holds unknown arrays {sorted(data.keys() - known)}; known are {sorted(known)}")
+    if (first in data) == (f"train_{first}" in data):
+        raise ValueError(
+            f"{path} holds the arrays {sorted(data)}; either `{first}` or `train_{first}` must be among them"
+        )
+    if first in data and f"test_{first}" in data:
+        raise ValueError(f"{path} holds `{first}` and `test_{first}`; call the first one `train_{first}`")
+    named = data.get("class_names")
+    if named is not None and (named.ndim != 1 or named.dtype.kind not in "US"):
+        raise ValueError(f"{path}: `class_names` is {named.dtype} {named.shape}; strings [K] would be right")
+    class_names = [str(name) for name in data["class_names"]] if "class_names" in data else None
+    prefixes = ["" if first in data else "train_"] + ["test_"] * (f"test_{first}" in data)
+    return data, prefixes, class_names

@@ -1,0 +1,55 @@
+"""Texts that come with the package."""
+
+import dataclasses
+import gzip
+import json
+
+import numpy as np
+
+from jaxssl.data.source import Source, Splits, from_arrays
+from jaxssl.data.tokenizer import load_tokenizer
+
+
+def bundled_texts(file, fields, max_length, tokenizer, limit) -> Splits:
+    """Texts of a bundled file. `fields`: (what is evaluated and found, what is trained on with it and asks for it)."""
+    data = json.loads(gzip.decompress(file.read_bytes()))
+    names, encode = data["class_names"], load_tokenizer(tokenizer).encode_batch
+    train, test = ({k: np.array(v) for k, v in data[part].items()} for part in ("train", "test"))
+    rows = {"train": slice(None), "test": slice(None)}
+    if limit is not None:
+        per_class = 2 * len(names)
+        if limit % per_class or not per_class <= limit <= 2 * len(train["label"]):
+            raise ValueError(f"data.limit={limit}: must be a multiple of {per_class} in {per_class} .. 10000")
+        rows["train"] = _balanced(train["label"], limit // per_class)
+        rows["test"] = _balanced(test["label"], max(1, limit // 5 // len(names)))
+    train = {k: v[rows["train"]] for k, v in train.items()}
+    # Interleaved: both texts of one thing are neighbours.
+    texts = np.stack([train[field] for field in fields], axis=1).reshape(-1)
+    arrays = {**encode(texts, max_length=max_length), "label": np.repeat(train["label"], 2)}
+    target, query = (encode(test[field], max_length=max_length) for field in fields)
+    pairs = np.array(data["similarity"])
+    left, right = pairs[:, 0].astype(int), pairs[:, 1].astype(int)
+    extra = {
+        "retrieval": {"query": _rows(query, rows["test"]), "target": _rows(target, rows["test"])},
+        "similarity": {
+            "left": _rows(target, left),
+            "right": _rows(target, right),
+            "score": pairs[:, 2].astype(np.float32),
+        },
+    }
+    held = {**_rows(target, rows["test"]), "label": test["label"][rows["test"]]}
+    where = file.name.split(".")[0]
+    return Splits(_source(arrays, names, {}, f"{where} train"), _source(held, names, extra, f"{where} test"))
+
+
+def _balanced(labels, count):
+    """Rows of the first `count` examples of every class, in order."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:count] for c in np.unique(labels)]))
+
+
+def _rows(arrays, rows):
+    return {key: value[rows] for key, value in arrays.items()}
+
+
+def _source(arrays, names, extra, where) -> Source:
+    return dataclasses.replace(from_arrays(arrays, class_names=names, where=where), extra=extra)
