@@ -61,7 +61,7 @@ def base() -> ConfigDict:
             batch_size=256,
             gradient_chunks=1,  # c > 1: the same loss and gradient with the activations of a c-th of the batch
             max_minutes=0.0,  # 0: no limit; else save and stop after so many minutes
-            data=dict(name="data.fashion_mnist.fashion_mnist_12k", mode="resident"),
+            data=dict(name="data.sets.fashion_mnist_12k", mode="resident"),
             augment=dict(name=""),
             preprocess=dict(name="augment.image.plain"),
             encoder=dict(name=""),

@@ -25,15 +25,15 @@ HEAD = (
 )
 # Sources whose examples, or a part of them, are computed and not collected.
 GENERATED = {
-    "data.audio.tones": "generated data",
-    "data.audio.words": "words spoken by a synthesiser",
-    "data.captions.fashion_captions": "captions made by rules",
-    "data.points.fashion_clouds": "clouds made from images",
-    "data.points.solids": "generated data",
-    "data.series.ecg_rhythms": "generated data",
-    "data.table.flows": "generated data",
-    "data.table.sensors": "generated data",
-    "data.video.moving_items": "generated motions",
+    "data.sets.tones": "generated data",
+    "data.sets.words": "words spoken by a synthesiser",
+    "data.sets.fashion_captions": "captions made by rules",
+    "data.sets.fashion_clouds": "clouds made from images",
+    "data.sets.solids": "generated data",
+    "data.sets.ecg_rhythms": "generated data",
+    "data.sets.flows": "generated data",
+    "data.sets.sensors": "generated data",
+    "data.sets.moving_items": "generated motions",
 }
 
 

@@ -27,7 +27,7 @@ def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 5000, 64
     config.data = dict(
-        name="data.audio.audio_folder", mode="resident", path="", rate=16000, seconds=10.0, in_memory=True
+        name="data.readers.audio_folder", mode="resident", path="", rate=16000, seconds=10.0, in_memory=True
     )
     # The published chain, but for noise, which the release hardly ever adds.
     config.augment = dict(

@@ -13,7 +13,7 @@ from jaxssl.recipes.quick import quick
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 500, 64
-    config.data = dict(name="data.audio.tones", mode="resident", train=1600, test=400)
+    config.data = dict(name="data.sets.tones", mode="resident", train=1600, test=400)
     config.augment = dict(
         name="augment.audio.views",
         size=2187,

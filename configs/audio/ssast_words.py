@@ -10,7 +10,7 @@ from jaxssl.recipes.quick import quick
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 2400, 32
-    config.data = dict(name="data.audio.words", mode="resident", limit=None)
+    config.data = dict(name="data.sets.words", mode="resident", limit=None)
     spectrogram = dict(
         rate=8000, size=6400, mels=64, frames=64, window_ms=32.0, hop_ms=12.5, mean=-2.5, std=3.5, floor=1e-3
     )

@@ -12,7 +12,7 @@ from jaxssl.recipes.quick import quick
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 800, 256
-    config.data = dict(name="data.graph", mode="resident")
+    config.data = dict(name="data.readers.graph", mode="resident")
     config.augment = dict(name="augment.graph.ego")
     config.preprocess = dict(name="augment.graph.plain")
     config.encoder = dict(name="models.gnn.gcn", widths=(256, 256), dtype="float32", remat=False)

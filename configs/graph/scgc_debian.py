@@ -15,7 +15,7 @@ from jaxssl.recipes.quick import quick
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 400, 512
-    config.data = dict(name="data.influence", mode="resident", power=3, num_neighbors=256)
+    config.data = dict(name="data.readers.influence", mode="resident", power=3, num_neighbors=256)
     config.augment = dict(name="augment.graph.nodes")
     config.preprocess = dict(name="augment.graph.plain_nodes")
     config.encoder = dict(name="models.mlp", hidden_dims=(500, 500, 2000), out_dim=10, dtype="float32")

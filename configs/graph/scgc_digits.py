@@ -14,7 +14,7 @@ from jaxssl.recipes.quick import quick
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 800, 512
-    config.data = dict(name="data.influence.digits_influence", mode="resident", k=5, power=4, cumulative=True)
+    config.data = dict(name="data.sets.digits_influence", mode="resident", k=5, power=4, cumulative=True)
     config.augment = dict(name="augment.graph.nodes")
     config.preprocess = dict(name="augment.graph.plain_nodes")
     config.encoder = dict(name="models.mlp", hidden_dims=(500, 500, 2000), out_dim=10, dtype="float32")

@@ -12,7 +12,7 @@ from jaxssl.recipes.image import fashion_mnist_12k, quick_convnet
 
 def get_config(arg=None):
     config = fashion_mnist_12k()
-    config.data = dict(name="data.fashion_mnist.fashion_mnist", mode="resident", path=None)
+    config.data = dict(name="data.sets.fashion_mnist", mode="resident", path=None)
     config.total_steps = 10_000
     config.method = dict(name="methods.simclr", hidden_dims=(512,), dim=128, temperature=0.2)
     config.optim.warmup_steps = 500

@@ -13,7 +13,7 @@ from jaxssl.recipes.quick import quick
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 600, 128
-    config.data = dict(name="data.captions.fashion_captions", mode="resident", max_length=48)
+    config.data = dict(name="data.sets.fashion_captions", mode="resident", max_length=48)
     statistics = dict(mean=(0.286,), std=(0.353,))
     config.augment = dict(name="augment.image_text.clip", size=28, crop_scale=(0.7, 1.0), **statistics)
     config.augment.interpolation = "bilinear"

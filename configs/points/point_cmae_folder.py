@@ -25,7 +25,7 @@ from jaxssl.recipes.points import point_clouds, quick_point_clouds
 def get_config(arg=None):
     config = point_clouds()
     config.total_steps = 3000
-    config.data = dict(name="data.points", mode="resident", path="", num_points=512, test_fraction=0.2)
+    config.data = dict(name="data.readers.points", mode="resident", path="", num_points=512, test_fraction=0.2)
     config.encoder.update(num_groups=32, group_size=32)
     config.evaluate.evaluators.knn.k = 5
     config.evaluate.evaluators.few_labels.per_class = (1, 5)

@@ -8,7 +8,7 @@ from jaxssl.recipes.points import point_clouds, quick_point_clouds
 
 def get_config(arg=None):
     config = point_clouds()
-    config.data = dict(name="data.points.solids", mode="resident", train=3000, test=750, num_points=256)
+    config.data = dict(name="data.sets.solids", mode="resident", train=3000, test=750, num_points=256)
     config.method = dict(
         name="methods.point_cmae", masking_ratio=0.6, decoder_depth=1, decoder_heads=4, decoder_drop_path=0.0
     )

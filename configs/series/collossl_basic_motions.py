@@ -10,7 +10,7 @@ from jaxssl.recipes.quick import quick
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 300, 40
-    config.data = dict(name="data.series.basic_motions", mode="resident")
+    config.data = dict(name="data.sets.basic_motions", mode="resident")
     # Each series by its own mean and deviation: how strong a motion is would tell the four apart without any training.
     config.augment = dict(name="augment.series.sensors", channels=3, crop=0.8)
     config.preprocess = dict(name="augment.series.plain_sensors", channels=3)

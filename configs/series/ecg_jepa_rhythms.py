@@ -13,7 +13,7 @@ from jaxssl.recipes.quick import quick
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 6000, 32
-    config.data = dict(name="data.series.ecg_rhythms", mode="resident", train=2000, test=400)
+    config.data = dict(name="data.sets.ecg_rhythms", mode="resident", train=2000, test=400)
     statistics = dict(mean=(0.087, 0.090, 0.020, -0.065), std=(0.216, 0.183, 0.187, 0.160), clip=5.0)
     config.augment = dict(name="augment.series.whole", **statistics)
     config.preprocess = dict(name="augment.series.plain", **statistics)

@@ -27,7 +27,7 @@ from jaxssl.recipes.quick import quick
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 2000, 32
-    config.data = dict(name="data.series", mode="resident", path="", test_fraction=0.2)
+    config.data = dict(name="data.readers.series", mode="resident", path="", test_fraction=0.2)
     config.augment = dict(name="augment.series.whole", size=400, clip=5.0)
     config.preprocess = dict(name="augment.series.plain", size=400, clip=5.0)
     config.encoder = dict(

@@ -16,7 +16,7 @@ from jaxssl.recipes.table import quick_table
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 1200, 128
-    config.data = dict(name="data.table.breast_cancer_anomaly", mode="resident")
+    config.data = dict(name="data.sets.breast_cancer_anomaly", mode="resident")
     config.augment = dict(name="augment.table.resampled", kind="uniform", probability=0.3, low=-5.0, high=5.0)
     config.preprocess = dict(name="augment.table.plain")
     config.encoder = dict(name="models.tabular.residual_mlp", widths=(128,), dim=64, dtype="float32", remat=False)

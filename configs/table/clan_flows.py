@@ -14,7 +14,7 @@ from jaxssl.recipes.table import quick_table
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 1000, 256
-    config.data = dict(name="data.table.flows", mode="resident")
+    config.data = dict(name="data.sets.flows", mode="resident")
     config.augment = dict(name="augment.table.resampled", kind="uniform", probability=0.2)
     config.preprocess = dict(name="augment.table.plain")
     config.encoder = dict(name="models.tabular.residual_mlp", widths=(128,) * 3, dim=64, dtype="float32", remat=False)

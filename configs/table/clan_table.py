@@ -25,7 +25,7 @@ from jaxssl.recipes.table import quick_table
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 2000, 256
-    config.data = dict(name="data.table", mode="resident", path="", label=None, normal=None, test_fraction=0.25)
+    config.data = dict(name="data.readers.table", mode="resident", path="", label=None, normal=None, test_fraction=0.25)
     config.augment = dict(name="augment.table.resampled", kind="uniform", probability=0.1, low=-1.7, high=1.7)
     config.preprocess = dict(name="augment.table.plain")
     config.encoder = dict(name="models.tabular.residual_mlp", widths=(256,) * 2, dim=64, dtype="float32", remat=False)

@@ -14,7 +14,7 @@ from jaxssl.recipes.table import quick_table
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 800, 64
-    config.data = dict(name="data.table.breast_cancer", mode="resident")
+    config.data = dict(name="data.sets.breast_cancer", mode="resident")
     config.augment = dict(name="augment.table.unchanged")
     config.preprocess = dict(name="augment.table.plain")
     config.encoder = dict(

@@ -14,7 +14,7 @@ from jaxssl.recipes.table import quick_table
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 1500, 128
-    config.data = dict(name="data.table.sensors", mode="resident")
+    config.data = dict(name="data.sets.sensors", mode="resident")
     config.augment = dict(name="augment.table.unchanged")
     config.preprocess = dict(name="augment.table.plain")
     config.encoder = dict(

@@ -12,7 +12,7 @@ from jaxssl.recipes.text import quick_short_texts, short_texts
 
 def get_config(arg=None):
     config = short_texts()
-    config.data = dict(name="data.text.wordnet_glosses", mode="resident", max_length=24, tokenizer=None)
+    config.data = dict(name="data.sets.wordnet_glosses", mode="resident", max_length=24, tokenizer=None)
     config.method = dict(name="methods.mirror_bert", temperature=0.1, mlm_steps=0, masking_ratio=0.15)
     config.evaluate.headline = "similarity/spearman"
     if arg == "quick":

@@ -15,7 +15,7 @@ def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 600, 64
     config.data = dict(
-        name="data.video.moving_items", mode="resident", train=2000, test=400, frames=24, size=32, label="motion"
+        name="data.sets.moving_items", mode="resident", train=2000, test=400, frames=24, size=32, label="motion"
     )
     clip = dict(frames=8, stride=2, mean=(0.086,), std=(0.203,))
     config.augment = dict(

@@ -1,6 +1,6 @@
 """Views of texts, and the preprocessing for evaluation.
 
-The batch has `tokens` int32 [N, L] and `length` int32 [N] as `jaxssl.data.text` gives them. A view, and the `x` of
+The batch has `tokens` int32 [N, L] and `length` int32 [N] as `jaxssl.data.readers.text` gives them. A view, and the `x` of
 evaluation, is a dict of `tokens` int32 [N, L] and `mask` bool [N, L], True = a token, False = padding. Other entries of
 the batch are kept.
 """

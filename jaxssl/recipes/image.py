@@ -40,7 +40,7 @@ def fashion_mnist_12k() -> ConfigDict:
 def quick_images(config: ConfigDict, *, size: int = 16) -> ConfigDict:
     """`quick` on 400 of the bundled images."""
     quick(config)
-    config.data = ConfigDict(dict(name="data.fashion_mnist.fashion_mnist_12k", mode="resident", limit=400))
+    config.data = ConfigDict(dict(name="data.sets.fashion_mnist_12k", mode="resident", limit=400))
     config.preprocess = ConfigDict(dict(name="augment.image.plain", size=size, mean=(0.286,), std=(0.353,)))
     return config
 
@@ -67,7 +67,9 @@ def imagenet() -> ConfigDict:
     """
     config = base()
     config.batch_size = 4096
-    config.data = dict(name="data.tfds", mode="stream", dataset="imagenet2012", test_split="validation", image_size=256)
+    config.data = dict(
+        name="data.readers.tfds", mode="stream", dataset="imagenet2012", test_split="validation", image_size=256
+    )
     statistics = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     config.augment = dict(name="augment.image.simclr", size=224, **statistics)
     config.preprocess = dict(name="augment.image.plain", size=224, crop_fraction=0.875, **statistics)

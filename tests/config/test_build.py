@@ -166,7 +166,7 @@ def lambda_of(factory, option):
         dict(name="models.convnet", strides=(0,)),
         dict(name="models.vit.vit", num_heads=0),
         dict(name="models.vit.vit", mlp_ratio=0),
-        dict(name="data.fashion_mnist.fashion_mnist_12k", limit=-1),
+        dict(name="data.sets.fashion_mnist_12k", limit=-1),
     ],
 )
 def test_sizes_that_cannot_be_are_refused_by_name(spec):

@@ -432,7 +432,7 @@ def test_results_are_printed_where_they_cannot_be_written(run, capsys, monkeypat
     assert "k-NN" in said.out and "summary.json" in said.err and "No space left" in said.err
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"step": 30, "data": "data.fashion_mnist.fashion_mnist_12k"}', "\x00"])
+@pytest.mark.parametrize("content", ["{", "[]", '{"step": 30, "data": "data.sets.fashion_mnist_12k"}', "\x00"])
 def test_a_damaged_summary_is_set_aside(content, run, caplog):
     (run / "summary.json").write_text(content)
     assert main(["evaluate", str(run), "--trust", "--evaluators", "rankme", "--no-baselines"]) == 0

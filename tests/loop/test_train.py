@@ -105,7 +105,7 @@ def test_summary_holds_the_trained_encoder_beside_both_floors(finished):
     summary = json.loads((finished / "summary.json").read_text())
     assert list(summary["results"]) == ["raw pixels", "untrained encoder", "trained encoder"]
     assert summary["step"] == STEPS and summary["train_examples"] == 200 and summary["test_examples"] == 40
-    assert summary["data"] == "data.fashion_mnist.fashion_mnist_12k" and summary["device"]
+    assert summary["data"] == "data.sets.fashion_mnist_12k" and summary["device"]
     columns = [set(row) for row in summary["results"].values()]
     assert columns[0] == columns[1] == columns[2]
     assert columns[0] == {"knn/top1", "rankme/rank", "rankme/feature_std"}

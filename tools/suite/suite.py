@@ -15,8 +15,8 @@ def with_data(config, arg, *, image_size):
     if arg not in MODES:
         raise ValueError(f"name the data after a colon, one of {MODES}; got {arg!r}")
     if arg == "resident":
-        config.data = dict(name="data.packed", mode="resident", path="")
+        config.data = dict(name="data.readers.packed", mode="resident", path="")
     else:
-        config.data = dict(name="data.image_folder", mode="stream", path="", image_size=image_size)
+        config.data = dict(name="data.readers.image_folder", mode="stream", path="", image_size=image_size)
     config.total_steps, config.optim.warmup_steps = 10_000, 100
     return config

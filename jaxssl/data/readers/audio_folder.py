@@ -34,7 +34,7 @@ def audio_folder(
 
     Files: wav, flac, ogg, mp3, aif at any depth of folders, in the order of their names; hidden and all other files are
     passed over. All but wav need the package soundfile. Channels are averaged; of a longer file the middle is taken, a
-    shorter one is filled up with silence. Labels, test files and files that cannot be read: as `data.image_folder`
+    shorter one is filled up with silence. Labels, test files and files that cannot be read: as `data.readers.image_folder`
     says.
 
     Args:

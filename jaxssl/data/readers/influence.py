@@ -22,7 +22,7 @@ def influence(
     limit: int | None = None,
     max_file_mb: float = MAX_FILE_MB,
 ) -> Splits:
-    """The nodes of a graph of one's own, or, without `path`, of the bundled one; `path` as in `data.graph.graph`.
+    """The nodes of a graph of one's own, or, without `path`, of the bundled one; `path` as in `data.readers.graph`.
 
     An example: `features` float32 [F], `node` its number, `neighbors` int32 [num_neighbors] the numbers of the nodes
     that influence it most (-1 = none), `weights` float32 [num_neighbors] their entries of A^power, or with

@@ -71,7 +71,7 @@ def fashion_captions(*, max_length: int = 48, seed: int = 0, limit: int | None =
     `meaning` int32 [N]: equal for captions that say the same in other words; for evaluators only.
 
     max_length: tokens of a caption, start and end included; longer ones are cut off.
-    limit: as in `data.fashion_mnist.fashion_mnist_12k`.
+    limit: as in `data.sets.fashion_mnist_12k`.
     """
     check_max_length(max_length)
     parts = fashion_mnist_12k(limit=limit).sources()

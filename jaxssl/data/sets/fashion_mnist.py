@@ -118,6 +118,6 @@ def _from_tensorflow_datasets():
             f"Fashion-MNIST was not found. Looked for: option `path` (not given); environment variable "
             f"{VARIABLE} (not set); {DEBIAN_FOLDER} (no such folder; apt install dataset-fashion-mnist); "
             f"TensorFlow Datasets ({type(error).__name__}: {error}). {_what_is_right()}. "
-            "data.fashion_mnist.fashion_mnist_12k comes with the package and needs no files."
+            "data.sets.fashion_mnist_12k comes with the package and needs no files."
         ) from error
     return {f"{part}_{key}": value[key] for part, value in parts.items() for key in ("image", "label")}

@@ -1,4 +1,4 @@
-"""Solids as triangles, and points drawn on them: what `data.points.solids` is made of. NumPy only."""
+"""Solids as triangles, and points drawn on them: what `data.sets.solids` is made of. NumPy only."""
 
 import numpy as np
 
