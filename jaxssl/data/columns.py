@@ -1,8 +1,11 @@
-"""Columns of a table: their kinds, statistics and codes, and the sources made of them."""
+"""Columns of a table: their kinds, statistics and codes, and the sources made of them.
+
+A column of numbers is float64 [N] with NaN where a value is missing; a column of text is a pyarrow array with nulls.
+"""
 
 import dataclasses
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +20,9 @@ IDENTIFIER_SHARE = 0.5
 
 
 class Raw(NamedTuple):
-    """A table as read: a column is float64 [N] with NaN where missing, or object [N] of str with None."""
+    """A table as read."""
 
-    columns: dict[str, np.ndarray]
+    columns: dict[str, Any]
     where: str
 
     @property
@@ -55,7 +58,7 @@ def _labels(raw, label, normal, class_names):
     if label is None:
         return np.full(raw.size, -1), None
     texts = _as_text(raw.columns[label])
-    found = sorted({t for t in texts if t is not None}, key=_number_first)
+    found = sorted(texts.unique().drop_null().to_pylist(), key=_number_first)
     if len(found) > max(2, IDENTIFIER_SHARE * raw.size):
         raise ValueError(
             f"{raw.where}: label column '{label}' holds {len(found)} different values in {raw.size} rows; a label is a class"
@@ -66,11 +69,62 @@ def _labels(raw, label, normal, class_names):
         found = [str(normal)] + [t for t in found if t != str(normal)]
     if class_names is None:
         class_names = tuple(found)
-    for row, text in enumerate(texts):
-        if text is not None and text not in class_names:
-            raise ValueError(f"{raw.where}: row {row + 1}, column '{label}': class {text!r} is not in {class_names}")
-    codes = {text: i for i, text in enumerate(class_names)}
-    return np.array([-1 if t is None else codes[t] for t in texts]), class_names
+    y = _codes(texts, class_names)
+    unknown = np.flatnonzero((y < 0) & texts.is_valid().to_numpy(zero_copy_only=False))
+    if unknown.size:
+        row, text = unknown[0], texts[int(unknown[0])].as_py()
+        raise ValueError(f"{raw.where}: row {row + 1}, column '{label}': class {text!r} is not in {class_names}")
+    return y, class_names
+
+
+def is_text(column) -> bool:
+    return not isinstance(column, np.ndarray)
+
+
+def _codes(column, texts) -> np.ndarray:
+    """int [N]: the place of each text of a column among the texts, -1 for others and where it is missing."""
+    import pyarrow
+    import pyarrow.compute as compute
+
+    found = compute.index_in(column, value_set=pyarrow.array(list(texts), column.type))
+    return found.fill_null(-1).to_numpy().astype(np.int64)
+
+
+def as_cells(column) -> Any:
+    """A pyarrow array of text with blanks around the cells taken off, and null where a value is missing."""
+    import pyarrow
+    import pyarrow.compute as compute
+
+    column = column.combine_chunks() if isinstance(column, pyarrow.ChunkedArray) else column
+    text = compute.utf8_trim_whitespace(column.cast(pyarrow.large_string()))
+    missing = compute.is_in(compute.utf8_lower(text), value_set=pyarrow.array(sorted(MISSING), text.type))
+    return compute.if_else(missing, None, text)
+
+
+def numbers_of(text) -> tuple[np.ndarray, np.ndarray]:
+    """(float64 [N] with NaN where there is none, rows whose text is no number) of a pyarrow array of text."""
+    import pyarrow
+
+    try:
+        numbers = text.cast(pyarrow.float64()).to_numpy(zero_copy_only=False)
+        if np.isnan(numbers).sum() == text.null_count:
+            return numbers, np.zeros(0, int)
+    except pyarrow.ArrowInvalid:
+        pass
+    # What pyarrow does not take for a number, such as 1_000 or +1, each different text once.
+    coded = text.dictionary_encode()
+    found = [_number(text) for text in coded.dictionary.to_pylist()]
+    values = np.array([np.nan if number is None else number for number in found] + [np.nan])
+    strange = np.array([number is None for number in found] + [False])
+    codes = coded.indices.fill_null(len(found)).to_numpy()
+    return values[codes], np.flatnonzero(strange[codes])
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _number_first(text):
@@ -82,25 +136,23 @@ def _number_first(text):
 
 def _as_text(column):
     """A column as text; whole numbers without a point, so that 3 and 3.0 are one category."""
-    if column.dtype == object:
+    import pyarrow
+
+    if is_text(column):
         return column
-    return np.array([None if np.isnan(v) else str(int(v)) if float(v) % 1 == 0 else str(v) for v in column], object)
+    texts = [None if np.isnan(v) else str(int(v)) if float(v) % 1 == 0 else str(v) for v in column]
+    return pyarrow.array(texts, pyarrow.large_string())
 
 
 def _typed(column, name, where, numeric=None):
     """The column as numbers if all (or, with `numeric`, by order) are; else as it is. Infinite numbers are refused."""
-    if column.dtype == object:
-        present = [(row, text) for row, text in enumerate(column) if text is not None]
-        numbers, strange = np.full(len(column), np.nan), []
-        for row, text in present:
-            try:
-                numbers[row] = float(text)
-            except ValueError:
-                strange.append((row, text))
-        if strange and not numeric and len(strange) >= len(present) / 2:
+    if is_text(column):
+        numbers, strange = numbers_of(column)
+        present = len(column) - column.null_count
+        if len(strange) and not numeric and len(strange) >= present / 2:
             return column
-        if strange:
-            row, text = strange[0]
+        if len(strange):
+            row, text = strange[0], column[int(strange[0])].as_py()
             raise ValueError(
                 f"{where}: row {row + 1}, column {name!r}: {text!r} is no number, as most of the column are; correct "
                 "it, leave it empty, or name the column in data.categorical"
@@ -127,16 +179,17 @@ def split_rows(y, test_fraction, seed, normal_only, where):
 def fit_encoding(columns, rows, max_categories, where) -> Encoding:
     numbers, categories, flat = {}, {}, []
     for name, column in columns.items():
-        if column.dtype == object:
-            present = [text for text in column[rows] if text is not None]
-            kinds, counts = np.unique(np.array(present, str), return_counts=True)
+        if is_text(column):
+            counted = {c["values"]: c["counts"] for c in column.take(rows).drop_null().value_counts().to_pylist()}
+            kinds = sorted(counted)
+            counts = np.array([counted[kind] for kind in kinds], int)
             if len(kinds) > max(max_categories, IDENTIFIER_SHARE * len(rows)):
                 raise ValueError(
                     f"{where}: column {name!r} holds {len(kinds)} different texts in {len(rows)} rows; what names "
                     "a row is no category: leave it out by data.drop"
                 )
             order = np.argsort(-counts, kind="stable")[: max_categories - 1]
-            categories[name] = {str(kinds[k]): code for code, k in enumerate(order, start=1)}
+            categories[name] = {kinds[k]: code for code, k in enumerate(order, start=1)}
         else:
             values = column[rows][~np.isnan(column[rows])]
             mean = float(values.mean()) if values.size else 0.0
@@ -157,24 +210,26 @@ def encode(columns, encoding) -> dict[str, np.ndarray]:
     for i, (name, (mean, deviation)) in enumerate(encoding.numbers.items()):
         numbers[:, i] = np.where(np.isnan(columns[name]), 0, (columns[name] - mean) / deviation)
     for i, (name, codes) in enumerate(encoding.categories.items()):
-        categories[:, i] = [codes.get(text, 0) for text in columns[name]]
+        categories[:, i] = 1 + _codes(columns[name], codes)
     return {"numbers": numbers.astype(np.float32), "categories": categories.astype(np.int32)}
 
 
 def as_in(raw, reference, label) -> Raw:
     """The columns of a new table that the reference has, of the kinds that they have there."""
+    import pyarrow
+
     columns = {}
     for name, column in reference.items():
         if name not in raw.columns:
             raise ValueError(
                 f"{raw.where}: no column {name!r}, which the training table has; there are {sorted(raw.columns)}"
             )
-        if column.dtype == object:
+        if is_text(column):
             columns[name] = _as_text(raw.columns[name])
         else:
             columns[name] = _typed(raw.columns[name], name, raw.where, numeric=True)
     if label is not None:
-        columns[label] = raw.columns.get(label, np.full(raw.size, None, object))
+        columns[label] = raw.columns.get(label, as_cells(pyarrow.array([None] * raw.size, pyarrow.large_string())))
     return Raw(columns, raw.where)
 
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def folder_splits(root, endings, *, label_from_folder, test_fraction, kind):
-    """(train files, test files, files -> labels int32 [N], class names or None), as data.image_folder says."""
+    """(train files, test files, files -> labels int32 [N], class names or None), as data.readers.image_folder says."""
     files = list_files(root, endings)
     if not files:
         raise ValueError(_nothing(root, endings, kind))

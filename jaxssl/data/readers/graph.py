@@ -4,16 +4,16 @@ The surroundings (ego graph) of a node are itself, some of its neighbours and so
 them. They do not change during a run, and hold no more nodes than asked for, so that hubs cost what leaves cost.
 """
 
-import csv
 import dataclasses
-import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxssl.data.columns import numbers_of
+from jaxssl.data.readers.csv import read_csv
 from jaxssl.data.readers.npz import load_npz
-from jaxssl.data.reading import MAX_FILE_MB, read_text
+from jaxssl.data.reading import MAX_FILE_MB
 from jaxssl.data.sets.debian_graph import DEBIAN_FILE, read_debian_graph
 from jaxssl.data.source import Splits, from_arrays
 from jaxssl.data.splits import check_test_fraction, hold_out
@@ -240,49 +240,47 @@ def _read_npz(path, max_file_mb):
 
 
 def _read_folder(folder, max_file_mb):
-    nodes = _read_csv(folder / "nodes.csv", ("id",), max_file_mb)
-    file, known = shown(folder / "nodes.csv"), nodes[0]
-    columns = [name for name in known if name not in ("id", "label")]
+    import pyarrow.compute as compute
+
+    nodes = _read_cells(folder / "nodes.csv", ("id",), max_file_mb)
+    file, columns = shown(folder / "nodes.csv"), [name for name in nodes if name not in ("id", "label")]
     if not columns:
         raise ValueError(f"{file} has no column of features beside `id` and `label`")
-    features, number = np.zeros((len(nodes), len(columns)), np.float32), {}
-    for row, node in enumerate(nodes):
-        if node["id"] in number:
-            raise ValueError(f"{file}, row {row + 2}: the id {node['id']!r} is there twice")
-        number[node["id"]] = row
-        for i, name in enumerate(columns):
-            try:
-                features[row, i] = float(node[name])
-            except (TypeError, ValueError):
-                raise ValueError(f"{file}, row {row + 2}: column {name!r} is {node[name]!r}, not a number") from None
-    file, links = shown(folder / "edges.csv"), _read_csv(folder / "edges.csv", ("source", "target"), max_file_mb)
-    for row, link in enumerate(links):
-        for end in ("source", "target"):
-            if link[end] not in number:
-                raise ValueError(f"{file}, row {row + 2}: {end} {link[end]!r} is no id of nodes.csv")
-    edges = np.array([(number[link["source"]], number[link["target"]]) for link in links], np.int64)
+    ids, number = nodes["id"].to_pylist(), {}
+    for row, name in enumerate(ids):
+        if name in number:
+            raise ValueError(f"{file}, row {row + 2}: the id {name!r} is there twice")
+        number[name] = row
+    features = np.zeros((len(ids), len(columns)), np.float32)
+    for i, name in enumerate(columns):
+        values, strange = numbers_of(compute.utf8_trim_whitespace(nodes[name]))
+        if len(strange):
+            row, cell = int(strange[0]), nodes[name][int(strange[0])].as_py()
+            raise ValueError(f"{file}, row {row + 2}: column {name!r} is {cell!r}, not a number")
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            features[:, i] = values
+    file, links = shown(folder / "edges.csv"), _read_cells(folder / "edges.csv", ("source", "target"), max_file_mb)
+    ends = [
+        np.array([number.get(end, -1) for end in links[name].to_pylist()], np.int64) for name in ("source", "target")
+    ]
+    edges = np.stack(ends, axis=1)
+    for row, column in np.argwhere(edges < 0)[:1]:
+        end = ("source", "target")[column]
+        raise ValueError(f"{file}, row {row + 2}: {end} {links[end][int(row)].as_py()!r} is no id of nodes.csv")
     label, class_names = None, None
-    if "label" in known:
-        class_names = tuple(sorted({node["label"] for node in nodes if node["label"]}))
-        label = np.array([class_names.index(node["label"]) if node["label"] else -1 for node in nodes])
-    return features, edges, label, class_names, np.array([node["id"] for node in nodes])
+    if "label" in nodes:
+        class_names = tuple(sorted(set(nodes["label"].to_pylist()) - {""}))
+        codes = {name: i for i, name in enumerate(class_names)}
+        label = np.array([codes.get(name, -1) for name in nodes["label"].to_pylist()])
+    return features, edges, label, class_names, np.array(ids)
 
 
-def _read_csv(path, needed, max_file_mb):
-    text, file = read_text(path, max_file_mb, right="the folder must hold nodes.csv and edges.csv"), shown(path)
-    try:
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        rows = list(reader)
-    except csv.Error as error:
-        raise ValueError(f"{file}, line {reader.line_num} cannot be read: {error}") from error
-    if not rows:
-        raise ValueError(f"{file} holds no rows below its header")
-    if len(set(reader.fieldnames)) < len(reader.fieldnames):
-        raise ValueError(f"{file}: two columns have one name, {reader.fieldnames}")
+def _read_cells(path, needed, max_file_mb):
+    """{column: pyarrow array of text as it stands}."""
+    found = read_csv(path, max_file_mb, right="the folder must hold nodes.csv and edges.csv")
+    if not len(next(iter(found.values()))):
+        raise ValueError(f"{shown(path)} holds no rows below its header")
     for name in needed:
-        if name not in rows[0]:
-            raise ValueError(f"{file} has the columns {list(rows[0])}; `{name}` must be among them")
-    for number, row in enumerate(rows, 2):
-        if row.get(None) or row[needed[0]] is None:
-            raise ValueError(f"{file}, row {number}: its cells are not those of the {len(reader.fieldnames)} columns")
-    return rows
+        if name not in found:
+            raise ValueError(f"{shown(path)} has the columns {list(found)}; `{name}` must be among them")
+    return found

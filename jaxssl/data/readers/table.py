@@ -6,16 +6,15 @@ a column with one value only becomes 0 throughout. Categories are 1, 2, ... by t
 most frequent first; 0 is a missing one, and one that the training rows do not have.
 """
 
-import csv
-import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from jaxssl.data.columns import MISSING, Raw, as_in, column_splits, encode, fit_encoding, prepare
-from jaxssl.data.reading import MAX_FILE_MB, check_size, foreign, read_text, regular_file
+from jaxssl.data.columns import Raw, as_cells, as_in, column_splits, encode, fit_encoding, is_text, prepare
+from jaxssl.data.readers.csv import check_header, read_csv
+from jaxssl.data.reading import MAX_FILE_MB, check_size, foreign, regular_file
 from jaxssl.data.source import Splits
 from jaxssl.data.splits import check_test_fraction
 from jaxssl.names import shown
@@ -78,7 +77,7 @@ def table(
         if label not in raw.columns:
             rules["normal"] = None  # nothing says which rows are; all of them count as training rows
         raw = as_in(raw, columns, label)
-        texts = [name for name, column in columns.items() if column.dtype == object]
+        texts = [name for name, column in columns.items() if is_text(column)]
         columns, y, train_rows, test_rows, class_names = prepare(raw, texts, (), **rules, class_names=class_names)
     else:
         columns, y, train_rows, test_rows, class_names = prepare(raw, categorical, drop, **rules)
@@ -96,11 +95,10 @@ def _read(path, delimiter, max_file_mb) -> Raw:
     file, name = Path(path), shown(path)
     if not path or not file.exists():
         raise FileNotFoundError(f"table '{name}' does not exist; option `path` (--data) names a .csv or .parquet file")
-    regular_file(file, max_file_mb)
     if file.suffix.lower() in (".parquet", ".pq"):
         columns = _read_parquet(file, name, max_file_mb)
     elif file.suffix.lower() in (".csv", ".tsv", ".txt"):
-        columns = _read_csv(read_text(file, max_file_mb), name, delimiter)
+        columns = {k: as_cells(v) for k, v in read_csv(file, max_file_mb, delimiter=delimiter).items()}
     else:
         raise ValueError(f"{name}: a table's name must end in .csv or .parquet")
     if not columns or not len(next(iter(columns.values()))):
@@ -108,48 +106,12 @@ def _read(path, delimiter, max_file_mb) -> Raw:
     return Raw(columns, name)
 
 
-def _read_csv(text, file, delimiter):
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(file, header, delimiter)
-        rows = []
-        for cells in reader:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise ValueError(
-                    f"{file}: row {len(rows) + 1} (line {reader.line_num}) has {len(cells)} cells, but the first "
-                    f"line names {len(header)} columns"
-                )
-            rows.append(cells)
-    except csv.Error as error:
-        raise ValueError(f"{file}: line {reader.line_num} cannot be read: {error}") from error
-    return {name: np.array([cell_text(row[i]) for row in rows], object) for i, name in enumerate(header)}
-
-
-def cell_text(cell):
-    cell = cell.strip()
-    return None if cell.lower() in MISSING else cell
-
-
-def _check_header(file, header, delimiter):
-    if not any(header):
-        raise ValueError(f"{file}: the first line is empty; it must name the columns")
-    if len(header) == 1 and delimiter == ",":
-        for other in (";", "\t"):
-            if other in header[0]:
-                raise ValueError(f"{file}: the cells are set apart by {other!r}: set data.delimiter={other!r}")
-    for i, name in enumerate(header):
-        if not name:
-            raise ValueError(f"{file}: column {i + 1} has no name in the first line")
-        if name in header[:i]:
-            raise ValueError(f"{file}: two columns are called {name!r}")
-
-
 def _read_parquet(path, file, max_file_mb):
     import pyarrow
+    import pyarrow.compute
     import pyarrow.parquet
+
+    regular_file(path, max_file_mb)
 
     with foreign(path, "a .parquet file"), pyarrow.parquet.ParquetFile(path) as opened:
         about = opened.metadata
@@ -158,7 +120,7 @@ def _read_parquet(path, file, max_file_mb):
         check_size(sum(sizes), max_file_mb, "what it unpacks to")
         read = pyarrow.parquet.read_table(path)
         read.validate(full=True)
-    _check_header(file, read.column_names, None)
+    check_header(file, read.column_names)
     columns = {}
     for name in read.column_names:
         column, kind = read[name], read[name].type
@@ -169,8 +131,8 @@ def _read_parquet(path, file, max_file_mb):
             if is_any("integer", "floating", "decimal"):
                 columns[name] = column.cast(pyarrow.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
             elif is_any("string", "large_string", "boolean"):
-                texts = [None if value is None else cell_text(str(value)) for value in column.to_pylist()]
-                columns[name] = np.array(texts, object)
+                text = pyarrow.compute.if_else(column, "True", "False") if is_any("boolean") else column
+                columns[name] = as_cells(text)
         if name not in columns:
             raise ValueError(
                 f"{file}: column {name!r} holds {kind}; numbers and text would be right, or leave it out by data.drop"

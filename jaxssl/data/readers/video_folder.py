@@ -42,7 +42,7 @@ def video_folder(
     Files: mp4, webm, avi, mkv, mov, at any depth of folders (links are followed), in the order of their names. Hidden
     files and all other files are passed over. Frames are turned as the file asks for, scaled so that they cover
     `size`, and cut to it around the centre. `file` int32 [N] says which pieces are of one video.
-    Labels (for probes only) and test videos: as in data.image_folder, whole videos at a time.
+    Labels (for probes only) and test videos: as in data.readers.image_folder, whole videos at a time.
     A file that cannot be read is named in the log and left out; so is one too short for a piece. Where decoding fails on
     the way, the frames ahead of the failure are used.
     For the evaluation: `extra['neighbours']`, pairs of pieces of one video of which the second begins where the first
@@ -55,11 +55,11 @@ def video_folder(
       frame_step: every so-manieth frame of the file is taken.
       stride: taken frames between the starts of neighbouring pieces; None: `frames`, so that none overlap.
       channels: 1 (grey) or 3 (RGB).
-      label_from_folder, test_fraction: as in data.image_folder.
+      label_from_folder, test_fraction: as in data.readers.image_folder.
       max_unreadable: share of unreadable files (one file at least, unless it is 0) beyond which there is an error.
       memory_gb: beyond so much memory there is an error, ahead of it running out. None: pieces are read from their files
         when they are asked for, for data.mode='stream'; there are then no `file` and no neighbours, and a piece that proves
-        unreadable is replaced by the next (see data.image_folder).
+        unreadable is replaced by the next (see data.readers.image_folder).
       max_file_mb: a larger file is unreadable.
       max_pixels: so is one whose frames have a larger width times height.
 
