@@ -80,9 +80,28 @@ def test_files_without_rows_and_with_one_column_are_read(tmp_path):
 def test_text_is_a_number_where_python_says_so():
     import pyarrow
 
-    said = ["1", "-0.1", "+2", "1_000", "1e3", ".5", "5.", "inf", "-Infinity", "1e400", "4e-324", "nan(1)", "0x1", "1,5"]
+    said = [
+        "1",
+        "-0.1",
+        "+2",
+        "1_000",
+        "1e3",
+        ".5",
+        "5.",
+        "inf",
+        "-Infinity",
+        "1e400",
+        "4e-324",
+        "nan(1)",
+        "0x1",
+        "1,5",
+    ]
     said += ["1e", "--1", "\u0663", "1 2", "nan.", "-nan", None]
-    for text in (*said, *map(str, np.random.default_rng(0).normal(size=500)), "0.1234567890123456789012345678901234567"):
+    for text in (
+        *said,
+        *map(str, np.random.default_rng(0).normal(size=500)),
+        "0.1234567890123456789012345678901234567",
+    ):
         found, strange = numbers_of(pyarrow.array([text], pyarrow.large_string()))
         try:
             expected = np.nan if text is None else float(text)

@@ -1,5 +1,9 @@
 """Clouds: the generator, surfaces, files of one's own, and what is said about bad ones."""
 
+import json
+import os
+import sys
+
 import numpy as np
 import pytest
 
@@ -273,3 +277,98 @@ def test_what_is_no_data_is_refused(tmp_path):
     file.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="cannot be read"):
         points(path=str(file))
+
+
+def box_file(kind):
+    trimesh = pytest.importorskip("trimesh")
+    content = trimesh.creation.box((2, 4, 6)).export(file_type=kind)
+    return content if isinstance(content, bytes) else content.encode()
+
+
+@pytest.mark.parametrize("name, kind", [("a.stl", "stl"), ("b.STL", "stl_ascii"), ("c.obj", "obj"), ("d.glb", "glb")])
+def test_meshes_are_sampled_over_their_surface(tmp_path, name, kind):
+    """A box of 2 x 4 x 6: every face has its share of the points; what is up in a .glb file is the third axis."""
+    (tmp_path / name).write_bytes(box_file(kind))
+    x = points(path=str(tmp_path), num_points=8000).train.arrays["points"][0]
+    sides = (2, 6, 4) if name == "d.glb" else (2, 4, 6)
+    np.testing.assert_allclose(np.ptp(x, axis=0), sides, atol=1e-4)
+    for axis, side in enumerate(sides):
+        share = np.mean(np.abs(np.abs(x[:, axis] - x[:, axis].min() - side / 2) - side / 2) < 1e-4)
+        others = np.prod(sides) / side
+        assert share == pytest.approx(others / (2 * 4 + 2 * 6 + 4 * 6), abs=0.02)
+    again = points(path=str(tmp_path), num_points=8000).train.arrays["points"][0]
+    np.testing.assert_array_equal(x, again)
+
+
+def test_the_pieces_of_a_scene_lie_where_it_puts_them(tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    scene = trimesh.Scene(trimesh.creation.box((1, 1, 1)))
+    scene.add_geometry(trimesh.creation.box((1, 1, 1)), transform=trimesh.transformations.translation_matrix((0, 9, 0)))
+    (tmp_path / "a.glb").write_bytes(scene.export(file_type="glb"))
+    x = points(path=str(tmp_path), num_points=2000).train.arrays["points"][0]
+    np.testing.assert_allclose(np.ptp(x, axis=0), (1, 1, 10), atol=1e-3)
+    heights = x[:, 2] - x[:, 2].min()
+    assert not ((heights > 1.001) & (heights < 8.999)).any(), "nothing lies between the two"
+
+
+def test_meshes_without_faces_are_their_corners(tmp_path):
+    (tmp_path / "a.obj").write_text("".join(f"v {x} {y} {z}\n" for x, y, z in CLOUD))
+    found = np.sort(points(path=str(tmp_path), num_points=5).train.arrays["points"][0], axis=0)
+    np.testing.assert_allclose(found, CENTRED, atol=1e-5)
+
+
+def glb(change):
+    """A .glb file of a box whose header is changed."""
+    content = box_file("glb")
+    length = int.from_bytes(content[12:16], "little")
+    header = json.loads(content[20 : 20 + length])
+    change(header)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 4)
+    body = len(text).to_bytes(4, "little") + b"JSON" + text + content[20 + length :]
+    return content[:8] + (12 + len(body)).to_bytes(4, "little") + body
+
+
+def endless(header):
+    header["accessors"].append({"componentType": 5126, "count": 10**12, "type": "VEC3"})
+
+
+def repeated(header):
+    node = next(n for n in header["nodes"] if "mesh" in n)
+    header["nodes"] += [dict(mesh=node["mesh"]) for _ in range(10**5)]
+
+
+def doubled(header):
+    header["nodes"] += [dict(children=[0]), dict(children=[0])]
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (endless, r"what its arrays unpack to has .* MB, more than max_file_mb=16 allows"),
+        (repeated, r"what its scene unpack to has .* MB, more than max_file_mb=16 allows"),
+        (doubled, "a node of its scene has two parents"),
+        (lambda h: h["buffers"].append({"uri": "/etc/passwd", "byteLength": 4}), "its contents lie in other files"),
+        (lambda h: h["meshes"][0]["primitives"][0].update(mode=1), "it holds points or lines"),
+        (lambda h: h.update(extensionsUsed=["KHR_draco_mesh_compression"]), "it is compressed"),
+        (lambda h: h["meshes"][0]["primitives"][0].update(indices=99), "cannot be read as a .glb file"),
+    ],
+)
+def test_what_a_glb_file_promises_is_compared_with_what_is_allowed_ahead_of_reading(tmp_path, change, said):
+    (tmp_path / "a.glb").write_bytes(glb(change))
+    with pytest.raises(ValueError, match=said) as error:
+        points(path=str(tmp_path), num_points=4, max_file_mb=16)
+    assert "a.glb" in str(error.value)
+
+
+def test_materials_and_textures_of_a_mesh_are_not_opened(tmp_path):
+    (tmp_path / "a.obj").write_text("mtllib a.mtl\nusemtl x\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    os.mkfifo(tmp_path / "a.mtl")
+    assert points(path=str(tmp_path), num_points=4).train.size == 1
+
+
+def test_meshes_need_trimesh_and_say_so(tmp_path, monkeypatch):
+    (tmp_path / "a.stl").write_bytes(box_file("stl"))
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    with pytest.raises(ImportError, match="reading .stl needs the package trimesh: pip install trimesh"):
+        points(path=str(tmp_path), num_points=4)

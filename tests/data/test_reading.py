@@ -78,6 +78,12 @@ def film(kind):
     return file.getvalue()
 
 
+def mesh(kind):
+    trimesh = pytest.importorskip("trimesh")
+    content = trimesh.creation.box((2, 3, 4)).export(file_type=kind)
+    return content if isinstance(content, bytes) else content.encode()
+
+
 def video(**options):
     pytest.importorskip("av")
     from jaxssl.data.readers.video_folder import video_folder
@@ -148,6 +154,10 @@ READERS |= {
         "a.csv": lambda: b"x,y,z\n" + CORNERS.replace(" ", ",").encode(),
         "a.off": lambda: f"OFF\n5 2 0\n{CORNERS}\n3 0 1 2\n4 1 2 3 4\n".encode(),
         "a.ply": lambda: (PLY.format("ascii") + CORNERS + "\n").encode(),
+        "a.stl": lambda: mesh("stl"),
+        "b.stl": lambda: mesh("stl_ascii"),
+        "a.obj": lambda: mesh("obj"),
+        "a.glb": lambda: mesh("glb"),
         "b.ply": lambda: PLY.format("binary_little_endian").encode() + np.arange(15, dtype="<f4").tobytes(),
     }.items()
 }

@@ -1,10 +1,12 @@
 """Clouds and surfaces from the bytes of one file."""
 
+import io
+import json
 import re
 
 import numpy as np
 
-from jaxssl.data.reading import decoded, lines_of
+from jaxssl.data.reading import check_size, decoded, lines_of
 from jaxssl.data.sets.shapes import sample_surface
 
 
@@ -124,3 +126,84 @@ def read_ply(content):
     if len(x) < count:
         raise ValueError(f"it holds {len(x)} points of the {count} that its header promises")
     return x
+
+
+# What trimesh reads: formats of which the surface is sampled.
+MESH_ENDINGS = (".stl", ".obj", ".glb")
+GLB_TRIANGLES = (4, 5, 6)  # modes of a primitive: triangles, strips and fans of them
+GLB_SIZES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
+GLB_PARTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+
+
+def read_mesh(
+    content: bytes, ending: str, num_points: int, random: np.random.Generator, max_file_mb: float
+) -> np.ndarray:
+    """Points on the surface of a .stl, .obj or .glb file, or its corners where it has no faces: float64 [N, 3].
+
+    Files that a mesh names, such as materials, are not opened. The vertical axis of a .glb file, the second one, becomes
+    the third.
+
+    Raises:
+      ValueError: what is wrong with the file.
+    """
+    try:
+        import trimesh
+    except ImportError as error:
+        raise ImportError(f"reading {ending} needs the package trimesh: pip install trimesh") from error
+    if ending == ".glb":
+        _check_glb(content, max_file_mb)
+    try:
+        options = dict(file_type=ending[1:], process=False, skip_materials=True)
+        made = trimesh.load_scene(io.BytesIO(content), **options).to_geometry()
+        corners, faces = np.asarray(made.vertices, np.float64), np.asarray(getattr(made, "faces", ()), np.int64)
+    except Exception as error:  # damaged files fail in many ways
+        raise ValueError(f"it cannot be read as a {ending} file: {str(error) or type(error).__name__}") from error
+    if corners.ndim != 2 or corners.shape[1] != 3:
+        raise ValueError("it holds no points")
+    if faces.size and not 0 <= faces.min() <= faces.max() < len(corners):
+        raise ValueError(f"a face has the corner {faces.max()}, but there are {len(corners)}")
+    if ending == ".glb":
+        corners = corners[:, [0, 2, 1]] * np.array([1, -1, 1])
+    return sample_surface(random, corners[faces], num_points)[0] if faces.size else corners
+
+
+def _check_glb(content, max_file_mb):
+    """Raises ValueError for a .glb file that would unpack to more than is allowed, or that needs other files.
+
+    What a few bytes of its header promise may be anything: arrays without contents, and meshes that nodes repeat.
+    """
+    try:
+        length = int.from_bytes(content[12:16], "little")
+        header = json.loads(content[20 : 20 + length])
+        sizes = [
+            max(int(a["count"]), 0) * GLB_SIZES[a["componentType"]] * GLB_PARTS[a["type"]]
+            for a in header.get("accessors", [])
+        ]
+        primitives = [mesh["primitives"] for mesh in header.get("meshes", [])]
+        # Every primitive makes arrays of float64 and int64 of what it names.
+        of_mesh = [
+            sum(
+                8 * sizes[a]
+                for p in parts
+                for a in (*p["attributes"].values(), *([p["indices"]] if "indices" in p else []))
+            )
+            for parts in primitives
+        ]
+        nodes = header.get("nodes", [])
+        children = [child for node in nodes for child in node.get("children", [])]
+        shown_bytes = sum(of_mesh[node["mesh"]] for node in nodes if "mesh" in node)
+        packed = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"} & set(header.get("extensionsUsed", []))
+        modes = {p.get("mode", 4) for parts in primitives for p in parts}
+        named = [entry["uri"] for kind in ("buffers", "images") for entry in header.get(kind, []) if "uri" in entry]
+    except Exception as error:  # damaged headers fail in many ways
+        raise ValueError(f"it cannot be read as a .glb file: {str(error) or type(error).__name__}") from error
+    for name, size in (("arrays", sum(sizes)), ("meshes", sum(of_mesh)), ("scene", shown_bytes)):
+        check_size(size, max_file_mb, f"what its {name} unpack to")
+    if len(set(children)) < len(children):
+        raise ValueError("a node of its scene has two parents; a tree would be right")
+    if packed:
+        raise ValueError(f"it is compressed ({min(packed)}); a .glb file without compression would be right")
+    if not modes <= set(GLB_TRIANGLES):
+        raise ValueError("it holds points or lines; triangles would be right")
+    if any(not str(name).startswith("data:") for name in named):
+        raise ValueError("its contents lie in other files; one file that holds all would be right")

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from jaxssl.data.readers.folder import folder_splits
-from jaxssl.data.readers.meshes import read_lines, read_off, read_ply
+from jaxssl.data.readers.meshes import MESH_ENDINGS, read_lines, read_mesh, read_off, read_ply
 from jaxssl.data.readers.npz import load_parts
 from jaxssl.data.reading import MAX_FILE_MB, read_bytes
 from jaxssl.data.source import Splits, from_arrays
 from jaxssl.data.splits import check_test_fraction, hold_out
 from jaxssl.names import shown
 
-ENDINGS = (".xyz", ".txt", ".csv", ".ply", ".off")
+ENDINGS = (".xyz", ".txt", ".csv", ".ply", ".off", *MESH_ENDINGS)
 
 
 def points(
@@ -36,8 +36,8 @@ def points(
       and `label` int [N] (-1 = none). Or `train_x`, `train_length`, `train_label` and `test_x`, ...; `class_names`
       (strings) may name the classes.
     Folder: .xyz, .txt and .csv (a line a point, the first three numbers are x, y, z; one line of headings may come
-      first; separated by blanks, commas or semicolons), .ply (ASCII or binary), .off (its surface is sampled; without
-      faces its corners are the points), at any depth. The top sub-folders are the classes, when there are at least two.
+      first; separated by blanks, commas or semicolons), .ply (ASCII or binary, its corners), .off, .stl, .obj and .glb
+      (the surface is sampled; without faces the corners are the points), at any depth. The top sub-folders are the classes, when there are at least two.
       Folders called train and val, validation, valid or test are the split (see jaxssl.data.splits).
 
     Clouds with more points are thinned out at random; in those with fewer, points are repeated.
@@ -161,12 +161,15 @@ def _read_folder(root, num_points, seed, max_file_mb):
 def _read_cloud(file, num_points, seed, max_file_mb, *, name):
     """The cloud of one file, [num_points, 3]; `name` says which points are drawn."""
     content = read_bytes(file, max_file_mb)
+    ending = file.suffix.lower()
+    random = np.random.default_rng([seed, *hashlib.sha256(os.fsencode(name)).digest()[:8]])
     try:
-        if file.suffix.lower() == ".off":
-            random = np.random.default_rng([seed, *hashlib.sha256(os.fsencode(name)).digest()[:8]])
+        if ending in MESH_ENDINGS:
+            x = read_mesh(content, ending, num_points, random, max_file_mb)
+        elif ending == ".off":
             x = read_off(content, num_points, random)
         else:
-            x = read_ply(content) if file.suffix.lower() == ".ply" else read_lines(content)
+            x = read_ply(content) if ending == ".ply" else read_lines(content)
         if not len(x):
             raise ValueError("it holds no points")
         return resample(x, num_points, name=name, seed=seed)
