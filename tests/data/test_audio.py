@@ -154,11 +154,13 @@ def test_other_formats(tmp_path):
     x = tone(0.5, 22050)
     soundfile.write(tmp_path / "a.flac", np.stack([x, x], 1), 22050)
     soundfile.write(tmp_path / "b.ogg", x, 22050)
+    soundfile.write(tmp_path / "d.wav", x, 22050, subtype="ULAW")
     arrays = audio_folder(path=str(tmp_path), rate=22050, seconds=0.5, test_fraction=0).train.arrays
     np.testing.assert_allclose(arrays["audio"][0] / 32768, x, atol=1e-3)
     assert np.corrcoef(arrays["audio"][1], x)[0, 1] > 0.99
+    np.testing.assert_allclose(arrays["audio"][2] / 32768, x, atol=0.02)
     (tmp_path / "c.flac").write_bytes(b"fLaC and then nothing")
-    assert audio_folder(path=str(tmp_path), rate=22050, seconds=0.5, max_unreadable=0.5).train.size == 2
+    assert audio_folder(path=str(tmp_path), rate=22050, seconds=0.5, max_unreadable=0.5).train.size == 3
 
 
 def test_without_the_reader_the_message_says_what_to_install(tmp_path, monkeypatch):

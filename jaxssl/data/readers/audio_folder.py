@@ -5,13 +5,12 @@ samples is silence that fills up a short sound.
 """
 
 import dataclasses
-import io
 from pathlib import Path
 
 import numpy as np
 
 from jaxssl.data.readers.folder import check_folder_options, existing_folder, folder_source, folder_splits
-from jaxssl.data.reading import MAX_EXAMPLE_MB, check_size, read_bytes, regular_file
+from jaxssl.data.reading import MAX_EXAMPLE_MB, check_size, regular_file
 from jaxssl.data.source import Splits, from_arrays
 from jaxssl.names import shown
 
@@ -33,7 +32,7 @@ def audio_folder(
     """All sound files below a folder: `audio` int16 [N, rate * seconds], mono.
 
     Files: wav, flac, ogg, mp3, aif at any depth of folders, in the order of their names; hidden and all other files are
-    passed over. All but wav need the package soundfile. Channels are averaged; of a longer file the middle is taken, a
+    passed over. Channels are averaged; of a longer file the middle is taken, a
     shorter one is filled up with silence. Labels, test files and files that cannot be read: as `data.readers.image_folder`
     says.
 
@@ -99,19 +98,6 @@ def read_sound(file, rate, length, max_file_mb=MAX_EXAMPLE_MB):
 
 def _decoded(file, max_file_mb):
     """(samples [T] or [T, channels] in -1 ... 1, rate)."""
-    if file.suffix.lower() == ".wav":
-        from scipy.io import wavfile
-
-        # From bytes in memory no more is allocated than there is, whatever the header promises.
-        data = read_bytes(file, max_file_mb)
-        try:
-            rate, x = wavfile.read(io.BytesIO(data))
-        except Exception as error:  # damaged headers fail in many ways
-            raise ValueError(f"not a readable .wav file: {error}") from error
-        if np.issubdtype(x.dtype, np.floating):
-            return x, rate
-        # Unsigned bytes lie around 128; 24 bits come as the upper ones of 32.
-        return (x.astype(np.float32) - 128) / 128 if x.dtype == np.uint8 else x / -float(np.iinfo(x.dtype).min), rate
     try:
         import soundfile
     except ImportError as error:
