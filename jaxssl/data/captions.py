@@ -5,6 +5,8 @@ Arrays of both: `image` uint8 [N, H, W, C], `tokens` int32 [N, L], `length` int3
 and `prompt_length` int32 [K, P], P sentences for each of the K classes, where the classes have names.
 """
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 PAD, START, END = 0, 257, 258
@@ -13,7 +15,7 @@ VOCAB_SIZE = 259  # padding, 256 bytes, start, end
 PLURAL = ("trousers", "pants", "slacks")
 
 
-def tokenize(texts, max_length: int) -> tuple[np.ndarray, np.ndarray]:
+def tokenize(texts: Sequence[str], max_length: int) -> tuple[np.ndarray, np.ndarray]:
     """(tokens int32 [N, max_length], length int32 [N]): start, the bytes of the text, end, padding.
 
     A byte b is token b + 1. Where a text is too long its last bytes go, the end stays. In this module only this
@@ -28,18 +30,18 @@ def tokenize(texts, max_length: int) -> tuple[np.ndarray, np.ndarray]:
     return tokens, length
 
 
-def detokenize(tokens) -> str:
+def detokenize(tokens: Iterable[int]) -> str:
     """The text of one row of tokens; bytes of a character that was cut are left out."""
     return bytes(int(t) - 1 for t in tokens if PAD < t < START).decode(errors="ignore")
 
 
-def check_max_length(max_length):
+def check_max_length(max_length: int) -> None:
     """Raises ValueError unless a start, an end and something between them fit."""
     if not isinstance(max_length, int) or max_length < 3:
         raise ValueError(f"data.max_length={max_length}: must be a whole number of at least 3 tokens")
 
 
-def make_prompts(names, templates, max_length: int) -> tuple[np.ndarray, np.ndarray]:
+def make_prompts(names: Sequence[str], templates: Sequence[str], max_length: int) -> tuple[np.ndarray, np.ndarray]:
     """(tokens int32 [K, P, L], length int32 [K, P]) of P templates around K names."""
     tokens, length = tokenize([fill(t, name) for name in names for t in templates], max_length)
     return tokens.reshape(len(names), len(templates), -1), length.reshape(len(names), len(templates))
@@ -51,7 +53,7 @@ def fill(template: str, thing: str) -> str:
     return template.format(a=article + thing, n=thing)
 
 
-def groups_of(parts):
+def groups_of(parts: Sequence[Sequence[str]]) -> list[np.ndarray]:
     """int32 numbers for lists of texts, one list of numbers each: equal texts get equal numbers."""
     numbers = {text: i for i, text in enumerate(dict.fromkeys(text for texts in parts for text in texts))}
     return [np.array([numbers[text] for text in texts], np.int32) for texts in parts]

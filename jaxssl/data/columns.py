@@ -5,6 +5,7 @@ A column of numbers is float64 [N] with NaN where a value is missing; a column o
 
 import dataclasses
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,17 @@ class Encoding(NamedTuple):
     categories: dict[str, dict[str, int]]  # code by text
 
 
-def prepare(raw, categorical, drop, *, label, normal, test_fraction, seed, class_names=None):
+def prepare(
+    raw: Raw,
+    categorical: Sequence[str],
+    drop: Sequence[str],
+    *,
+    label: str | None,
+    normal: str | None,
+    test_fraction: float,
+    seed: int,
+    class_names: Sequence[str] | None = None,
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray, Sequence[str] | None]:
     """(columns by name, label [N], training rows, test rows, class names) of a table."""
     for option, names in (("label", (label,) if label else ()), ("categorical", categorical), ("drop", drop)):
         for name in names:
@@ -77,7 +88,7 @@ def _labels(raw, label, normal, class_names):
     return y, class_names
 
 
-def is_text(column) -> bool:
+def is_text(column: Any) -> bool:
     return not isinstance(column, np.ndarray)
 
 
@@ -90,7 +101,7 @@ def _codes(column, texts) -> np.ndarray:
     return found.fill_null(-1).to_numpy().astype(np.int64)
 
 
-def as_cells(column) -> Any:
+def as_cells(column: Any) -> Any:
     """A pyarrow array of text with blanks around the cells taken off, and null where a value is missing."""
     import pyarrow
     import pyarrow.compute as compute
@@ -101,7 +112,7 @@ def as_cells(column) -> Any:
     return compute.if_else(missing, None, text)
 
 
-def numbers_of(text) -> tuple[np.ndarray, np.ndarray]:
+def numbers_of(text: Any) -> tuple[np.ndarray, np.ndarray]:
     """(float64 [N] with NaN where there is none, rows whose text is no number) of a pyarrow array of text."""
     import pyarrow
 
@@ -167,7 +178,9 @@ def _typed(column, name, where, numeric=None):
     return numbers
 
 
-def split_rows(y, test_fraction, seed, normal_only, where):
+def split_rows(
+    y: np.ndarray, test_fraction: float, seed: int, normal_only: bool, where: str
+) -> tuple[np.ndarray, np.ndarray]:
     """(training rows, test rows): in each class alike; with `normal_only`, class 0 alone is trained on."""
     check_test_fraction(test_fraction)
     held_out = hold_out(y, test_fraction, np.random.default_rng(seed)) | (normal_only & (y != 0))
@@ -176,7 +189,7 @@ def split_rows(y, test_fraction, seed, normal_only, where):
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def fit_encoding(columns, rows, max_categories, where) -> Encoding:
+def fit_encoding(columns: Mapping[str, Any], rows: np.ndarray, max_categories: int, where: str) -> Encoding:
     numbers, categories, flat = {}, {}, []
     for name, column in columns.items():
         if is_text(column):
@@ -204,7 +217,7 @@ def fit_encoding(columns, rows, max_categories, where) -> Encoding:
     return Encoding(numbers, categories)
 
 
-def encode(columns, encoding) -> dict[str, np.ndarray]:
+def encode(columns: Mapping[str, Any], encoding: Encoding) -> dict[str, np.ndarray]:
     size = len(next(iter(columns.values())))
     numbers, categories = np.zeros((size, len(encoding.numbers))), np.zeros((size, len(encoding.categories)))
     for i, (name, (mean, deviation)) in enumerate(encoding.numbers.items()):
@@ -214,7 +227,7 @@ def encode(columns, encoding) -> dict[str, np.ndarray]:
     return {"numbers": numbers.astype(np.float32), "categories": categories.astype(np.int32)}
 
 
-def as_in(raw, reference, label) -> Raw:
+def as_in(raw: Raw, reference: Mapping[str, Any], label: str | None) -> Raw:
     """The columns of a new table that the reference has, of the kinds that they have there."""
     import pyarrow
 
@@ -233,7 +246,14 @@ def as_in(raw, reference, label) -> Raw:
     return Raw(columns, raw.where)
 
 
-def column_splits(arrays, train_rows, test_rows, class_names, limit, where) -> Splits:
+def column_splits(
+    arrays: Mapping[str, np.ndarray],
+    train_rows: np.ndarray,
+    test_rows: np.ndarray,
+    class_names: Sequence[str] | None,
+    limit: int | None,
+    where: str,
+) -> Splits:
     if limit is not None:
         if limit < 1:
             raise ValueError(f"limit must be at least 1, got {limit}")
@@ -254,12 +274,20 @@ def _source(arrays, rows, class_names, where) -> Source:
     return dataclasses.replace(source, names=lambda ids: [str(rows[i] + 1) for i in np.asarray(ids)])
 
 
-def splits_from_numbers(x, y, class_names, train_rows, test_rows, limit, where) -> Splits:
+def splits_from_numbers(
+    x: np.ndarray,
+    y: np.ndarray,
+    class_names: Sequence[str],
+    train_rows: np.ndarray,
+    test_rows: np.ndarray,
+    limit: int | None,
+    where: str,
+) -> Splits:
     columns = {str(i): column for i, column in enumerate(np.asarray(x, np.float64).T)}
     encoding = fit_encoding(columns, train_rows, 2, where)
     return column_splits({**encode(columns, encoding), "label": y}, train_rows, test_rows, class_names, limit, where)
 
 
-def splits_from_sklearn(data, test_fraction, limit, seed, where) -> Splits:
+def splits_from_sklearn(data: Any, test_fraction: float, limit: int | None, seed: int, where: str) -> Splits:
     rows = split_rows(data.target, test_fraction, seed, False, where)
     return splits_from_numbers(data.data, data.target, [str(n) for n in data.target_names], *rows, limit, where)

@@ -1,9 +1,10 @@
 """The one place where TensorFlow is imported: late, without accelerators, a clear error if it is missing."""
 
 import os
+from types import ModuleType
 
 
-def load_tensorflow(purpose: str):
+def load_tensorflow(purpose: str) -> ModuleType:
     """The tensorflow module, told to leave GPUs and TPUs to JAX.
 
     purpose: what needs it, for the message, e.g. 'data.pipeline.stream'.

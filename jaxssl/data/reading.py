@@ -8,6 +8,7 @@ line. `right` ends the message of a file that is missing: what would be right.
 import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxssl.names import shown
@@ -25,7 +26,7 @@ KINDS = {
 }
 
 
-def regular_file(path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> int:
+def regular_file(path: str | Path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> int:
     """The size of a regular file, or of the one that a link leads to. Nothing is opened: a pipe would wait for ever."""
     name = shown(path)
     try:
@@ -51,7 +52,7 @@ def check_size(size: int, max_file_mb: float, name: str) -> None:
         raise ValueError(f"{name} has {size / 2**20:,.1f} MB, more than max_file_mb={max_file_mb:g} allows; raise it")
 
 
-def read_bytes(path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> bytes:
+def read_bytes(path: str | Path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> bytes:
     """The contents of a file."""
     size = regular_file(path, max_file_mb, right=right)
     try:
@@ -64,7 +65,7 @@ def read_bytes(path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> by
     return data
 
 
-def read_text(path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> str:
+def read_text(path: str | Path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> str:
     """The text of a file in UTF-8, with a byte order mark or without."""
     return decoded(read_bytes(path, max_file_mb, right=right), shown(path))
 
@@ -89,7 +90,7 @@ def lines_of(text: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def foreign(path, kind: str):
+def foreign(path: str | Path, kind: str) -> Iterator[None]:
     """Turns whatever a foreign decoder raises at damaged contents into one ValueError that names the file.
 
     kind: what was expected, such as "a .npz file of plain arrays".

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from test_reading import FOLDERS
+from made_files import FOLDERS
 
 from jaxssl.data.splits import check_test_fraction, hold_out, hold_out_names
 

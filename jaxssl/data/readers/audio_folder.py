@@ -6,6 +6,7 @@ samples is silence that fills up a short sound.
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def _in_memory(source, root):
     return dataclasses.replace(made, names=names, num_classes=source.num_classes)
 
 
-def read_sound(file, rate, length, max_file_mb=MAX_EXAMPLE_MB):
+def read_sound(file: str | Path, rate: int, length: int, max_file_mb: float = MAX_EXAMPLE_MB) -> dict[str, Any]:
     """`audio` int16 [length] and `length` of one file. Raises OSError or ValueError for a file that cannot be read."""
     x, found = _decoded(Path(file), max_file_mb)
     x = np.asarray(x, np.float32)

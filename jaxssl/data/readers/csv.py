@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import itertools
+from pathlib import Path
 
 from jaxssl.data.reading import BOM, MAX_FILE_MB, decoded, read_bytes
 from jaxssl.names import shown
@@ -12,7 +13,7 @@ from jaxssl.names import shown
 MAX_ROW_BYTES = 2**26
 
 
-def read_csv(path, max_file_mb: float = MAX_FILE_MB, *, delimiter: str = ",", right: str = "") -> dict:
+def read_csv(path: str | Path, max_file_mb: float = MAX_FILE_MB, *, delimiter: str = ",", right: str = "") -> dict:
     """The columns of a .csv file by the names in its first line: pyarrow arrays of text, every cell as it stands.
 
     A file is in UTF-8, with a byte order mark or without. Lines end in LF, CR LF or CR; those without a character are

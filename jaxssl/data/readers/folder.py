@@ -6,7 +6,9 @@
 import logging
 import os
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +20,9 @@ from jaxssl.names import shown
 log = logging.getLogger(__name__)
 
 
-def folder_splits(root, endings, *, label_from_folder, test_fraction, kind):
+def folder_splits(
+    root: Path, endings: tuple[str, ...], *, label_from_folder: bool, test_fraction: float, kind: str
+) -> tuple[list[str], list[str], Callable[[Sequence[str]], np.ndarray], tuple[str, ...] | None]:
     """(train files, test files, files -> labels int32 [N], class names or None), as data.readers.image_folder says."""
     files = list_files(root, endings)
     if not files:
@@ -33,7 +37,17 @@ def folder_splits(root, endings, *, label_from_folder, test_fraction, kind):
     return train, test, labels_of, class_names
 
 
-def folder_source(root, files, labels_of, class_names, read_file, blank, *, max_unreadable, kind):
+def folder_source(
+    root: Path,
+    files: Sequence[str],
+    labels_of: Callable[[Sequence[str]], np.ndarray],
+    class_names: tuple[str, ...] | None,
+    read_file: Callable[[Path], dict[str, Any]],
+    blank: Mapping[str, np.ndarray],
+    *,
+    max_unreadable: float,
+    kind: str,
+) -> Source | None:
     """A source whose examples are the files, read when they are asked for, or None without files.
 
     read_file: path -> arrays by name; raises OSError or ValueError for a file that cannot be read.
@@ -44,7 +58,17 @@ def folder_source(root, files, labels_of, class_names, read_file, blank, *, max_
     return lazy_source(load, files, labels_of(files), class_names, blank, **options) if files else None
 
 
-def lazy_source(load, names, labels, class_names, blank, *, root, max_unreadable, kind):
+def lazy_source(
+    load: Callable[[int], dict[str, Any]],
+    names: Sequence[str],
+    labels: np.ndarray,
+    class_names: tuple[str, ...] | None,
+    blank: Mapping[str, np.ndarray],
+    *,
+    root: Path,
+    max_unreadable: float,
+    kind: str,
+) -> Source:
     """A source of examples that are read when they are asked for (see Source.fetch).
 
     load: i -> arrays by name; an OSError or ValueError says that example i cannot be read.
@@ -113,14 +137,14 @@ def lazy_source(load, names, labels, class_names, blank, *, root, max_unreadable
     )
 
 
-def check_folder_options(test_fraction, max_unreadable):
+def check_folder_options(test_fraction: float, max_unreadable: float) -> None:
     """Raises ValueError on shares outside of 0 ... 1."""
     check_test_fraction(test_fraction)
     if not 0 <= max_unreadable <= 1:
         raise ValueError(f"data.max_unreadable={max_unreadable!r}: must lie in 0..1; it is a share of the files.")
 
 
-def existing_folder(path, kind):
+def existing_folder(path: str | Path, kind: str) -> Path:
     """The folder that option `path` names. Raises: ValueError, FileNotFoundError, NotADirectoryError."""
     right = f"option `path` must name a folder with {kind}s or with one sub-folder of {kind}s for each class"
     if not path:
@@ -133,7 +157,7 @@ def existing_folder(path, kind):
     return root
 
 
-def list_files(root, endings):
+def list_files(root: Path, endings: tuple[str, ...]) -> list[str]:
     """Relative names of the files below root that end so, with '/', sorted.
 
     Hidden files and folders are passed over. Folders that cannot be listed, and pipes, devices and sockets, are skipped

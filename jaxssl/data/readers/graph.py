@@ -5,6 +5,7 @@ them. They do not change during a run, and hold no more nodes than asked for, so
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +67,9 @@ def graph(
     )
 
 
-def read_graph(path: str | None, max_file_mb: float = MAX_FILE_MB):
+def read_graph(
+    path: str | None, max_file_mb: float = MAX_FILE_MB
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[str, ...] | None, np.ndarray | None]:
     """(features [n, F], edges [E, 2], label [n] or None, class names, names of nodes) of `path`, as `graph` takes it.
 
     Raises: FileNotFoundError, ValueError naming file and row.
@@ -86,7 +89,18 @@ def read_graph(path: str | None, max_file_mb: float = MAX_FILE_MB):
 
 
 def graph_splits(
-    features, edges, label, *, class_names, names, num_nodes, num_edges, test_fraction, seed, where, limit=None
+    features: np.ndarray,
+    edges: np.ndarray,
+    label: np.ndarray | None,
+    *,
+    class_names: Sequence[str] | None,
+    names: np.ndarray | None,
+    num_nodes: int,
+    num_edges: int,
+    test_fraction: float,
+    seed: int,
+    where: str,
+    limit: int | None = None,
 ) -> Splits:
     """Training and test nodes of a graph; the options are those of `graph`."""
     if num_nodes < 1 or num_edges < 0:
@@ -123,7 +137,7 @@ class Parts(NamedTuple):
     extra: dict[str, np.ndarray]
 
 
-def split_graph(edges, total, test_fraction, seed, limit=None) -> Parts:
+def split_graph(edges: np.ndarray, total: int, test_fraction: float, seed: int, limit: int | None = None) -> Parts:
     """Splits the nodes 0 .. total-1 and the edges [E, 2]; the options are those of `graph`.
 
     `extra` has `edges`, which are left, `held_out_edges`, and as many `non_edges`, pairs without an edge.
@@ -143,7 +157,9 @@ def split_graph(edges, total, test_fraction, seed, limit=None) -> Parts:
     return Parts(train_nodes, test_nodes, extra)
 
 
-def surroundings(node: int, neighbors, num_nodes: int, num_edges: int, seed: int):
+def surroundings(
+    node: int, neighbors: Sequence[np.ndarray], num_nodes: int, num_edges: int, seed: int
+) -> tuple[list[int], list[int], list[int]]:
     """Nodes (the first one is `node`), and senders and receivers as positions among them; hop by hop, at random."""
     random = np.random.default_rng((seed, node))
     nodes, position, frontier = [node], {node: 0}, [node]

@@ -1,6 +1,8 @@
 """Nodes of a graph with the nodes that influence them: their largest entries in a power of the adjacency."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +44,7 @@ def influence(
     )
 
 
-def adjacency_power(edges, size: int, power: int, *, cumulative: bool = False):
+def adjacency_power(edges: np.ndarray, size: int, power: int, *, cumulative: bool = False) -> Any:
     """A^power, or A + ... + A^power, of A = D^-1 (adjacency + I), as a SciPy sparse matrix [size, size].
 
     edges: int [E, 2], undirected, each once.
@@ -60,8 +62,19 @@ def adjacency_power(edges, size: int, power: int, *, cumulative: bool = False):
 
 
 def influence_splits(
-    features, edges, label, class_names, names, where, power, cumulative, num_neighbors, test_fraction, seed, limit
-):
+    features: np.ndarray,
+    edges: np.ndarray,
+    label: np.ndarray | None,
+    class_names: Sequence[str] | None,
+    names: np.ndarray | None,
+    where: str,
+    power: int,
+    cumulative: bool,
+    num_neighbors: int,
+    test_fraction: float,
+    seed: int,
+    limit: int | None,
+) -> Splits:
     for name, value in (("power", power), ("num_neighbors", num_neighbors)):
         if value < 1:
             raise ValueError(f"data.{name}={value}: must be at least 1")

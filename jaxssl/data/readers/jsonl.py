@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from jaxssl.data.reading import MAX_FILE_MB, lines_of, read_text
 from jaxssl.names import shown
 
 
-def read_jsonl(path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> Iterator[tuple[int, dict]]:
+def read_jsonl(path: str | Path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> Iterator[tuple[int, dict]]:
     """(line number, object) of the lines that are not blank."""
     for number, line in enumerate(lines_of(read_text(path, max_file_mb, right=right)), 1):
         if line.strip():

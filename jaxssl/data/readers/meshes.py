@@ -18,7 +18,7 @@ def _numbers(text):
     return [float(word) for word in re.split(r"[\s,;]+", text.strip()) if word]
 
 
-def read_lines(content):
+def read_lines(content: bytes) -> np.ndarray:
     """Points of a .xyz, .txt or .csv file."""
     rows = []
     for number, line in enumerate(_lines(content), 1):
@@ -37,7 +37,7 @@ def read_lines(content):
     return np.array(rows, np.float64).reshape(-1, 3)
 
 
-def read_off(content, num_points, random):
+def read_off(content: bytes, num_points: int, random: np.random.Generator) -> np.ndarray:
     """Points on the faces of a .off file, or its corners where it has none."""
     lines = [(i, line.split("#")[0].strip()) for i, line in enumerate(_lines(content), 1)]
     lines = [(i, line) for i, line in lines if line]
@@ -79,7 +79,7 @@ PLY_TYPES = {
 PLY_FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 
 
-def read_ply(content):
+def read_ply(content: bytes) -> np.ndarray:
     """Corners of a .ply file."""
     head = re.match(rb"(?:\xef\xbb\xbf)?ply\r?\n.*?end_header\r?\n", content, re.S)
     if head is None:

@@ -2,6 +2,8 @@
 
 import math
 import zipfile
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from jaxssl.data.reading import MAX_FILE_MB, check_size, foreign, regular_file
 from jaxssl.names import shown
 
 
-def load_npz(path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> dict[str, np.ndarray]:
+def load_npz(path: str | Path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> dict[str, np.ndarray]:
     """The arrays of a .npz file. What their headers promise is compared with what is there ahead of any allocation.
 
     Objects are never unpickled.
@@ -42,7 +44,9 @@ def _member(file, member, name):
         return np.lib.format.read_array(data, allow_pickle=False)
 
 
-def load_parts(path, names, max_file_mb=MAX_FILE_MB):
+def load_parts(
+    path: str | Path, names: Sequence[str], max_file_mb: float = MAX_FILE_MB
+) -> tuple[dict[str, np.ndarray], list[str], list[str] | None]:
     """(arrays by name, prefixes of the parts, class names or None) of a .npz file with one part or two.
 
     names: arrays of a part, of which the first must be there: `x` for one part without a prefix, or `train_x` and

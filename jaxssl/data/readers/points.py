@@ -74,7 +74,7 @@ def points(
     return Splits(*(dataclasses.replace(s, num_classes=count) if s.has_labels else s for s in made))
 
 
-def check_num_points(num_points):
+def check_num_points(num_points: int) -> None:
     if not isinstance(num_points, int) or num_points < 1:
         raise ValueError(f"data.num_points={num_points!r}: must be a whole number of at least 1")
 
@@ -96,7 +96,7 @@ def _source(part, class_names, where):
     return dataclasses.replace(source, names=lambda ids: [part.names[i] for i in np.asarray(ids)])
 
 
-def resample(x, count, *, name, seed=0):
+def resample(x: np.ndarray, count: int, *, name: str, seed: int = 0) -> np.ndarray:
     """Exactly `count` of the points [P, 3], float32: some at random, or all and some of them again.
 
     The draw depends on `name` and `seed` only. Raises: ValueError naming a point that is no finite number.

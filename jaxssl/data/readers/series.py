@@ -5,6 +5,7 @@ lengths: they are then filled up with zeros behind their end, and the augmentati
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def series(*, path: str, test_fraction: float = 0.2, max_file_mb: float = MAX_FI
     return Splits(*_same_time(made))
 
 
-def pad(rows, *, where: str = "series") -> tuple[np.ndarray, np.ndarray]:
+def pad(rows: Sequence[np.ndarray], *, where: str = "series") -> tuple[np.ndarray, np.ndarray]:
     """A list of arrays [T_n, C] of unequal lengths as (series [N, max T_n, C], length int32 [N]).
 
     Raises: ValueError naming the row whose shape does not fit.

@@ -64,7 +64,7 @@ def text(
     return Splits(*(s and dataclasses.replace(s, num_classes=count) for s in sources))
 
 
-def read_texts(path, max_file_mb: float = MAX_FILE_MB) -> tuple[list[str], list, list[int]]:
+def read_texts(path: str | Path, max_file_mb: float = MAX_FILE_MB) -> tuple[list[str], list, list[int]]:
     """(texts, labels or Nones, line numbers) of a .txt or .jsonl file. Raises as `text`."""
     name, ending = shown(path), Path(path).suffix
     if ending not in (".txt", ".jsonl"):

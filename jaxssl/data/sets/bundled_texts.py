@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from jaxssl.data.source import Source, Splits, from_arrays
 from jaxssl.data.tokenizer import load_tokenizer
 
 
-def bundled_texts(file, fields, max_length, tokenizer, limit) -> Splits:
+def bundled_texts(
+    file: Path, fields: tuple[str, str], max_length: int, tokenizer: str | None, limit: int | None
+) -> Splits:
     """Texts of a bundled file. `fields`: (what is evaluated and found, what is trained on with it and asks for it)."""
     data = json.loads(gzip.decompress(file.read_bytes()))
     names, encode = data["class_names"], load_tokenizer(tokenizer).encode_batch

@@ -7,7 +7,7 @@ from jaxssl.data.reading import FILES_FOLDER
 DEBIAN_FILE = FILES_FOLDER / "debian_graph.npz"
 
 
-def read_debian_graph():
+def read_debian_graph() -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...], np.ndarray]:
     with np.load(DEBIAN_FILE) as file:
         data = {name: file[name] for name in file.files}
     features = data["features"].astype(np.float32)

@@ -91,7 +91,7 @@ def fashion_captions(*, max_length: int = 48, seed: int = 0, limit: int | None =
     return Splits(*sources)
 
 
-def caption_images(images, labels, rng) -> tuple[list[str], np.ndarray]:
+def caption_images(images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
     """(captions, meaning int32 [N]) of uint8 images [N, H, W, 1]; see `fashion_captions`."""
     size, tone = measure(images)
     count = len(images)
@@ -110,7 +110,7 @@ def caption_images(images, labels, rng) -> tuple[list[str], np.ndarray]:
     return texts, ((labels * 3 + size) * 4 + tone + 1).astype(np.int32)
 
 
-def measure(images) -> tuple[np.ndarray, np.ndarray]:
+def measure(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(size, tone) of uint8 images [N, H, W, 1], each 0, 1 or 2: small to large, dark to bright."""
     x = images[..., 0] / np.float32(255)
     seen = x > FOREGROUND

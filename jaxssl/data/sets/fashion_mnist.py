@@ -8,6 +8,7 @@ import gzip
 import io
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +41,13 @@ def fashion_mnist(*, path: str | None = None, max_file_mb: float = MAX_FILE_MB) 
     return official_splits(data)
 
 
-def read_folder(folder, max_file_mb: float = MAX_FILE_MB) -> dict[str, np.ndarray]:
+def read_folder(folder: str | Path, max_file_mb: float = MAX_FILE_MB) -> dict[str, np.ndarray]:
     """The four idx files of a folder: {train,test}_image uint8 [N, 28, 28], {train,test}_label uint8 [N]."""
     ndim = lambda key: 3 if key.endswith("image") else 1
     return {key: _read_idx(_file(folder, name), ndim(key), max_file_mb) for key, name in FILES.items()}
 
 
-def official_splits(data):
+def official_splits(data: Mapping[str, np.ndarray]) -> Splits:
     train, test = (
         from_arrays(
             {"image": data[f"{part}_image"], "label": data[f"{part}_label"]},

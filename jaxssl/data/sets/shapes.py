@@ -1,9 +1,11 @@
 """Solids as triangles, and points drawn on them: what `data.sets.solids` is made of. NumPy only."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
-def lathe(profile, sides):
+def lathe(profile: Sequence | np.ndarray, sides: int) -> np.ndarray:
     """A surface of revolution: triangles float [F, 3, 3] of a profile [(radius, height), ...] turned about the z axis.
 
     sides: corners of the cross-section; 3 gives a prism or pyramid, 4 a box, 24 what looks round.
@@ -18,31 +20,31 @@ def lathe(profile, sides):
     return np.concatenate(faces)
 
 
-def rod(radius, height, *, top=None, sides=24):
+def rod(radius: float, height: float, *, top: float | None = None, sides: int = 24) -> np.ndarray:
     """A closed rod along z about the origin; `top`: radius at its upper end, 0 for a cone or pyramid."""
     end = radius if top is None else top
     return lathe([(0, -height / 2), (radius, -height / 2), (end, height / 2), (0, height / 2)], sides)
 
 
-def box(x, y, z):
+def box(x: float, y: float, z: float) -> np.ndarray:
     """A box of these edges about the origin."""
     return rod(np.sqrt(0.5), 1, sides=4) * np.array([x, y, z])
 
 
-def ring(radius, thickness, *, sides=24):
+def ring(radius: float, thickness: float, *, sides: int = 24) -> np.ndarray:
     """A torus about the z axis."""
     angle = np.linspace(0, 2 * np.pi, 13)
     return lathe(np.stack([radius + thickness * np.cos(angle), thickness * np.sin(angle)], axis=-1), sides)
 
 
-def ellipsoid(x, y, z):
+def ellipsoid(x: float, y: float, z: float) -> np.ndarray:
     """An ellipsoid of these radii about the origin."""
     angle = np.linspace(-np.pi / 2, np.pi / 2, 13)
     profile = np.stack([np.cos(angle).clip(0), np.sin(angle)], axis=-1)
     return lathe(profile, 24) * np.array([x, y, z])
 
 
-def at(part, x=0.0, y=0.0, z=0.0):
+def at(part: np.ndarray, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> np.ndarray:
     """The part, moved."""
     return part + np.array([x, y, z])
 
@@ -127,7 +129,7 @@ SOLIDS = {
 }
 
 
-def sample_surface(random, triangles, count):
+def sample_surface(random: np.random.Generator, triangles: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """(points [count, 3], triangle of each [count]): uniform over the area of triangles [F, 3, 3].
 
     Raises: ValueError where there is no area.
@@ -146,7 +148,7 @@ def sample_surface(random, triangles, count):
     return a + u[:, None] * (b - a) + v[:, None] * (c - a), chosen
 
 
-def unit_sphere(x):
+def unit_sphere(x: np.ndarray) -> np.ndarray:
     """A cloud [P, 3] with its mean at the origin and its farthest point at distance 1."""
     x = x - x.mean(0)
     return x / max(np.linalg.norm(x, axis=1).max(), 1e-12)

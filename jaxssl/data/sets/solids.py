@@ -68,7 +68,7 @@ def _solids(random, count, *, num_points, noise, visible, outliers):
     return {"points": points, "part": part, "label": label}
 
 
-def about_vertical(angle):
+def about_vertical(angle: float) -> np.ndarray:
     """The matrix that turns by an angle about the third axis."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])

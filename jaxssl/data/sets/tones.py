@@ -38,7 +38,7 @@ def tones(*, train: int = 1600, test: int = 400, seconds: float = 1.0, label: st
     return Splits(*sources)
 
 
-def recipes(harmonic, hertz):
+def recipes(harmonic: np.ndarray, hertz: np.ndarray) -> np.ndarray:
     """Amplitudes [8, N, H] of the harmonics 1, 2, ... [H] at their frequencies [N, H], one recipe a timbre."""
     bump = lambda centre, width: np.exp(-0.5 * ((hertz - centre) / width) ** 2)
     harmonic = np.broadcast_to(harmonic, hertz.shape).astype(float)

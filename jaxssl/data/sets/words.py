@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def _cosines():
     return np.sqrt(2 / FRAME) * window * np.cos(np.pi / FRAME * (time + FRAME / 2) * wave)
 
 
-def pack(sounds, *, step: float = 0.12):
+def pack(sounds: Sequence[np.ndarray], *, step: float = 0.12) -> dict[str, np.ndarray]:
     """Sounds in -1 ... 1, float [T_n], as small numbers that compress well.
 
     Returns a dict: `codes` int8 [sum of frames, FRAME], `steps` float32 [FRAME], `frames`, `samples` int32 [N].
@@ -89,7 +90,7 @@ def pack(sounds, *, step: float = 0.12):
     }
 
 
-def unpack(codes, steps, frames, length):
+def unpack(codes: np.ndarray, steps: np.ndarray, frames: np.ndarray, length: int) -> np.ndarray:
     """What `pack` made, as sounds float32 [N, length]: longer ones are cut off, shorter ones end in silence."""
     most = max(int(frames.max()), -(-length // FRAME) + 1)
     codes = codes.astype(np.float32)
