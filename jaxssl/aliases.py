@@ -1,6 +1,7 @@
-"""Names of earlier versions that stand in run folders and configs, and what they are called now: one table of each kind.
+"""Names of earlier versions, which stand in run folders and configs, and what they are called now.
 
-`build.resolve` reads NAMES, `build.checked` reads OPTIONS; a config that is loaded is brought to the new names as a whole.
+`build.resolve` reads NAMES, `build.checked` reads OPTIONS. A config that is loaded is brought to the names of today as a
+whole, so that it equals one that is written today.
 """
 
 from collections.abc import Callable, Mapping

@@ -2,9 +2,10 @@
 
 jaxssl train configs/points/point_cmae_folder.py --data FOLDER --workdir runs/my_clouds
 
-FOLDER holds a file for each cloud, .xyz, .txt or .csv (a line a point: x y z), .ply, or .off, nested as you like;
-sub-folders are taken as labels, for the probes only. Or --data FILE.npz with `x` [N, P, 3] and, where they are there,
-`length` [N] (points of each cloud) and `label` [N]. The third axis is the vertical one. Every cloud is brought to
+FOLDER holds a file for each cloud, .xyz, .txt or .csv (a line a point: x y z), .ply, .off, .stl, .obj or .glb,
+nested as you like; sub-folders are taken as labels, for the probes only. Folders called train and val (or test) are the
+split. Or --data FILE.npz with `x` [N, P, 3] and, where they are there, `length` [N] (points of each cloud) and `label`
+[N]. The third axis is the vertical one. Every cloud is brought to
 `num_points` points and moved into the unit sphere.
 
 What to set, as --config.NAME=VALUE:
@@ -15,8 +16,8 @@ What to set, as --config.NAME=VALUE:
   encoder.embed_dim, encoder.depth         larger for tens of thousands of clouds (published: 384 and 12)
 
 `:quick` trains a tiny network in seconds, to see that the files are read. Then, to use what was learnt:
-`jaxssl embed runs/my_clouds --out features.npz`. There is no number to compare with; configs/points/point_cmae_solids.py is
-measured.
+`jaxssl embed runs/my_clouds --out features.npz`. There is no number to compare with;
+configs/points/point_cmae_solids.py is measured.
 """
 
 from jaxssl.recipes.points import point_clouds, quick_point_clouds

@@ -72,7 +72,8 @@ def _labels(raw, label, normal, class_names):
     found = sorted(texts.unique().drop_null().to_pylist(), key=_number_first)
     if len(found) > max(2, IDENTIFIER_SHARE * raw.size):
         raise ValueError(
-            f"{raw.where}: label column '{label}' holds {len(found)} different values in {raw.size} rows; a label is a class"
+            f"{raw.where}: label column '{label}' holds {len(found)} different values in {raw.size} rows; "
+            "a label is a class"
         )
     if normal is not None:
         if str(normal) not in found and class_names is None:

@@ -42,6 +42,11 @@ def hold_out(
     return held_out
 
 
+def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
+    """Rows of the first `count` examples of every class, in order."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:count] for c in np.unique(labels)]))
+
+
 def hold_out_names(names: Sequence[str], test_fraction: float) -> np.ndarray:
     """bool [N]: the names that a hash picks, so that a new file moves no other one."""
 

@@ -34,8 +34,8 @@ def audio_folder(
 
     Files: wav, flac, ogg, mp3, aif at any depth of folders, in the order of their names; hidden and all other files are
     passed over. Channels are averaged; of a longer file the middle is taken, a
-    shorter one is filled up with silence. Labels, test files and files that cannot be read: as `data.readers.image_folder`
-    says.
+    shorter one is filled up with silence. Labels, test files and files that cannot be read: as
+    `data.readers.image_folder` says.
 
     Args:
       path: the folder.

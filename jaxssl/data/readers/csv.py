@@ -98,7 +98,7 @@ def _header(text, name, delimiter):
 
 
 def _check_quotes(text, name, delimiter):
-    """Raises ValueError for a quote that is not closed, or closed ahead of the end of a cell, which pyarrow lets pass."""
+    """Raises ValueError for a quote that is not closed, or closed inside a cell, which pyarrow lets pass."""
     reader = _reader(text, delimiter)
     try:
         for _ in reader:
@@ -108,7 +108,7 @@ def _check_quotes(text, name, delimiter):
 
 
 def _line(text, number, delimiter):
-    """The line in which so many rows, the header counted, have ended."""
+    """The line in which a row ends; the header is row 1."""
     reader = _reader(text, delimiter)
     with contextlib.suppress(csv.Error):
         for _ in itertools.islice(filter(None, reader), number):

@@ -20,7 +20,7 @@ from jaxssl.data.source import Splits, from_arrays
 from jaxssl.data.splits import check_test_fraction, hold_out
 from jaxssl.names import shown
 
-# Above so many bytes of node features the examples are put together when they are fetched.
+# Above this number of bytes of node features the examples are put together when they are fetched.
 RESIDENT_BYTES = 2**28
 
 
@@ -46,7 +46,7 @@ def graph(
     test_fraction: part of the nodes whose labels and features only the evaluation sees; their edges stay in the graph.
         A twentieth of the edges is taken out of the graph, for the evaluator of links.
     seed: of the split and of the surroundings.
-    limit: use so many training nodes only, and a quarter as many test nodes.
+    limit: number of training nodes, and a quarter as many test nodes.
     max_file_mb: a larger file is refused, and one that unpacks to more.
 
     Raises: FileNotFoundError, ValueError naming file and row.

@@ -26,11 +26,12 @@ def image_folder(
     Files: jpg, jpeg, png, webp, bmp, gif (first frame), with any channels and bits, at any depth of folders
     (links are followed), in the order of their names. Hidden files and all other files are passed over.
     Labels (for probes only): the top sub-folder, when `label_from_folder` and there are at least two of them.
-    Test images: the sub-folder val, validation, valid or test (the first that exists) beside a sub-folder
-    train, whose own sub-folders are the classes; else, when there are labels, the share `test_fraction` that
-    a hash of the relative name picks, so that a new file moves no other one; else none.
+    Test images: the folder val, validation, valid or test (the first that exists) beside a folder train, at the
+    top (train/cat/1.png) or below the classes (cat/train/1.png), in capitals or not; else, when there are labels, the
+    share `test_fraction` that a hash of the relative name picks, so that a new file moves no other one; else none.
     An unreadable file is logged and its place taken by the next readable one (see Source.fetch). When more
-    than the share `max_unreadable` (one file at least, unless it is 0) of the files of a split prove unreadable, fetch raises ValueError.
+    than the share `max_unreadable` (one file at least, unless it is 0) of the files of a split prove unreadable, fetch
+    raises ValueError.
     Sub-folders that cannot be listed, and pipes, devices and sockets, are skipped and named in the log.
     max_file_mb: a larger file is unreadable. max_pixels: so is an image of a larger width times height.
     Images of 16 bits whose values fill fewer, such as 12, are scaled by those, and the log says so (see data.decode).

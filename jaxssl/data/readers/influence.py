@@ -32,7 +32,7 @@ def influence(
 
     num_neighbors: influences that are kept of a node; what a node has beyond these is left out.
     test_fraction: part of the nodes whose features and labels only the evaluation sees.
-    seed: of the split. limit: use so many training nodes only, and a quarter as many test nodes.
+    seed: of the split. limit: number of training nodes, and a quarter as many test nodes.
     max_file_mb: a larger file is refused, and one that unpacks to more.
 
     Raises: FileNotFoundError, ValueError naming file and row, or the option.

@@ -140,8 +140,8 @@ def read_mesh(
 ) -> np.ndarray:
     """Points on the surface of a .stl, .obj or .glb file, or its corners where it has no faces: float64 [N, 3].
 
-    Files that a mesh names, such as materials, are not opened. The vertical axis of a .glb file, the second one, becomes
-    the third.
+    Files that a mesh names, such as materials, are not opened. The vertical axis of a .glb file, which is the second one,
+    becomes the third.
 
     Raises:
       ValueError: what is wrong with the file.

@@ -2,8 +2,9 @@
 
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -70,3 +71,43 @@ def load_parts(
     class_names = [str(name) for name in data["class_names"]] if "class_names" in data else None
     prefixes = ["" if first in data else "train_"] + ["test_"] * (f"test_{first}" in data)
     return data, prefixes, class_names
+
+
+class Padded(NamedTuple):
+    """Rows of unequal lengths, filled up behind their ends."""
+
+    x: np.ndarray
+    length: np.ndarray
+    label: np.ndarray
+    names: list[str]
+
+
+def padded_part(data: Mapping[str, np.ndarray], prefix: str, file: str, *, shapes: str, channels: int | None) -> Padded:
+    """One part of what `load_parts` found: `x` [N, T, C] of numbers, `length` int [N] (T), and `label` int [N] (-1).
+
+    Args:
+      data: the arrays.
+      prefix: of the part.
+      file: name of the file, for messages.
+      shapes: what `x` may be, for messages.
+      channels: C; None: any number, and with one channel `x` may be [N, T].
+
+    Raises:
+      TypeError, ValueError: naming the file and the array or the row that does not fit.
+    """
+    x = data[prefix + "x"]
+    if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer)):
+        raise TypeError(f"{file}: `{prefix}x` is {x.dtype}; it must be numbers")
+    x = x[..., None] if channels is None and x.ndim == 2 else x
+    if x.ndim != 3 or not x.size or channels not in (None, x.shape[2]):
+        raise ValueError(f"{file}: `{prefix}x` has shape {x.shape}; it must be {shapes}")
+    count, time = x.shape[:2]
+    length = data.get(prefix + "length", np.full(count, time))
+    label = data.get(prefix + "label", np.full(count, -1))
+    for name, value in (("length", length), ("label", label)):
+        if value.shape != (count,) or not np.issubdtype(value.dtype, np.integer):
+            raise ValueError(f"{file}: `{prefix}{name}` is {value.dtype} {value.shape}; whole numbers [{count}] fit")
+    wrong = np.flatnonzero((length < 1) | (length > time))
+    if len(wrong):
+        raise ValueError(f"{file}, row {wrong[0]}: `{prefix}length` is {length[wrong[0]]}; it must be in 1 ... {time}")
+    return Padded(x, length, label, [f"{file}, {prefix}x row {i}" for i in range(count)])

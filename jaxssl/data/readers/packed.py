@@ -29,7 +29,7 @@ def packed(*, path: str, limit: int | None = None) -> Splits:
     """A pack that `write_pack` or tools/pack.py made.
 
     path: the folder.
-    limit: use the first so many training examples only.
+    limit: number of training examples, the first ones.
 
     With data.mode='stream' rows are read as they are needed; 'resident' puts them all on the accelerator.
     Raises: FileNotFoundError; ValueError naming the file and what does not fit.
@@ -188,7 +188,7 @@ def _of_rows(extra, split, rows):
 
 
 def _read(folder, split, part, rows):
-    """The source of one split, of so many rows."""
+    """The source of one split, of a slice of its rows."""
     size = part["size"]
     mapped = lambda name, dtype, shape: _mapped(folder / f"{split}{name}.npy", dtype, shape)
     arrays = {name: mapped(f".{name}", d, [size, *shape])[rows] for name, (d, shape) in part["arrays"].items()}

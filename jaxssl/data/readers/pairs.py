@@ -37,7 +37,7 @@ def pairs(
     image_size, channels: the centre square of each image is resized to this size; 3 = RGB, 1 = grey.
     max_length: tokens of a caption, start and end included; longer ones are cut off.
     test_fraction: share of the pairs that only the evaluation sees, drawn with `seed`; 0: none.
-    limit: the first so many pairs only.
+    limit: number of pairs, the first ones.
     max_file_mb: a larger file is refused. max_pixels: so is an image of a larger width times height.
 
     With names of classes there are prompts for them. Without a test set, or labels, evaluators that need them are

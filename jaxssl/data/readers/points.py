@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxssl.data.readers.folder import folder_splits
 from jaxssl.data.readers.meshes import MESH_ENDINGS, read_lines, read_mesh, read_off, read_ply
-from jaxssl.data.readers.npz import load_parts
+from jaxssl.data.readers.npz import load_parts, padded_part
 from jaxssl.data.reading import MAX_FILE_MB, read_bytes
 from jaxssl.data.source import Splits, from_arrays
 from jaxssl.data.splits import check_test_fraction, hold_out
@@ -37,7 +37,8 @@ def points(
       (strings) may name the classes.
     Folder: .xyz, .txt and .csv (a line a point, the first three numbers are x, y, z; one line of headings may come
       first; separated by blanks, commas or semicolons), .ply (ASCII or binary, its corners), .off, .stl, .obj and .glb
-      (the surface is sampled; without faces the corners are the points), at any depth. The top sub-folders are the classes, when there are at least two.
+      (the surface is sampled; without faces the corners are the points), at any depth. The top sub-folders are the
+      classes, when there are at least two.
       Folders called train and val, validation, valid or test are the split (see jaxssl.data.splits).
 
     Clouds with more points are thinned out at random; in those with fewer, points are repeated.
@@ -126,22 +127,8 @@ def _read_npz(file, num_points, seed, max_file_mb):
 
 
 def _npz_part(data, prefix, file, num_points, seed):
-    x = data[prefix + "x"]
-    if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer)):
-        raise TypeError(f"{file}: `{prefix}x` is {x.dtype}; it must be numbers")
-    if x.ndim != 3 or x.shape[2] != 3 or not x.size:
-        raise ValueError(f"{file}: `{prefix}x` has shape {x.shape}; it must be [N, P, 3]")
-    count, size = x.shape[:2]
-    length = data.get(prefix + "length", np.full(count, size))
-    label = data.get(prefix + "label", np.full(count, -1))
-    for name, value in (("length", length), ("label", label)):
-        if value.shape != (count,) or not np.issubdtype(value.dtype, np.integer):
-            raise ValueError(f"{file}: `{prefix}{name}` is {value.dtype} {value.shape}; whole numbers [{count}] fit")
-    wrong = np.flatnonzero((length < 1) | (length > size))
-    if len(wrong):
-        raise ValueError(f"{file}, row {wrong[0]}: `{prefix}length` is {length[wrong[0]]}; it must be in 1 ... {size}")
-    names = [f"{file}, {prefix}x row {i}" for i in range(count)]
-    rows = [resample(x[i, : length[i]], num_points, name=names[i], seed=seed) for i in range(count)]
+    x, length, label, names = padded_part(data, prefix, file, shapes="[N, P, 3]", channels=3)
+    rows = [resample(x[i, : length[i]], num_points, name=names[i], seed=seed) for i in range(len(x))]
     return _Part(np.stack(rows), label, names)
 
 

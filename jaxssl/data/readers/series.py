@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxssl.data.readers.npz import load_parts
+from jaxssl.data.readers.npz import load_parts, padded_part
 from jaxssl.data.reading import MAX_FILE_MB, lines_of, read_text, regular_file
 from jaxssl.data.source import Splits, from_arrays
 from jaxssl.data.splits import check_test_fraction, hold_out
@@ -140,22 +140,7 @@ def _read_npz(file, max_file_mb):
 
 
 def _npz_part(data, prefix, file):
-    x = data[prefix + "x"]
-    if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer)):
-        raise TypeError(f"{file}: `{prefix}x` is {x.dtype}; it must be numbers")
-    x = x[..., None] if x.ndim == 2 else x
-    if x.ndim != 3 or not x.size:
-        raise ValueError(f"{file}: `{prefix}x` has shape {x.shape}; it must be [N, T, C] or [N, T]")
-    count, time = x.shape[:2]
-    length = data.get(prefix + "length", np.full(count, time))
-    label = data.get(prefix + "label", np.full(count, -1))
-    for name, value in (("length", length), ("label", label)):
-        if value.shape != (count,) or not np.issubdtype(value.dtype, np.integer):
-            raise ValueError(f"{file}: `{prefix}{name}` is {value.dtype} {value.shape}; whole numbers [{count}] fit")
-    wrong = np.flatnonzero((length < 1) | (length > time))
-    if len(wrong):
-        raise ValueError(f"{file}, row {wrong[0]}: `{prefix}length` is {length[wrong[0]]}; it must be in 1 ... {time}")
-    names = [f"{file}, {prefix}x row {i}" for i in range(count)]
+    x, length, label, names = padded_part(data, prefix, file, shapes="[N, T, C] or [N, T]", channels=None)
     return _Part(x, length.astype(np.int32), label, names)
 
 

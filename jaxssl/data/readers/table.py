@@ -56,7 +56,7 @@ def table(
       max_categories: codes of a column, that of the missing included; only the most frequent categories have one.
         Not above the encoder's option of that name.
       delimiter: between the cells of a .csv file.
-      limit: so many training rows at most, and a fifth as many test rows.
+      limit: number of training rows, at most, and a fifth as many test rows.
       max_file_mb: a larger file is refused, and one that unpacks to more.
 
     A source names its examples by their rows in the file; the first is 1.

@@ -33,7 +33,7 @@ def text(
     max_length: L, the tokens of an example with the class token and the separator; longer texts are cut.
     tokenizer: JSON file of `jaxssl.data.tokenizer`; None takes the one of the package, so that ids never change. The
         encoder's `vocab_size` must be the tokenizer's.
-    limit: use the first so many training texts only (and a fifth as many test texts).
+    limit: number of training texts, the first ones (and a fifth as many test texts).
     test_fraction: part of one's own texts that is held out, drawn with a fixed seed; 0 = none.
     max_file_mb: a larger file is refused.
 

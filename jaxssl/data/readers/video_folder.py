@@ -52,12 +52,12 @@ def video_folder(
       path: the folder.
       frames: T of a piece.
       size: pixels, or (height, width).
-      frame_step: every so-manieth frame of the file is taken.
+      frame_step: every k-th frame of the file is taken.
       stride: taken frames between the starts of neighbouring pieces; None: `frames`, so that none overlap.
       channels: 1 (grey) or 3 (RGB).
       label_from_folder, test_fraction: as in data.readers.image_folder.
       max_unreadable: share of unreadable files (one file at least, unless it is 0) beyond which there is an error.
-      memory_gb: beyond so much memory there is an error, ahead of it running out. None: pieces are read from their files
+      memory_gb: limit of the memory; more is an error, ahead of it running out. None: pieces are read from their files
         when they are asked for, for data.mode='stream'; there are then no `file` and no neighbours, and a piece that proves
         unreadable is replaced by the next (see data.readers.image_folder).
       max_file_mb: a larger file is unreadable.

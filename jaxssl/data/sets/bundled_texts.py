@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxssl.data.source import Source, Splits, from_arrays
+from jaxssl.data.splits import first_of_each_class
 from jaxssl.data.tokenizer import load_tokenizer
 
 
@@ -23,8 +24,8 @@ def bundled_texts(
         per_class = 2 * len(names)
         if limit % per_class or not per_class <= limit <= 2 * len(train["label"]):
             raise ValueError(f"data.limit={limit}: must be a multiple of {per_class} in {per_class} .. 10000")
-        rows["train"] = _balanced(train["label"], limit // per_class)
-        rows["test"] = _balanced(test["label"], max(1, limit // 5 // len(names)))
+        rows["train"] = first_of_each_class(train["label"], limit // per_class)
+        rows["test"] = first_of_each_class(test["label"], max(1, limit // 5 // len(names)))
     train = {k: v[rows["train"]] for k, v in train.items()}
     # Interleaved: both texts of one thing are neighbours.
     texts = np.stack([train[field] for field in fields], axis=1).reshape(-1)
@@ -43,11 +44,6 @@ def bundled_texts(
     held = {**_rows(target, rows["test"]), "label": test["label"][rows["test"]]}
     where = file.name.split(".")[0]
     return Splits(_source(arrays, names, {}, f"{where} train"), _source(held, names, extra, f"{where} test"))
-
-
-def _balanced(labels, count):
-    """Rows of the first `count` examples of every class, in order."""
-    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:count] for c in np.unique(labels)]))
 
 
 def _rows(arrays, rows):

@@ -39,7 +39,7 @@ def ecg_rhythms(*, train: int = 2000, test: int = 400, seed: int = 0) -> Splits:
 
 
 def _rhythms(random, count):
-    """`series` and `label` of so many recordings."""
+    """`series` and `label` of `count` recordings."""
     label = random.permutation(np.arange(count) % len(RHYTHMS))
     rate = np.where(label == 1, random.uniform(105, 160, count), random.uniform(50, 95, count))
     spread = np.where(label == 2, random.uniform(0.15, 0.3, count), 0.03)

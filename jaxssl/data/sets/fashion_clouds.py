@@ -31,7 +31,7 @@ def fashion_clouds(*, limit: int | None = 5000, num_points: int = 256, seed: int
 
 
 def _raised(random, image, count):
-    """A picture [H, W] in 0 ... 1 as so many points [count, 3]."""
+    """A picture [H, W] in 0 ... 1 as points [count, 3]."""
     share = np.cumsum(image.ravel())
     pixel = np.minimum(np.searchsorted(share, random.random(count) * share[-1], side="right"), image.size - 1)
     row, column = np.divmod(pixel, image.shape[1])

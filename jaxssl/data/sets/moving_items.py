@@ -80,7 +80,7 @@ def moving_items(
 
 
 def _move(random, items, count, frames, size, motions, change, noise):
-    """`video`, `item` and `motion` of so many videos, each of another item."""
+    """`video`, `item` and `motion` of `count` videos, each of another item."""
     # Equally many of each class, in random order; no item twice.
     order = random.permutation(len(items["label"]))
     rank = np.zeros(len(order), int)

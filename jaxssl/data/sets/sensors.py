@@ -22,7 +22,7 @@ def sensors(
 
     A row of class y has hidden f ~ N(mean_y, I / 4) [factors]; the means are drawn from N(0, I). `copies` columns see
     every quantity, each in its own way, x_j = sin(w_j f + b_j) + noise e_j with w_j in 0.5 ... 2; `noise_columns` more are
-    N(0, 1). The columns are shuffled, so that nobody says which go together.
+    N(0, 1). The columns are shuffled, so that their order does not say which go together.
     """
     for name, value, least in (("classes", classes, 2), ("factors", factors, 1), ("copies", copies, 1)):
         if value < least:

@@ -48,7 +48,7 @@ def solids(
 
 
 def _solids(random, count, *, num_points, noise, visible, outliers):
-    """`points`, `part` and `label` of so many clouds."""
+    """`points`, `part` and `label` of `count` clouds."""
     label = random.permutation(np.arange(count) % len(CLASSES))
     points = np.empty((count, num_points, 3), np.float32)
     part = np.empty((count, num_points), np.int8)

@@ -22,7 +22,7 @@ def words(*, label: str = "word", limit: int | None = None) -> Splits:
 
     Args:
       label: what the probes ask for: 'word' or 'accent' (six kinds of English).
-      limit: so many training words only, and a third of it for the test.
+      limit: number of training words, and a third of it for the test.
 
     Source: made with espeak-ng by tools/make_words.py.
     """
