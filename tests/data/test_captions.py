@@ -197,7 +197,7 @@ def test_pairs_are_read_with_their_labels_and_split(folder):
         ({"image": "notes.png", "caption": "a"}, "line 2: image '.*notes.png' cannot be read"),
         ({"image": "sub", "caption": "a"}, "line 2: image '.*sub' cannot be read"),
         ({"image": "sub/1.png", "caption": "a", "label": -4}, "line 2: `label` is -4"),
-        ({"image": "sub/1.png", "caption": "a", "label": 1}, "a number in line 2 and a name in line 1"),
+        ({"image": "sub/1.png", "caption": "a", "label": 1}, "line 2: `label` is 1, but that of line 1 is 'red'"),
     ],
 )
 def test_bad_lines_are_named_with_file_and_line(folder, line, message):

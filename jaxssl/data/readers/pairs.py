@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxssl.data.captions import check_max_length, groups_of, make_prompts, tokenize
 from jaxssl.data.decode import MAX_PIXELS, decoder
-from jaxssl.data.readers.jsonl import read_jsonl
+from jaxssl.data.readers.jsonl import label_ids, read_jsonl
 from jaxssl.data.reading import MAX_EXAMPLE_MB, read_bytes
 from jaxssl.data.source import Splits, from_arrays
 from jaxssl.data.splits import check_test_fraction, hold_out
@@ -53,7 +53,9 @@ def pairs(
         )
     file = _existing_file(path)
     rows = _read_rows(file, limit, max_file_mb)
-    label, class_names = _labels(shown(file), rows)
+    label, class_names = label_ids(
+        [row.get("label") for _, row in rows], [line for line, _ in rows], shown(file), optional=True
+    )
     decode = decoder(image_size, channels, max_pixels=max_pixels)
     images = np.stack([_read_image(file, line, row["image"], decode, max_file_mb) for line, row in rows])
     texts = [row["caption"] for _, row in rows]
@@ -101,29 +103,6 @@ def _read_rows(file, limit, max_file_mb):
     if not rows:
         raise ValueError(f"{shown(file)} holds no pairs; one JSON object a line would be right")
     return rows
-
-
-def _labels(file, rows):
-    """(int32 [N], class names or None)."""
-    given = [(line, row.get("label")) for line, row in rows]
-    kinds = {}
-    for line, value in given:
-        if value is None:
-            continue
-        is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
-        if not is_number and not (isinstance(value, str) and value.strip()):
-            raise ValueError(
-                f"{file}, line {line}: `label` is {value!r}; the name of a class, a number from 0 on, or null is right"
-            )
-        kinds.setdefault(int if is_number else str, line)
-    if len(kinds) > 1:
-        raise ValueError(
-            f"{file}: `label` is a number in line {kinds[int]} and a name in line {kinds[str]}; take one kind"
-        )
-    if str in kinds:
-        names = tuple(sorted({value for _, value in given if value is not None}))
-        return np.array([-1 if v is None else names.index(v) for _, v in given], np.int32), names
-    return np.array([-1 if v is None else v for _, v in given], np.int32), None
 
 
 def _read_image(file, line, name, decode, max_file_mb):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxssl.data.readers.jsonl import read_jsonl
+from jaxssl.data.readers.jsonl import label_ids, read_jsonl
 from jaxssl.data.reading import MAX_FILE_MB, lines_of, read_text
 from jaxssl.data.sets.debian_descriptions import debian_descriptions
 from jaxssl.data.source import Splits, from_arrays
@@ -43,7 +43,7 @@ def text(
         return debian_descriptions(max_length=max_length, tokenizer=tokenizer, limit=limit)
     check_test_fraction(test_fraction)
     texts, labels, lines = read_texts(path, max_file_mb)
-    label, class_names = _label_ids(labels, lines, shown(path))
+    label, class_names = label_ids(labels, lines, shown(path))
     held_out = hold_out(np.zeros(len(texts), int), test_fraction, np.random.default_rng(0))
     parts = [np.flatnonzero(~held_out), np.flatnonzero(held_out)]
     tokens = load_tokenizer(tokenizer).encode_batch(texts, max_length=max_length)
@@ -93,26 +93,4 @@ def _checked(row, where):
         raise ValueError(f"{where}: an object with the key `text` is needed; its keys are {sorted(row)}")
     if not isinstance(row["text"], str):
         raise ValueError(f"{where}: `text` is a {type(row['text']).__name__}; it must be a string")
-    label = row.get("label")
-    is_number = isinstance(label, int) and not isinstance(label, bool) and 0 <= label < 2**31
-    if not (is_number or isinstance(label, str | None)):
-        raise ValueError(f"{where}: `label` is {label!r}; it must be a name or a whole number 0, 1, ...")
-    return row["text"], label
-
-
-def _label_ids(labels, lines, path):
-    """(int [N] with -1 where there are none, class names or None)."""
-    kinds = {type(label) for label in labels}
-    if kinds == {type(None)}:
-        return np.full(len(labels), -1), None
-    if len(kinds) > 1:
-        first = next(n for n, label in enumerate(labels) if type(label) is not type(labels[0]))
-        raise ValueError(
-            f"{path}, line {lines[first]}: `label` is {labels[first]!r}, but that of line {lines[0]} is {labels[0]!r}; "
-            "give all lines a number, or all a name, or none a label"
-        )
-    if kinds == {int}:
-        return np.array(labels), None
-    names = sorted(set(labels))
-    ids = {name: i for i, name in enumerate(names)}
-    return np.array([ids[label] for label in labels]), names
+    return row["text"], row.get("label")
