@@ -1,37 +1,44 @@
 """Weighted nearest-neighbour classification on frozen features."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl.evaluators.columns import Column, columns
-from jaxssl.evaluators.features import EvaluationData, LabelsNeeded
+from jaxssl.evaluators.columns import Column, columns, scoped
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, scope_of
 
 # Similarities (or votes) held at once; 2 ** 24 float32 are 64 MiB.
 _CHUNK_ELEMENTS = 2**24
 
 
 @columns(Column("knn/top1", "k-NN"))
-def knn(data: EvaluationData, *, k: int = 20, temperature: float = 0.07):
+def knn(
+    data: EvaluationData, *, k: int = 20, temperature: float = 0.07, of: str = "features", label: str = "label"
+) -> Callable:
     """Test accuracy of `knn_predict`, as `knn/top1` in [0, 1].
+
+    Args:
+      k: neighbours; temperature: of the votes.
+      of: the output of `predict` [N, D]; label: the array int [N] of the batches that is predicted. Results of others
+        than usual are '<of>/<label>/knn/top1'.
 
     Raises:
       LabelsNeeded: at build time, without labels or a test set; when run, with fewer than k labelled training rows.
       ValueError: bad options.
     """
-    data.need_labels("knn")
+    data.need_labels("knn", label)
     _check_options(k, temperature)
 
     def run(predict, state) -> dict[str, float]:
-        f = data.labelled_features(predict, state, "knn")
+        f = data.labelled_features(predict, state, "knn", of, label)
         if k > len(f.train_y):
             raise LabelsNeeded(f"knn: k={k} neighbours but only {len(f.train_y)} labelled training rows")
-        predicted = knn_predict(
-            f.train_x, f.train_y, f.test_x, k=k, temperature=temperature, num_classes=data.num_classes
-        )
-        return {"knn/top1": float(np.mean(np.asarray(predicted) == f.test_y))}
+        predicted = knn_predict(f.train_x, f.train_y, f.test_x, k=k, temperature=temperature, num_classes=f.num_classes)
+        results = {"knn/top1": float(np.mean(np.asarray(predicted) == f.test_y))}
+        return scoped(results, scope_of(of, label))
 
     return run
 
