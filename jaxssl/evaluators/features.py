@@ -136,6 +136,17 @@ class EvaluationData:
             raise NotApplicable(f"the data has no {split} set")
         return _extract(predict, state, batches(), split, names, arrays=arrays, reduce=reduce)
 
+    def array(self, name: str, *, split: str = "test") -> np.ndarray:
+        """An array [N, ...] of the batches, in the order of the ids; `predict` is not called.
+
+        Raises:
+          NotApplicable: no such split or array.
+        """
+        for found in self._found.values():
+            if name in found.get(split, {}):
+                return found[split][name]
+        return self.outputs(None, None, (), split=split, arrays=(name,))[name]
+
     def need_labels(self, evaluator: str, label: str = "label") -> None:
         """Raises LabelsNeeded, naming `evaluator`, unless there are two classes or more and a test set.
 
@@ -207,10 +218,10 @@ def _extract(
     predict: Callable, state: Any, batches: Iterator, split: str, names: tuple, *, arrays=(), reduce=None, rank=None
 ) -> dict[str, np.ndarray]:
     """Runs `predict` over the batches: its outputs, 'label' and 'index' [N], `arrays` (None: all [N]), sorted by id."""
-    asked, reduced = ask(predict, names), None if reduce is None else jax.jit(reduce)
+    asked, reduced = ask(predict, names) if names else None, None if reduce is None else jax.jit(reduce)
     parts, seen = [], 0
     for batch in batches:
-        found = asked(state.params, state.memory, batch)
+        found = asked(state.params, state.memory, batch) if names else {}
         for name in names:
             if name not in found:
                 known = jax.eval_shape(predict, state.params, state.memory, batch) if asked is not predict else found
@@ -220,7 +231,7 @@ def _extract(
                 raise ValueError(f"predict gave '{name}' of shape {shape} on the {split} set; expected [N, D]")
         found = {name: found[name] for name in names}
         row = {name: _plain(on_host(x)) for name, x in (found if reduced is None else reduced(batch, found)).items()}
-        rows = len(next(iter(row.values())))
+        rows = len(next(iter(row.values()), jax.tree.leaves(batch)[0]))
         for name in [k for k in batch if k not in row and np.shape(batch[k]) == (rows,)] if arrays is None else arrays:
             if name not in batch:
                 raise NotApplicable(f"the batches have no '{name}', only {sorted(batch)}")
