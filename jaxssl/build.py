@@ -14,6 +14,8 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from jaxssl.aliases import current_name
+
 # The packages of jaxssl that hold factories.
 ROOMS = ("augment", "data", "evaluators", "methods", "models")
 
@@ -91,13 +93,14 @@ def resolve(name: str, *, trusted: bool = True) -> Callable:
 
     'methods.moco' is the function `moco` of jaxssl/methods/moco.py, 'augment.image.simclr' the function `simclr`
     of jaxssl/augment/image.py. A name that is not in jaxssl is looked up as it stands, so that
-    'my_package.my_method' is the function `my_method` of one's own module.
+    'my_package.my_method' is the function `my_method` of one's own module. A name of an earlier version means what it
+    meant there (see `jaxssl.aliases`).
 
     trusted: False finds public functions and classes that a package of ROOMS defines, and imports nothing else.
 
     Raises ValueError naming the nearest known name; Untrusted where only jaxssl may be looked up.
     """
-    name = plain_name(name)
+    name = current_name(plain_name(name))
     factory = _own(name)
     if factory is not None:
         return factory
