@@ -10,7 +10,8 @@ import optax
 
 from jaxssl.core import trainable
 from jaxssl.evaluators.columns import Column, columns, scoped
-from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable, ask, column, on_host, scope_of
+from jaxssl.evaluators.extract import ask, column, on_host
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable, scope_of
 from jaxssl.evaluators.few_labels import check_counts, draw_rows
 
 

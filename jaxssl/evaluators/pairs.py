@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxssl.evaluators.features import ask
+from jaxssl.evaluators.extract import ask
 
 CHUNK = 256
 

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 
 from jaxssl.evaluators.columns import Column, columns
-from jaxssl.evaluators.features import EvaluationData, NotApplicable, ask, on_host
+from jaxssl.evaluators.extract import ask, on_host
+from jaxssl.evaluators.features import EvaluationData, NotApplicable
 
 _EPS = 1e-12
 
