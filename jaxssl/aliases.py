@@ -20,9 +20,24 @@ READERS = (
     "tfds",
 )
 
+FLOORS = (
+    "audio.mfcc",
+    "graph.propagated",
+    "graph.spectral",
+    "pairs.ridge_to_words",
+    "points.shape_distribution",
+    "points.sorted_coordinates",
+    "series.rocket",
+    "table.isolation_forest",
+    "table.mahalanobis",
+    "text.tfidf",
+    "video.gradients_and_flow",
+)
+
 # Old name -> new name. Of 'module.factory' with one name for both, the short form stands here.
 NAMES: dict[str, str] = {
     **{f"data.{name}": f"data.readers.{name}" for name in READERS},
+    **{f"evaluators.floors_{name}": f"evaluators.floors.{name}" for name in FLOORS},
     "data.audio.audio_folder": "data.readers.audio_folder",
     "data.captions.pairs": "data.readers.pairs",
     "data.video.video_folder": "data.readers.video_folder",

@@ -47,7 +47,7 @@ class Evaluation:
         self.experiment, section = experiment, experiment.config.evaluate
         serve = lambda source: device_batches(source, experiment, section.batch_size)
         self.data = EvaluationData(lambda: iter(()), serve=serve).of(experiment.splits)
-        self.evaluators, self.skipped, self.columns = {}, {}, {}
+        self.evaluators, self.skipped, self.missed, self.columns = {}, {}, {}, {}
         for name in section.evaluators if names is None else names:
             spec = evaluator_spec(section.evaluators, name)
             try:
@@ -72,6 +72,7 @@ class Evaluation:
                     log.info("evaluator %s skipped: %s", name, reason)
                 self.skipped[name] = str(reason)
             except NotApplicable as reason:  # of this row alone
+                self.missed[name] = str(reason)
                 log.debug("evaluator %s skipped for one row: %s", name, reason)
         return results
 
@@ -88,7 +89,10 @@ class Evaluation:
         if baselines:
             summary.update({name: self.run(state, predict=floor) for name, floor in self.floors.items()})
             summary[UNTRAINED] = self.run(self.experiment.initial())
+        self.missed.clear()
         summary[TRAINED] = self.run(state)
+        for name, reason in self.missed.items():  # of floors it is no news that they lack an output
+            log.warning("evaluator %s says nothing of the trained encoder: %s", name, reason)
         if jax.process_index() == 0:
             content = dict(
                 step=int(state.step),

@@ -55,7 +55,7 @@ def get_config(arg=None):
     config.evaluate.batch_size = 100
     config.evaluate.evaluators.knn.k = 5
     config.evaluate.evaluators.few_labels.per_class = (1, 5)
-    config.evaluate.floors = {"MFCC statistics": dict(name="evaluators.floors_audio.mfcc", rate=16000)}
+    config.evaluate.floors = {"MFCC statistics": dict(name="evaluators.floors.audio.mfcc", rate=16000)}
     config.evaluate.headline = "few_labels/5_mean"
     if arg == "quick":
         quick(config, batch_size=16)

@@ -36,7 +36,7 @@ def get_config(arg=None):
     config.method = dict(name="methods.clmr", hidden_dims=(256,), dim=64, temperature=0.5)
     config.optim.update(learning_rate=2e-3, warmup_steps=50)
     config.log.every, config.checkpoint.every = 50, 500
-    config.evaluate.floors = {"MFCC statistics": dict(name="evaluators.floors_audio.mfcc", rate=8000)}
+    config.evaluate.floors = {"MFCC statistics": dict(name="evaluators.floors.audio.mfcc", rate=8000)}
     config.evaluate.headline = "linear/top1"
     if arg == "quick":
         quick(config)

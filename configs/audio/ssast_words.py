@@ -29,7 +29,7 @@ def get_config(arg=None):
     config.method = dict(name="methods.ssast", num_masked=20, cluster=(3, 5), generative_weight=10.0, passes=1)
     config.optim.update(learning_rate=1.5e-3, warmup_steps=50)
     config.log.every, config.checkpoint.every = 100, 1200
-    config.evaluate.floors = {"MFCC statistics": dict(name="evaluators.floors_audio.mfcc")}
+    config.evaluate.floors = {"MFCC statistics": dict(name="evaluators.floors.audio.mfcc")}
     config.evaluate.headline = "linear/top1"
     if arg == "quick":
         quick(config)

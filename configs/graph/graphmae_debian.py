@@ -27,9 +27,9 @@ def get_config(arg=None):
         rankme=dict(name="evaluators.rankme"),
     )
     config.evaluate.floors = {
-        "node features": dict(name="evaluators.floors_graph.propagated", num_steps=0),
-        "propagated twice": dict(name="evaluators.floors_graph.propagated", num_steps=2),
-        "spectral embedding": dict(name="evaluators.floors_graph.spectral", dim=64),
+        "node features": dict(name="evaluators.floors.graph.propagated", num_steps=0),
+        "propagated twice": dict(name="evaluators.floors.graph.propagated", num_steps=2),
+        "spectral embedding": dict(name="evaluators.floors.graph.spectral", dim=64),
     }
     config.evaluate.headline = "few_labels/5_mean"
     if arg == "quick":

@@ -39,7 +39,7 @@ def get_config(arg=None):
     )
     config.evaluate.floors = {
         "node features": dict(name="evaluators.floors.flat"),
-        "spectral embedding": dict(name="evaluators.floors_graph.spectral", dim=64),
+        "spectral embedding": dict(name="evaluators.floors.graph.spectral", dim=64),
     }
     config.evaluate.headline = "clustering/accuracy"
     if arg == "quick":

@@ -38,7 +38,7 @@ def get_config(arg=None):
     )
     config.evaluate.floors = {
         "pixels": dict(name="evaluators.floors.flat"),
-        "spectral embedding": dict(name="evaluators.floors_graph.spectral", dim=10),
+        "spectral embedding": dict(name="evaluators.floors.graph.spectral", dim=10),
     }
     config.evaluate.headline = "clustering/accuracy"
     if arg == "quick":

@@ -31,7 +31,7 @@ def get_config(arg=None):
     config.checkpoint.every = 250
     config.evaluate.floors = {
         "raw pixels": dict(name="evaluators.floors.flat", only="image"),
-        "ridge to words": dict(name="evaluators.floors_pairs.ridge_to_words"),
+        "ridge to words": dict(name="evaluators.floors.pairs.ridge_to_words"),
     }
     config.evaluate.evaluators = dict(
         zero_shot=dict(name="evaluators.zero_shot"),

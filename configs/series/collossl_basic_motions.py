@@ -37,7 +37,7 @@ def get_config(arg=None):
     config.evaluate.evaluators.few_labels.update(per_class=(1, 2, 5), draws=10)
     config.evaluate.floors = {
         "raw samples": dict(name="evaluators.floors.flat"),
-        "random kernels (ROCKET)": dict(name="evaluators.floors_series.rocket", kernels=300),
+        "random kernels (ROCKET)": dict(name="evaluators.floors.series.rocket", kernels=300),
     }
     config.evaluate.headline = "few_labels/2_mean"
     if arg == "quick":

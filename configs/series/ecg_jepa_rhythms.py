@@ -44,7 +44,7 @@ def get_config(arg=None):
     config.checkpoint.every = 2000
     config.evaluate.evaluators.few_labels.per_class = (5, 50)  # 5: one per cent of the training set
     # Raw samples would be no floor: beats lie anywhere, and 4,000 of them take the linear probe minutes.
-    config.evaluate.floors = {"random kernels (ROCKET)": dict(name="evaluators.floors_series.rocket", kernels=300)}
+    config.evaluate.floors = {"random kernels (ROCKET)": dict(name="evaluators.floors.series.rocket", kernels=300)}
     config.evaluate.headline = "linear/top1"
     if arg == "quick":
         quick(config)

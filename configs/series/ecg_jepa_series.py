@@ -57,7 +57,7 @@ def get_config(arg=None):
     config.evaluate.evaluators.few_labels.per_class = (1, 5)
     config.evaluate.floors = {
         "raw samples": dict(name="evaluators.floors.flat"),
-        "random kernels (ROCKET)": dict(name="evaluators.floors_series.rocket", kernels=300),
+        "random kernels (ROCKET)": dict(name="evaluators.floors.series.rocket", kernels=300),
     }
     config.evaluate.headline = "few_labels/5_mean"
     if arg == "quick":

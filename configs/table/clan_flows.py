@@ -24,8 +24,8 @@ def get_config(arg=None):
     config.evaluate.during = ("anomaly",)
     config.evaluate.floors = {
         "columns": dict(name="evaluators.floors.flat"),
-        "Mahalanobis distance": dict(name="evaluators.floors_table.mahalanobis"),
-        "isolation forest": dict(name="evaluators.floors_table.isolation_forest"),
+        "Mahalanobis distance": dict(name="evaluators.floors.table.mahalanobis"),
+        "isolation forest": dict(name="evaluators.floors.table.isolation_forest"),
     }
     config.evaluate.headline = "anomaly/auroc"
     if arg == "quick":

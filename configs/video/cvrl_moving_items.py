@@ -46,7 +46,7 @@ def get_config(arg=None):
     config.log.every, config.checkpoint.every = 100, 600
     config.evaluate.floors = {
         "raw pixels": dict(name="evaluators.floors.flat"),
-        "gradients and flow (HOG, HOF)": dict(name="evaluators.floors_video.gradients_and_flow"),
+        "gradients and flow (HOG, HOF)": dict(name="evaluators.floors.video.gradients_and_flow"),
     }
     if arg == "quick":
         quick(config)

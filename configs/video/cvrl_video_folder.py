@@ -69,7 +69,7 @@ def get_config(arg=None):
     config.evaluate.evaluators.retrieval = dict(name="evaluators.retrieval", pairs="neighbours")
     config.evaluate.floors = {
         "raw pixels": dict(name="evaluators.floors.flat"),
-        "gradients and flow (HOG, HOF)": dict(name="evaluators.floors_video.gradients_and_flow"),
+        "gradients and flow (HOG, HOF)": dict(name="evaluators.floors.video.gradients_and_flow"),
     }
     config.evaluate.headline = "few_labels/5_mean"
     if arg == "quick":

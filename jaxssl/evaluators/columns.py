@@ -70,7 +70,7 @@ def find(key: str, known: Iterable[Column]) -> Column | None:
     known, rest, scope = tuple(known), key, ""
     while rest:
         for column in known:
-            found = re.fullmatch(re.escape(column.key).replace(r"\{n\}", "([^/]+)"), rest)
+            found = re.fullmatch(re.escape(column.key).replace(r"\{n\}", "(.+)"), rest)
             if found:
                 n = found[1] if found.groups() else ""
                 heading = column.heading.replace("{n}", n).replace("{s}", "" if n == "1" else "s")

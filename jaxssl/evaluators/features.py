@@ -2,21 +2,13 @@
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
-
-class NotApplicable(ValueError):
-    """The data or the row lacks what an evaluator needs; the caller may skip that evaluator and say why."""
-
-
-class LabelsNeeded(NotApplicable):
-    """The data lacks the labels that an evaluator needs."""
+from jaxssl.evaluators.extract import LabelsNeeded, NotApplicable, extract
 
 
 class Features(NamedTuple):
@@ -95,7 +87,7 @@ class EvaluationData:
             # The file of a source may hold what an evaluator reads later: every [N] is kept, being small.
             sides = {"train": self.train_batches, "test": self.test_batches}
             self._found[of] = {
-                side: _extract(predict, state, batches(), side, (of,), arrays=None, rank=2)
+                side: extract(predict, state, batches(), side, (of,), arrays=None, rank=2)
                 for side, batches in sides.items()
                 if batches is not None
             }
@@ -134,7 +126,18 @@ class EvaluationData:
         batches = self.train_batches if split == "train" else self.test_batches
         if batches is None:
             raise NotApplicable(f"the data has no {split} set")
-        return _extract(predict, state, batches(), split, names, arrays=arrays, reduce=reduce)
+        return extract(predict, state, batches(), split, names, arrays=arrays, reduce=reduce)
+
+    def array(self, name: str, *, split: str = "test") -> np.ndarray:
+        """An array [N, ...] of the batches, in the order of the ids; `predict` is not called.
+
+        Raises:
+          NotApplicable: no such split or array.
+        """
+        for found in self._found.values():
+            if name in found.get(split, {}):
+                return found[split][name]
+        return self.outputs(None, None, (), split=split, arrays=(name,))[name]
 
     def need_labels(self, evaluator: str, label: str = "label") -> None:
         """Raises LabelsNeeded, naming `evaluator`, unless there are two classes or more and a test set.
@@ -181,15 +184,6 @@ def scope_of(of: str = "features", label: str = "label") -> str:
     return "/".join(name for name, usual in ((of, "features"), (label, "label")) if name != usual)
 
 
-def ask(predict: Callable, names: tuple[str, ...]) -> Callable:
-    """`predict` for these outputs alone, where it can be asked for some; else as it is."""
-    try:
-        known = inspect.signature(predict).parameters
-    except (TypeError, ValueError):  # a function without a signature
-        known = {}
-    return functools.partial(predict, names=tuple(names)) if "names" in known else predict
-
-
 def _same(old: tuple, new: tuple) -> bool:
     return all(a is b for a, b in zip(old[:-1], new[:-1], strict=True)) and old[-1] == new[-1]
 
@@ -201,71 +195,3 @@ def _labels(found: dict[str, np.ndarray], label: str) -> np.ndarray:
     if not np.issubdtype(found[label].dtype, np.integer):
         raise ValueError(f"label='{label}': its values are {found[label].dtype}; integers would be right, -1 = none")
     return found[label].astype(np.int32)
-
-
-def _extract(
-    predict: Callable, state: Any, batches: Iterator, split: str, names: tuple, *, arrays=(), reduce=None, rank=None
-) -> dict[str, np.ndarray]:
-    """Runs `predict` over the batches: its outputs, 'label' and 'index' [N], `arrays` (None: all [N]), sorted by id."""
-    asked, reduced = ask(predict, names), None if reduce is None else jax.jit(reduce)
-    parts, seen = [], 0
-    for batch in batches:
-        found = asked(state.params, state.memory, batch)
-        for name in names:
-            if name not in found:
-                known = jax.eval_shape(predict, state.params, state.memory, batch) if asked is not predict else found
-                raise NotApplicable(f"predict gives no '{name}', only {sorted(known)}")
-            if rank is not None and found[name].ndim != rank:
-                shape = found[name].shape
-                raise ValueError(f"predict gave '{name}' of shape {shape} on the {split} set; expected [N, D]")
-        found = {name: found[name] for name in names}
-        row = {name: _plain(on_host(x)) for name, x in (found if reduced is None else reduced(batch, found)).items()}
-        rows = len(next(iter(row.values())))
-        for name in [k for k in batch if k not in row and np.shape(batch[k]) == (rows,)] if arrays is None else arrays:
-            if name not in batch:
-                raise NotApplicable(f"the batches have no '{name}', only {sorted(batch)}")
-            row[name] = on_host(batch[name])
-        mask = column(batch, "_mask", np.ones(rows, bool)).astype(bool)
-        row["label"] = column(batch, "label", np.full(rows, -1, np.int32)).astype(np.int32)
-        row["index"] = column(batch, "index", seen + np.arange(rows)).astype(np.int64)
-        wrong = {name: x.shape for name, x in row.items() if x.ndim < 1 or len(x) != rows}
-        if wrong:
-            raise ValueError(f"arrays of the {split} set that do not lead with N = {rows}: {wrong}")
-        seen += rows
-        parts.append({name: x[mask] for name, x in row.items()})
-    if not sum(len(part["index"]) for part in parts):
-        raise ValueError(f"the {split} set of the evaluation data is empty")
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    for name in names if reduced is None else set(joined) - {"label", "index", *(arrays or ())}:
-        bad = int((~np.isfinite(joined[name]).reshape(len(joined[name]), -1).all(axis=1)).sum())
-        if bad:
-            raise ValueError(f"{bad} of {len(joined[name])} rows of the {split} {name} are not finite")
-    # The order of the ids, so that nothing downstream depends on the pipeline or on the number of processes.
-    order = np.argsort(joined["index"], kind="stable")
-    joined = {name: x[order] for name, x in joined.items()}
-    repeated = int((joined["index"][1:] == joined["index"][:-1]).sum())
-    if repeated:
-        raise ValueError(f"the {split} batches serve {repeated} examples more than once; mask padding by _mask")
-    return joined
-
-
-def _plain(x: np.ndarray) -> np.ndarray:
-    """Integers and truth values as they are, all else as float32."""
-    return x if x.dtype == bool or np.issubdtype(x.dtype, np.integer) else x.astype(np.float32)
-
-
-def column(batch: Mapping[str, Any], name: str, default: np.ndarray) -> np.ndarray:
-    """The array `name` [N] of a batch on the host, or `default`, which also says what shape is right."""
-    if name not in batch:
-        return default
-    found = on_host(batch[name])
-    if found.shape != default.shape:
-        raise ValueError(f"batch['{name}'] has shape {found.shape}; expected {default.shape}, one per row")
-    return found
-
-
-def on_host(x) -> np.ndarray:
-    """A global array [N, ...] as NumPy, whole on every process."""
-    if jax.process_count() == 1:
-        return np.asarray(x)
-    return np.asarray(multihost_utils.process_allgather(x, tiled=True))

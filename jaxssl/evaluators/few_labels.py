@@ -1,13 +1,14 @@
 """Accuracy with a few labels per class on frozen features."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import numpy as np
 
 from jaxssl.evaluators import probes
-from jaxssl.evaluators.columns import Column, columns
-from jaxssl.evaluators.features import EvaluationData, LabelsNeeded
+from jaxssl.evaluators.columns import Column, columns, scoped
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, scope_of
 
 
 @columns(Column("few_labels/{n}_mean", "{n} label{s} a class"))
@@ -18,7 +19,9 @@ def few_labels(
     draws: int = 5,
     seed: int = 0,
     penalty: float = 1e-3,
-):
+    of: str = "features",
+    label: str = "label",
+) -> Callable:
     """Test accuracy in [0, 1] of logistic regression on n training labels per class.
 
     `few_labels/<n>_mean` and `few_labels/<n>_std` (sample standard deviation, 0 for one draw) over the draws.
@@ -33,13 +36,16 @@ def few_labels(
     or within 0.02 of it on pixels, principal components and random features.
 
     Args:
+      per_class: n; draws: of training examples; seed: of the draws.
       penalty: of `probes.logistic_regression`.
+      of: the output of `predict` [N, D]; label: the array int [N] of the batches that is predicted. Results of others
+        than usual are '<of>/<label>/few_labels/...'.
 
     Raises:
       LabelsNeeded: at build time, without labels or a test set; when run, if a class has fewer than n labels.
       ValueError: bad options.
     """
-    data.need_labels("few_labels")
+    data.need_labels("few_labels", label)
     per_class = tuple(sorted(set(per_class)))
     if not per_class or not all(isinstance(n, int) and n > 0 for n in per_class):
         raise ValueError(f"per_class must be one or more positive integers; got {per_class}")
@@ -49,19 +55,21 @@ def few_labels(
         raise ValueError(f"penalty must be positive; got {penalty!r}")
 
     def run(predict, state) -> dict[str, float]:
-        f = data.labelled_features(predict, state, "few_labels")
-        check_counts("few_labels", f.train_y, data.num_classes, per_class[-1], data.class_names)
+        f = data.labelled_features(predict, state, "few_labels", of, label)
+        check_counts(
+            "few_labels", f.train_y, f.num_classes, per_class[-1], data.class_names if label == "label" else None
+        )
         train_x, test_x = _scaled(f.train_x, f.test_x)
         metrics = {}
         for n in reversed(per_class):  # as the table shows them
-            rows = draw_rows(f.train_y, n, num_classes=data.num_classes, draws=draws, seed=seed)
-            coef, intercept = _fit_draws(train_x[rows], f.train_y[rows], penalty, data.num_classes)
+            rows = draw_rows(f.train_y, n, num_classes=f.num_classes, draws=draws, seed=seed)
+            coef, intercept = _fit_draws(train_x[rows], f.train_y[rows], penalty, f.num_classes)
             coef, intercept = np.asarray(coef), np.asarray(intercept)
             predicted = [np.argmax(test_x @ w + b, axis=1) for w, b in zip(coef, intercept, strict=True)]
             scores = [np.mean(p == f.test_y) for p in predicted]
             metrics[f"few_labels/{n}_mean"] = float(np.mean(scores))
             metrics[f"few_labels/{n}_std"] = float(np.std(scores, ddof=min(1, draws - 1)))
-        return metrics
+        return scoped(metrics, scope_of(of, label))
 
     return run
 

@@ -1,5 +1,6 @@
 """Accuracy of the whole network, trained further on a few labels per class."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import jax
@@ -8,8 +9,9 @@ import numpy as np
 import optax
 
 from jaxssl.core import trainable
-from jaxssl.evaluators.columns import Column, columns
-from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable, column, on_host
+from jaxssl.evaluators.columns import Column, columns, scoped
+from jaxssl.evaluators.extract import ask, column, on_host
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable, scope_of
 from jaxssl.evaluators.few_labels import check_counts, draw_rows
 
 
@@ -23,7 +25,8 @@ def fine_tune(
     steps: int = 100,
     batch_size: int = 256,
     learning_rate: float = 1e-3,
-):
+    label: str = "label",
+) -> Callable:
     """Test accuracy in [0, 1] of the encoder and a new linear layer, both trained on n labels per class.
 
         h = f(x) / (mean norm of f at the start),   L = cross entropy of softmax(h W + b),   W, b zero at first
@@ -40,13 +43,14 @@ def fine_tune(
       steps: of Adam for every draw.
       batch_size: most rows of a step, the next ones of the draw in turn.
       learning_rate: of Adam.
+      label: the array int [N] of the batches that is predicted; results of another than usual are '<label>/fine_tune/...'.
 
     Raises:
       LabelsNeeded: at build time, without labels or a test set; when run, if a class has fewer than n labels.
       NotApplicable: for a row in which nothing can be trained, as raw input.
       ValueError: bad options.
     """
-    data.need_labels("fine_tune")
+    data.need_labels("fine_tune", label)
     per_class = tuple(sorted(set(per_class)))
     if not per_class or not all(isinstance(n, int) and n > 0 for n in per_class):
         raise ValueError(f"per_class must be one or more positive integers; got {per_class}")
@@ -57,34 +61,36 @@ def fine_tune(
         raise ValueError(f"learning_rate must be positive; got {learning_rate!r}")
 
     def run(predict, state) -> dict[str, float]:
-        labels, index = _labels(data)
+        labels, index = _labels(data, label)
         if not labels.size:
             raise LabelsNeeded("fine_tune: no example of the training set has a label")
-        check_counts("fine_tune", labels, data.num_classes, per_class[-1], data.class_names)
-        drawn = {n: draw_rows(labels, n, num_classes=data.num_classes, draws=draws, seed=seed) for n in per_class}
+        usual = label == "label"
+        num_classes = data.num_classes if usual else int(labels.max()) + 1
+        check_counts("fine_tune", labels, num_classes, per_class[-1], data.class_names if usual else None)
+        drawn = {n: draw_rows(labels, n, num_classes=num_classes, draws=draws, seed=seed) for n in per_class}
         kept = np.unique(np.concatenate([rows.ravel() for rows in drawn.values()]))
         examples = _examples(data, index[kept])
         network = Network(predict, state)
         network.check({name: x[:1] for name, x in examples.items()})
         metrics = {}
         for n, draw in drawn.items():
-            size = min(batch_size, n * data.num_classes)
-            train = _trainer(network, optax.adam(learning_rate), steps, size, data.num_classes)
+            size = min(batch_size, n * num_classes)
+            train = _trainer(network, optax.adam(learning_rate), steps, size, num_classes)
             scores = []
             for k, rows in enumerate(draw):
                 # Mixed, because a draw is class by class and a step may take a part of it.
                 rows = np.random.default_rng([seed, k]).permutation(rows)
                 places = np.searchsorted(kept, rows)
                 leaves, weight, bias = train({name: x[places] for name, x in examples.items()}, labels[rows])
-                test = data.outputs(predict, network.state(leaves), ("features",))
-                known = test["label"] >= 0
+                test = data.outputs(predict, network.state(leaves), ("features",), arrays=(label,))
+                known = test[label] >= 0
                 if not known.any():
                     raise LabelsNeeded("fine_tune: no example of the test set has a label")
                 logits = test["features"][known] @ np.asarray(weight) + np.asarray(bias)
-                scores.append(np.mean(np.argmax(logits, axis=1) == test["label"][known]))
+                scores.append(np.mean(np.argmax(logits, axis=1) == test[label][known]))
             metrics[f"fine_tune/{n}_mean"] = float(np.mean(scores))
             metrics[f"fine_tune/{n}_std"] = float(np.std(scores, ddof=min(1, draws - 1)))
-        return metrics
+        return scoped(metrics, scope_of(label=label))
 
     return run
 
@@ -93,7 +99,7 @@ class Network:
     """`predict` as a function of the arrays of a state that may be trained, `leaves`."""
 
     def __init__(self, predict, state):
-        self.predict, self.step = predict, state.step
+        self.predict, self.step = ask(predict, ("features",)), state.step
         found, self.treedef = jax.tree_util.tree_flatten_with_path((state.params, state.memory))
         self.all = [leaf for _, leaf in found]
         self.places = [i for i, (path, leaf) in enumerate(found) if _trainable(path, leaf)]
@@ -163,14 +169,16 @@ def _trainer(network, tx, steps, size, num_classes):
     return lambda batch, labels: compiled(network.leaves, batch, labels)
 
 
-def _labels(data):
+def _labels(data, label):
     """(labels, example ids) of the training examples that have a label, in the order of the ids."""
     labels, index, seen = [], [], 0
     for batch in data.train_batches():
         rows = len(jax.tree.leaves(batch)[0])
-        label = column(batch, "label", np.full(rows, -1, np.int32))
-        kept = column(batch, "_mask", np.ones(rows, bool)).astype(bool) & (label >= 0)
-        labels.append(label[kept])
+        if label != "label" and label not in batch:
+            raise LabelsNeeded(f"fine_tune: label='{label}': the batches have no such array; they have {sorted(batch)}")
+        found = column(batch, label, np.full(rows, -1, np.int32))
+        kept = column(batch, "_mask", np.ones(rows, bool)).astype(bool) & (found >= 0)
+        labels.append(found[kept])
         index.append(column(batch, "index", seen + np.arange(rows))[kept])
         seen += rows
     labels, index = np.concatenate(labels), np.concatenate(index)

@@ -1,37 +1,44 @@
 """Weighted nearest-neighbour classification on frozen features."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxssl.evaluators.columns import Column, columns
-from jaxssl.evaluators.features import EvaluationData, LabelsNeeded
+from jaxssl.evaluators.columns import Column, columns, scoped
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, scope_of
 
 # Similarities (or votes) held at once; 2 ** 24 float32 are 64 MiB.
 _CHUNK_ELEMENTS = 2**24
 
 
 @columns(Column("knn/top1", "k-NN"))
-def knn(data: EvaluationData, *, k: int = 20, temperature: float = 0.07):
+def knn(
+    data: EvaluationData, *, k: int = 20, temperature: float = 0.07, of: str = "features", label: str = "label"
+) -> Callable:
     """Test accuracy of `knn_predict`, as `knn/top1` in [0, 1].
+
+    Args:
+      k: neighbours; temperature: of the votes.
+      of: the output of `predict` [N, D]; label: the array int [N] of the batches that is predicted. Results of others
+        than usual are '<of>/<label>/knn/top1'.
 
     Raises:
       LabelsNeeded: at build time, without labels or a test set; when run, with fewer than k labelled training rows.
       ValueError: bad options.
     """
-    data.need_labels("knn")
+    data.need_labels("knn", label)
     _check_options(k, temperature)
 
     def run(predict, state) -> dict[str, float]:
-        f = data.labelled_features(predict, state, "knn")
+        f = data.labelled_features(predict, state, "knn", of, label)
         if k > len(f.train_y):
             raise LabelsNeeded(f"knn: k={k} neighbours but only {len(f.train_y)} labelled training rows")
-        predicted = knn_predict(
-            f.train_x, f.train_y, f.test_x, k=k, temperature=temperature, num_classes=data.num_classes
-        )
-        return {"knn/top1": float(np.mean(np.asarray(predicted) == f.test_y))}
+        predicted = knn_predict(f.train_x, f.train_y, f.test_x, k=k, temperature=temperature, num_classes=f.num_classes)
+        results = {"knn/top1": float(np.mean(np.asarray(predicted) == f.test_y))}
+        return scoped(results, scope_of(of, label))
 
     return run
 
@@ -66,6 +73,32 @@ def knn_predict(train_x, train_y, test_x, *, k: int, temperature: float, num_cla
     return _knn_predict(train_x, train_y, test_x, k, num_classes, jnp.float32(temperature))
 
 
+def nearest_similarity(train_x: np.ndarray, x: np.ndarray, *, k: int = 1) -> np.ndarray:
+    """Cosine of every row of x [M, D] with its k-th nearest row of train_x [N, D]: float32 [M], in chunks.
+
+    Raises:
+      ValueError: k < 1, k > N.
+    """
+    if not isinstance(k, int) or not 1 <= k <= len(train_x):
+        raise ValueError(f"k={k!r}: must be an integer from 1 to the number of training rows, {len(train_x)}.")
+    return np.asarray(_nearest_similarity(jnp.asarray(train_x), jnp.asarray(x), k))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _nearest_similarity(train_x, x, k):
+    train_x = _unit(train_x)
+    nearest = lambda part: jax.lax.top_k(jnp.matmul(part, train_x.T, precision="highest"), k)[0][:, -1]
+    return _in_chunks(nearest, _unit(x), len(train_x))
+
+
+def _in_chunks(function, x, width):
+    """`function` of parts of the rows x [M, D], `width` numbers for each row at a time."""
+    rows = len(x)
+    chunk = min(rows, max(1, _CHUNK_ELEMENTS // width))
+    padded = jnp.pad(x, ((0, -rows % chunk), (0, 0)))
+    return jax.lax.map(function, padded.reshape(-1, chunk, padded.shape[1])).reshape(-1)[:rows]
+
+
 @functools.partial(jax.jit, static_argnums=(3, 4))
 def _knn_predict(train_x, train_y, test_x, k, num_classes, temperature):
     train_x, test_x = _unit(train_x), _unit(test_x)
@@ -82,11 +115,7 @@ def _knn_predict(train_x, train_y, test_x, k, num_classes, temperature):
         per_class = jnp.sum(votes[:, :, None] * (train_y[ids][:, :, None] == classes), axis=1)
         return jnp.argmax(per_class, axis=1).astype(jnp.int32)
 
-    rows = len(test_x)
-    chunk = min(rows, max(1, _CHUNK_ELEMENTS // max(len(train_x), k * num_classes)))
-    padded = jnp.pad(test_x, ((0, -rows % chunk), (0, 0)))
-    predicted = jax.lax.map(predict_chunk, padded.reshape(-1, chunk, padded.shape[1]))
-    return predicted.reshape(-1)[:rows]
+    return _in_chunks(predict_chunk, test_x, max(len(train_x), k * num_classes))
 
 
 def _unit(x):

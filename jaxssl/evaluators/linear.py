@@ -1,11 +1,13 @@
 """Linear probes on frozen features: ridge and multinomial logistic regression."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.evaluators import probes
-from jaxssl.evaluators.columns import Column, columns
-from jaxssl.evaluators.features import EvaluationData, LabelsNeeded
+from jaxssl.evaluators.columns import Column, columns, scoped
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, scope_of
 
 
 @columns(Column("linear/top1", "linear, all labels"), Column("linear/ridge_top1", "ridge, all labels"))
@@ -15,7 +17,9 @@ def linear(
     penalties: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5),
     holdout: float = 0.2,
     seed: int = 0,
-):
+    of: str = "features",
+    label: str = "label",
+) -> Callable:
     """Test accuracy in [0, 1] of two linear classifiers on features standardised with the training set.
 
     `linear/top1`: `probes.logistic_regression`. `linear/ridge_top1`: `probes.ridge`. Each takes the penalty
@@ -26,12 +30,14 @@ def linear(
     Args:
       penalties: tried; relative to the mean loss (scikit-learn: C = 1 / (penalty * N), alpha = penalty * N).
       holdout: part of each class held out, in (0, 1); the draw depends on the labels and on `seed` only.
+      of: the output of `predict` [N, D]; label: the array int [N] of the batches that is predicted. Results of others
+        than usual are '<of>/<label>/linear/...'.
 
     Raises:
       LabelsNeeded: at build time, without labels or a test set; when run, with too few labels to hold any out.
       ValueError: bad options.
     """
-    data.need_labels("linear")
+    data.need_labels("linear", label)
     penalties = tuple(sorted((float(p) for p in penalties), reverse=True))
     if not penalties or not penalties[-1] > 0:
         raise ValueError(f"penalties must be one or more positive numbers; got {penalties}")
@@ -39,17 +45,18 @@ def linear(
         raise ValueError(f"holdout must be in (0, 1); got {holdout!r}")
 
     def run(predict, state) -> dict[str, float]:
-        f = data.labelled_features(predict, state, "linear")
+        f = data.labelled_features(predict, state, "linear", of, label)
         train_x, test_x = probes.standardise(f.train_x, f.test_x)
         held_out = stratified_holdout(f.train_y, holdout, seed)
-        ridge = _ridge(train_x, f.train_y, test_x, f.test_y, held_out, penalties, data.num_classes)
-        logistic = _logistic(train_x, f.train_y, test_x, f.test_y, held_out, penalties, data.num_classes)
-        return {
+        ridge = _ridge(train_x, f.train_y, test_x, f.test_y, held_out, penalties, f.num_classes)
+        logistic = _logistic(train_x, f.train_y, test_x, f.test_y, held_out, penalties, f.num_classes)
+        results = {
             "linear/top1": logistic[0],
             "linear/penalty": logistic[1],
             "linear/ridge_top1": ridge[0],
             "linear/ridge_penalty": ridge[1],
         }
+        return scoped(results, scope_of(of, label))
 
     return run
 

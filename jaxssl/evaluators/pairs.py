@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from jaxssl.evaluators.extract import ask
+
 CHUNK = 256
 
 
@@ -12,12 +14,12 @@ def features_of(predict, state, arrays) -> np.ndarray:
     """
     size = len(next(iter(arrays.values())))
     # One shape for all chunks, so that predict is compiled once.
-    step, found = min(size, CHUNK), []
+    step, found, asked = min(size, CHUNK), [], ask(predict, ("features",))
     for start in range(0, size, step):
         rows = np.minimum(np.arange(start, start + step), size - 1)
         batch = {**{k: v[rows] for k, v in arrays.items()}, "label": np.full(step, -1, np.int32)}
         batch["index"] = rows.astype(np.int32)
-        found.append(np.asarray(predict(state.params, state.memory, batch)["features"], np.float32))
+        found.append(np.asarray(asked(state.params, state.memory, batch)["features"], np.float32))
     x = np.concatenate(found)[:size]
     if not np.isfinite(x).all():
         raise ValueError("the features of pairs in data.extra are not finite")

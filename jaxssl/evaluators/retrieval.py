@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxssl.evaluators.columns import Column, columns
-from jaxssl.evaluators.features import EvaluationData, NotApplicable, column
+from jaxssl.evaluators.features import EvaluationData, NotApplicable
 from jaxssl.evaluators.pairs import features_of
 
 _CHUNK_ELEMENTS = 2**24
@@ -47,10 +47,9 @@ def retrieval(
         if pairs:
             x, y = (features_of(predict, state, data.extra[pairs][side]) for side in ("query", "target"))
         else:
-            found = data.outputs(predict, state, (query, target))
+            found = data.outputs(predict, state, (query, target), arrays=(groups,) if groups else ())
             x, y = found[query], found[target]
-        numbers = _test_column(data, groups) if groups and not pairs else None
-        place = first_hit(x, y, numbers)
+        place = first_hit(x, y, found[groups] if groups and not pairs else None)
         recalls = {f"retrieval/recall_at_{k}": float(np.mean(place <= k)) for k in sorted(set(ks))}
         return recalls | {"retrieval/mrr": float(np.mean(1 / place))}
 
@@ -73,20 +72,6 @@ def first_hit(query: np.ndarray, target: np.ndarray, groups: np.ndarray | None =
         best = np.where(hit, scores, -np.inf).max(axis=1, keepdims=True)
         places.append(1 + np.sum(~hit & (scores >= best), axis=1))
     return np.concatenate(places)
-
-
-def _test_column(data, name):
-    """An array [N] of the test batches, in the order of the ids, without padding."""
-    values, ids, seen = [], [], 0
-    for batch in data.test_batches():
-        if name not in batch:
-            raise NotApplicable(f"retrieval: the batches have no '{name}', only {sorted(batch)}")
-        rows = len(batch[name])
-        mask = column(batch, "_mask", np.ones(rows, bool)).astype(bool)
-        values.append(column(batch, name, np.zeros(rows))[mask])
-        ids.append(column(batch, "index", seen + np.arange(rows))[mask])
-        seen += rows
-    return np.concatenate(values)[np.argsort(np.concatenate(ids), kind="stable")]
 
 
 def _unit(x):

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 
 from jaxssl.evaluators.columns import Column, columns
-from jaxssl.evaluators.features import EvaluationData, NotApplicable, on_host
+from jaxssl.evaluators.extract import ask, on_host
+from jaxssl.evaluators.features import EvaluationData, NotApplicable
 
 _EPS = 1e-12
 
@@ -81,12 +82,12 @@ def embed_texts(data, predict, state, tokens, length, *, text: str) -> np.ndarra
     rows, width = batch["tokens"].shape
     if tokens.shape[1] != width:
         raise ValueError(f"prompts have {tokens.shape[1]} tokens, the texts of the data {width}; they must be equal")
-    parts = []
+    parts, asked = [], ask(predict, (text,))
     for start in range(0, len(tokens), rows):
         # The last chunk is filled up with texts that stand there already, so that nothing compiles anew.
         chosen = np.arange(start, start + rows) % len(tokens)
         replaced = {"tokens": _like(tokens[chosen], batch["tokens"]), "length": _like(length[chosen], batch["length"])}
-        found = predict(state.params, state.memory, {**batch, **replaced})
+        found = asked(state.params, state.memory, {**batch, **replaced})
         if text not in found:
             raise NotApplicable(f"predict gives no '{text}', only {sorted(found)}")
         parts.append(on_host(found[text])[: len(tokens) - start])

@@ -31,8 +31,8 @@ def point_clouds() -> ConfigDict:
         exclude=r"/(bias|scale|cls_token|cls_pos|mask_token)$",
     )
     config.evaluate.floors = {
-        "sorted coordinates": dict(name="evaluators.floors_points.sorted_coordinates"),
-        "distances and moments": dict(name="evaluators.floors_points.shape_distribution"),
+        "sorted coordinates": dict(name="evaluators.floors.points.sorted_coordinates"),
+        "distances and moments": dict(name="evaluators.floors.points.shape_distribution"),
     }
     return config
 

@@ -35,7 +35,7 @@ def short_texts() -> ConfigDict:
         **EVALUATORS,
     )
     config.evaluate.every, config.evaluate.during = 500, ("retrieval", "similarity")
-    config.evaluate.floors = {"TF-IDF, 256 directions": dict(name="evaluators.floors_text.tfidf", dim=256)}
+    config.evaluate.floors = {"TF-IDF, 256 directions": dict(name="evaluators.floors.text.tfidf", dim=256)}
     return config
 
 

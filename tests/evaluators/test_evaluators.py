@@ -14,7 +14,7 @@ from jaxssl.evaluators import few_labels as few_labels_file
 from jaxssl.evaluators import probes
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
 from jaxssl.evaluators.few_labels import few_labels
-from jaxssl.evaluators.floors import flat
+from jaxssl.evaluators.floors.flat import flat
 from jaxssl.evaluators.knn import knn, knn_predict
 from jaxssl.evaluators.linear import linear, stratified_holdout
 from jaxssl.evaluators.rankme import rankme

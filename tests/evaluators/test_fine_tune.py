@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
 from jaxssl.evaluators.few_labels import draw_rows
 from jaxssl.evaluators.fine_tune import Network, _trainer, fine_tune
-from jaxssl.evaluators.floors import flat
+from jaxssl.evaluators.floors.flat import flat
 
 
 def passes(x, y, index, size=100):

@@ -3,7 +3,7 @@ import pytest
 import scipy.fft
 
 from jaxssl.augment.audio import log_mel
-from jaxssl.evaluators.floors_audio import cosine_transform, mfcc
+from jaxssl.evaluators.floors.audio import cosine_transform, mfcc
 
 identity = lambda key, batch: batch
 

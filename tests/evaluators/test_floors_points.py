@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxssl.evaluators.floors_points import describe, shape_distribution, sorted_coordinates
+from jaxssl.evaluators.floors.points import describe, shape_distribution, sorted_coordinates
 
 X = np.random.default_rng(0).uniform(-0.5, 0.5, (3, 20, 3)).astype(np.float32)
 PREPROCESS = lambda key, batch: {"x": batch["points"]}

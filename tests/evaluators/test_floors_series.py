@@ -1,6 +1,6 @@
 import numpy as np
 
-from jaxssl.evaluators.floors_series import MAX_TAPS, draw, rocket
+from jaxssl.evaluators.floors.series import MAX_TAPS, draw, rocket
 
 
 def by_hand(x, drawn):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxssl.evaluators.floors_video import flow, gradients, gradients_and_flow, votes
+from jaxssl.evaluators.floors.video import flow, gradients, gradients_and_flow, votes
 
 
 def waves(shift, frames=3, size=40):

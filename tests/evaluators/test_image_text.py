@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import label_ranking_average_precision_score, top_k_accuracy_score
 
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
-from jaxssl.evaluators.floors import flat
+from jaxssl.evaluators.floors.flat import flat
 from jaxssl.evaluators.retrieval import first_hit, retrieval
 from jaxssl.evaluators.zero_shot import zero_shot, zero_shot_logits, zero_shot_weights
 
@@ -141,7 +141,7 @@ def test_ridge_to_words_finds_the_words_of_a_picture():
     from jaxssl.augment.image_text import plain
     from jaxssl.data.pipeline import evaluation_batches
     from jaxssl.data.sets.fashion_captions import fashion_captions
-    from jaxssl.evaluators.floors_pairs import ridge_to_words
+    from jaxssl.evaluators.floors.pairs import ridge_to_words
 
     splits = fashion_captions(limit=1000)
     batches = lambda source: lambda: evaluation_batches(source, batch_size=200)

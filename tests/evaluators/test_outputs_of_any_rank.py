@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from toy import get_config
 
-from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable, ask
+from jaxssl.evaluators.extract import ask
+from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
 from jaxssl.experiment import setup
 
 STATE = SimpleNamespace(params={}, memory={}, step=jnp.int32(1))
@@ -52,7 +53,7 @@ def test_arrays_of_any_rank_and_arrays_of_the_batches():
     with pytest.raises(NotApplicable, match="no 'depth', only"):
         DATA.outputs(predict, STATE, ("maps",), arrays=("depth",))
     with pytest.raises(ValueError, match="do not lead with N"):
-        DATA.outputs(predict, STATE, ("maps", "n"))
+        DATA.outputs(predict, STATE, ("n", "maps"))
 
 
 def test_reduce_runs_on_the_device_batch_by_batch():

@@ -11,7 +11,7 @@ from jaxssl.core import State
 from jaxssl.data.pipeline import evaluation_batches
 from jaxssl.data.readers.text import text
 from jaxssl.evaluators.features import EvaluationData, NotApplicable
-from jaxssl.evaluators.floors_text import tfidf
+from jaxssl.evaluators.floors.text import tfidf
 from jaxssl.evaluators.pairs import CHUNK, features_of
 from jaxssl.evaluators.retrieval import first_hit, retrieval
 from jaxssl.evaluators.similarity import similarity, spearman
@@ -127,7 +127,7 @@ def test_tfidf_is_what_scikit_learn_makes_of_the_words(tmp_path):
     (tmp_path / "a.txt").write_text("\n".join(lines))
     source = text(path=str(tmp_path / "a.txt")).train
     own = EvaluationData(train_batches=lambda: evaluation_batches(source, batch_size=5))
-    x = own.features(build({"name": "evaluators.floors_text.tfidf", "dim": 50}, own, plain()), STATE).train_x
+    x = own.features(build({"name": "evaluators.floors.text.tfidf", "dim": 50}, own, plain()), STATE).train_x
     counts = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+").fit_transform(lines).toarray()
     np.testing.assert_allclose(x @ x.T, counts @ counts.T, atol=1e-5)
     with pytest.raises(ValueError, match="dim=0"):

@@ -12,8 +12,8 @@ from sklearn.metrics.pairwise import cosine_similarity
 from jaxssl.evaluators.anomaly import anomaly, auroc
 from jaxssl.evaluators.boosted_trees import boosted_trees
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
-from jaxssl.evaluators.floors import flat
-from jaxssl.evaluators.floors_table import isolation_forest, mahalanobis
+from jaxssl.evaluators.floors.flat import flat
+from jaxssl.evaluators.floors.table import isolation_forest, mahalanobis
 
 STATE = SimpleNamespace(params={}, memory={}, step=jnp.int32(1))
 preprocess = lambda key, batch: batch

@@ -15,7 +15,7 @@ from jaxssl.data.readers.graph import _neighbors as neighbors_of
 from jaxssl.data.readers.graph import graph, surroundings
 from jaxssl.evaluators.clustering import clustering, matched_accuracy
 from jaxssl.evaluators.features import EvaluationData, NotApplicable
-from jaxssl.evaluators.floors_graph import propagated, spectral
+from jaxssl.evaluators.floors.graph import propagated, spectral
 from jaxssl.evaluators.links import links
 from jaxssl.models.gnn import gcn
 from jaxssl.models.module import forward, setup

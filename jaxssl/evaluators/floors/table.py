@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxssl.evaluators.floors import flat
+from jaxssl.evaluators.floors.flat import flat
 
 
 def mahalanobis(data, preprocess, *, shrinkage: float = 0.01):

@@ -1,9 +1,4 @@
-"""Floors: features without training, that an encoder must beat under the same probes.
-
-A floor is built as `floor(data, preprocess, *, options) -> predict`: `data` the EvaluationData, to fit on its training
-batches where that is needed, `preprocess(key, batch)` what the encoder would see, `predict(params, memory, batch) ->
-{'features': [N, D]}` called with batches as the source gives them.
-"""
+"""The floor of every kind of data: the input itself, as `evaluators.floors` describes floors."""
 
 import jax
 import jax.numpy as jnp
