@@ -4,17 +4,19 @@
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
 from jaxssl.evaluators.columns import column_of
-from jaxssl.results import HEADLINE, cell, link, results, table_rows
+from jaxssl.index import HEADLINE, Row, cell, rows, shown
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- methods: begin -->", "<!-- methods: end -->"
-IMAGES = "_fashion_mnist_12k.py"
+# The set on which methods for images are compared at one budget, in a table of their own.
+IMAGES = "data.fashion_mnist.fashion_mnist_12k"
 HEAD = (
-    "method",
+    "system",
     "paper",
     "config",
     "untrained, 10 labels a class",
@@ -42,26 +44,26 @@ def row(cells) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def reference(paper: str) -> str:
-    """The number of a paper, linked."""
-    return f"[{paper.partition(':')[2]}]({link(paper)})"
+def first_cells(row: Row) -> tuple[str, str, str]:
+    """Name, linked paper and config of a system."""
+    card = row.system.card
+    paper = f"[{card.paper.partition(':')[2]}]({card.link})" if card.paper else ""
+    return card.name, paper, f"`{shown(row.config)}`"
 
 
-def images(measured: dict) -> list[str]:
+def images() -> list[str]:
     """Methods on the bundled images, at one budget."""
-    lines = [row(HEAD), row(["---"] * len(HEAD))]
-    for name, paper, config, headline, trained_cell in table_rows():
-        if not config.endswith(IMAGES):
+    lines, one = [row(HEAD), row(["---"] * len(HEAD))], None
+    for entry in rows():
+        if entry.measured.get("data") != IMAGES:
             continue
-        found = measured.get(Path(config).name, {}).get("results", {})
-        trained, untrained = found.get("trained encoder", {}), found.get("untrained encoder", {})
+        one, found, headline = entry.measured, dict(entry.measured["results"]), entry.headline
+        trained, untrained = found.pop("trained encoder"), found.pop("untrained encoder")
         rest = (cell(trained, "knn/top1"), cell(trained, "linear/top1"))
-        floors = {k: v for k, v in found.items() if k not in ("trained encoder", "untrained encoder")}
         measures = {"10 labels": headline, "k-NN": "knn/top1", "linear": "linear/top1"}
-        behind = [name for name, measure in measures.items() if leaders(trained, untrained, floors, measure)]
+        behind = [name for name, measure in measures.items() if leaders(trained, untrained, found, measure)]
         said = f"raw pixels lead: {', '.join(behind)}" if behind else ""
-        lines.append(row([name, reference(paper), f"`{config}`", cell(untrained, headline), trained_cell, *rest, said]))
-    one = next((m for name, m in measured.items() if name.endswith(IMAGES)), None)
+        lines.append(row([*first_cells(entry), cell(untrained, headline), entry.value, *rest, said]))
     if one is not None:
         raw = one["results"]["raw pixels"]
         names = (HEADLINE, "knn/top1", "linear/top1")
@@ -75,14 +77,20 @@ def images(measured: dict) -> list[str]:
     return lines
 
 
+def merit(found: dict, measure: str) -> float:
+    """A result with its sign turned where lower is better; below all others where there is none."""
+    value = found.get(measure)
+    return -math.inf if value is None else -value if column_of(measure).better == "lower" else value
+
+
 def leaders(trained: dict, untrained: dict, floors: dict[str, dict], measure: str) -> str:
-    """Which floor, or the untrained encoder, has more than the trained one, in words; '' where none has."""
-    value = trained.get(measure)
-    if value is None:
+    """Which floor, or the untrained encoder, is better than the trained one, in words; '' where none is."""
+    if trained.get(measure) is None:
         return ""
-    ahead = [name for name, found in floors.items() if (found.get(measure) or 0) > value]
+    value = merit(trained, measure)
+    ahead = [name for name, found in floors.items() if merit(found, measure) > value]
     said = [f"floor leads: {', '.join(ahead)}"] if ahead else []
-    if (untrained.get(measure) or 0) >= value:
+    if merit(untrained, measure) >= value:
         said.append("no gain over untrained")
     return ", ".join(said)
 
@@ -102,38 +110,29 @@ def in_words(found: dict, headline: str) -> str:
 
 
 def _best(floors: dict[str, dict], measure: str) -> str:
-    name = max(floors, key=lambda n: floors[n].get(measure) or 0)
+    name = max(floors, key=lambda n: merit(floors[n], measure))
     return f"{name} {cell(floors[name], measure)}"
 
 
-def others(measured: dict) -> list[str]:
+def others() -> list[str]:
     """What was measured on other data: each by the measure that its config names, beside its own floors."""
     lines = []
-    for name, paper, config, headline, trained in table_rows():
-        found = measured.get(Path(config).name)
-        if found is None or config.endswith(IMAGES):
+    for entry in rows():
+        found, headline = entry.measured, entry.headline
+        if not found or found["data"] == IMAGES:
             continue
-        results = dict(found["results"])
-        del results["trained encoder"]
-        untrained = cell(results.pop("untrained encoder"), headline)
-        floors = ", ".join(f"{floor} {cell(r, headline)}" for floor, r in results.items() if headline in r)
+        floors = dict(found["results"])
+        del floors["trained encoder"]
+        untrained = cell(floors.pop("untrained encoder"), headline)
+        beside = ", ".join(f"{floor} {cell(r, headline)}" for floor, r in floors.items() if headline in r)
         budget = f"{found['step']:,} x {found['batch_size']}"
         said = in_words(found, headline)
-        cells = (
-            name,
-            reference(paper),
-            f"`{config}`",
-            column_of(headline).title,
-            floors,
-            untrained,
-            trained,
-            budget,
-            said,
+        lines.append(
+            row([*first_cells(entry), column_of(headline).title, beside, untrained, entry.value, budget, said])
         )
-        lines.append(row(cells))
     if not lines:
         return []
-    head = ("method", "paper", "config", "measure", "floors", "untrained", "trained", "steps x batch", "in words")
+    head = ("system", "paper", "config", "measure", "floors", "untrained", "trained", "steps x batch", "in words")
     note = (
         "On held-out data; seed 0; ↑ higher is better, ↓ lower. Each row: `.venv/bin/python tools/measure.py CONFIG`."
     )
@@ -142,8 +141,7 @@ def others(measured: dict) -> list[str]:
 
 def markdown() -> str:
     """The tables of methods and the commands behind them."""
-    measured = results(ROOT / "configs")
-    return "\n".join(images(measured) + others(measured))
+    return "\n".join(images() + others())
 
 
 def render(readme: str) -> str:

@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from runs import ROOT
 
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.config import load_config
+from jaxssl.config_files import config_files
 from jaxssl.core import State
 from jaxssl.experiment import resident_feed, setup
+from jaxssl.index import contract
 from jaxssl.monitor import split
 from jaxssl.optim import path_name
 
-CONFIGS = sorted(ROOT.glob("configs/*/*.py"))
 STEPS = 30
 SHARDED_STEPS = 10
 # A ConvNet or ViT that has collapsed in 30 steps shows an effective rank near 1.
@@ -69,24 +69,13 @@ def to_host(tree):
     return jax.tree.map(np.asarray, tree)
 
 
-# Other data for a method that has a config here already, as all `*_imagenet` are: the whole contract with --slow only.
-SAME_METHOD = (
-    "clan_flows",
-    "mirror_bert_wordnet",
-    "point_cmae_fashion_clouds",
-    "scgc_debian",
-    "simclr_fashion_mnist",
-    "t_jepa_sensors",
-)
-
-
 def configs():
-    """Every config, with the mark `slow` where that is right."""
-    again = lambda name: name in SAME_METHOD or name.endswith("_imagenet")
-    return [pytest.param(c, id=c.stem, marks=[pytest.mark.slow] * again(c.stem)) for c in CONFIGS]
+    """Every config, with the mark `slow` where its contract is not checked in full in every run."""
+    marked = [(c, [] if level == "full" else [pytest.mark.slow]) for c, level in contract().items() if level != "data"]
+    return [pytest.param(c, id=c.stem, marks=marks) for c, marks in marked]
 
 
-@pytest.mark.parametrize("config", [c for c in CONFIGS if c.stem.endswith("_imagenet")], ids=lambda c: c.stem)
+@pytest.mark.parametrize("config", [c for c, v in contract().items() if v == "short"], ids=lambda c: c.stem)
 def test_an_update_can_be_traced(config):
     """In its quick form, without compiling or computing anything."""
     experiment = setup(load_config(f"{config}:quick"), devices=jax.devices()[:1])
@@ -99,8 +88,6 @@ def test_an_update_can_be_traced(config):
 @pytest.fixture(scope="module", params=configs())
 def run(request):
     config = load_config(f"{request.param}:quick")
-    if config.data.get("path") == "":
-        pytest.skip("needs a folder of one's own; tests/cli/ runs it")
     experiment = setup(config, devices=jax.devices()[:1], wrap_tx=record)
     state = experiment.initial()
     feed = resident_feed(experiment)
@@ -212,7 +199,7 @@ def test_eight_devices_give_the_losses_and_gradients_of_one(run):
 def test_config_has_the_common_sections_and_a_documented_source(request):
     from jaxssl.config import base
 
-    for file in CONFIGS:
+    for file in config_files().values():
         doc = ast.get_docstring(ast.parse(file.read_text()))
         assert "arXiv:" in doc and f"configs/{file.parent.name}/{file.name}" in doc, (
             f"{file.name}: docstring lacks paper or command"
