@@ -33,6 +33,11 @@ def main(argv: list[str] | None = None) -> int:
             return args.run(args, overrides) or 0
     except KeyboardInterrupt:
         return _said("stopped; the same command does it again, or resumes.", RESUME)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in TRAIN_MODULES or "--traceback" in argv:
+            raise
+        return _said(f"the module {missing} is not installed; pip install 'jaxssl[train]' brings it.", 2)
     except (ValueError, TypeError, *WRONG_FILES) as error:
         if "--traceback" in argv:
             raise
@@ -42,6 +47,26 @@ def main(argv: list[str] | None = None) -> int:
         if status is None or "--traceback" in argv:
             raise
         return _said(error, status)
+
+
+# Modules of the extra `train`, which every command needs.
+TRAIN_MODULES = (
+    "av",
+    "cv2",
+    "ml_collections",
+    "orbax",
+    "PIL",
+    "pyarrow",
+    "rich",
+    "safetensors",
+    "scipy",
+    "simplejpeg",
+    "sklearn",
+    "soundfile",
+    "tensorboardX",
+    "tensorflow",
+    "tensorflow_datasets",
+)
 
 
 # What the caller named is not there, or is not what it should be; other errors of files are failures of the run.

@@ -276,6 +276,13 @@ def test_list_shows_every_method_with_its_paper_and_config(command, capsys):
     assert shown.count("arXiv:") >= len(names)
 
 
+def test_without_the_extra_train_a_command_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.delitem(sys.modules, "rich.console", raising=False)
+    assert main(["list"]) == 2
+    assert "the module rich is not installed; pip install 'jaxssl[train]'" in capsys.readouterr().err
+
+
 def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit) as done:
         main(["--help"])
