@@ -48,3 +48,10 @@ def test_every_method_has_a_config_that_can_be_measured_here_and_a_paper():
         name = system.id.removeprefix("methods.")
         assert any(c.stem.startswith(name) and c.parent.name != PUBLISHED for c in system.configs), name
         assert system.card.paper or system.card.family == "supervised", name
+
+
+def test_the_list_of_folders_names_every_folder_of_the_package():
+    listed = README.partition("    jaxssl/\n")[2].partition("\n\n")[0]
+    named = set(re.findall(r"^      (\w+)/ ", listed, flags=re.M))
+    found = {f.name for f in (ROOT / "jaxssl").iterdir() if any(f.glob("*.py"))} if named else set()
+    assert named == found
