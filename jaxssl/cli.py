@@ -371,7 +371,6 @@ def _list(args, overrides):
     import rich.console
     import rich.table
 
-    from jaxssl.evaluators.columns import column_of
     from jaxssl.index import rows, shown
 
     head = ("system", "paper", "modality", "family", "kind", "config", "measure", "trained")
@@ -385,7 +384,7 @@ def _list(args, overrides):
             card.family,
             card.kind,
             config,
-            column_of(row.headline).title,
+            row.column.title,
             row.value,
         )
     console = rich.console.Console()

@@ -14,6 +14,7 @@ from jaxssl.build import build, nearest, options_of, resolve
 from jaxssl.card import FAMILIES, KINDS, MODALITIES, Card
 from jaxssl.config_files import config_files, configs_folder, import_config, stage_files
 from jaxssl.evaluators import columns
+from jaxssl.evaluators.columns import Column
 
 NOT_MEASURED = "not measured"
 HEADLINE = "few_labels/10_mean"
@@ -34,6 +35,14 @@ class System(NamedTuple):
     card: Card
     id: str
     configs: tuple[Path, ...]
+
+
+class Results(NamedTuple):
+    """{measure: value} of the trained encoder or of the study, of the untrained encoder, and of each floor by name."""
+
+    own: dict[str, float]
+    untrained: dict[str, float]
+    floors: dict[str, dict[str, float]]
 
 
 class Row(NamedTuple):
@@ -64,9 +73,23 @@ class Row(NamedTuple):
         return module.get_config().evaluate.headline if hasattr(module, "get_config") else HEADLINE
 
     @property
+    def column(self) -> Column:
+        """The column of the headline measure; a study may declare its own."""
+        own = columns.declared(resolve(self.system.id)) if self.system.id.startswith("studies.") else ()
+        return columns.find(self.headline, own) or columns.column_of(self.headline)
+
+    @property
+    def results(self) -> Results:
+        """What was measured, by part."""
+        rows = dict(self.measured.get("results", {}))
+        # Of a study, which trains nothing, the first row is its own.
+        own = rows.pop("trained encoder", None) or rows.pop(next(iter(rows), ""), {})
+        return Results(own, rows.pop("untrained encoder", {}), rows)
+
+    @property
     def value(self) -> str:
-        """The headline measure of the trained encoder."""
-        return cell(self.measured.get("results", {}).get("trained encoder", {}), self.headline)
+        """The headline measure of the trained encoder, or of the study."""
+        return columns.cell(self.results.own, self.column) or NOT_MEASURED
 
 
 def shown(config: Path) -> str:
@@ -188,8 +211,3 @@ def contract() -> dict[Path, str]:
             found[file], first = getattr(module, "CONTRACT", one_more), False
             skeletons |= {skeleton} - {""}
     return dict(sorted(found.items()))
-
-
-def cell(results: dict[str, float], name: str) -> str:
-    """One result in the unit of its column; mean and spread where it is the mean of several draws."""
-    return columns.cell(results, columns.column_of(name)) or NOT_MEASURED

@@ -1,5 +1,7 @@
 """Facts about systems come from cards and loaded configs: what is listed, tabled and tested does not depend on spelling."""
 
+import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from jaxssl import index
 from jaxssl.card import MODALITIES, Card, wrong_card
 from jaxssl.cli import main
-from jaxssl.config_files import config_files, find_config
+from jaxssl.config_files import config_files, find_config, import_config
+from jaxssl.evaluators.columns import Column
 
 VARIABLE = """
 from jaxssl.recipes.image import fashion_mnist_12k
@@ -127,8 +130,6 @@ def test_the_contract_is_checked_in_full_once_for_every_loss():
 
 def skeleton(system):
     first = next(config for config in system.configs if index.contract()[config] in ("full", "short"))
-    from jaxssl.config_files import import_config
-
     return index.skeleton_of(import_config(first).get_config("quick"))
 
 
@@ -164,3 +165,24 @@ def test_names_that_mean_several_configs_or_none_are_refused():
         with pytest.raises(ValueError) as caught:
             find_config(text)
         assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_of_a_study_the_first_row_is_its_own_and_the_others_are_beside_it(folder):
+    rows = {"k-centre": {"knn/top1": 0.7}, "random": {"knn/top1": 0.6}}
+    record = dict(headline="knn/top1", step=0, data="data.digits", results=rows)
+    (folder / "results.json").write_text(json.dumps({"other_views.py": record}))
+    (row,) = [row for row in index.rows() if row.system.card.name == "Other Views"]
+    assert row.results == ({"knn/top1": 0.7}, {}, {"random": {"knn/top1": 0.6}})
+    assert row.value == "70.0" and row.column.heading == "k-NN"
+
+
+def test_tables_say_who_leads_in_the_direction_of_the_measure():
+    spec = importlib.util.spec_from_file_location(
+        "results_table", Path(__file__).parent.parent / "tools/results_table.py"
+    )
+    table = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(table)
+    found = index.Results({"e": 2.0}, {"e": 3.0}, {"mean": {"e": 1.0}, "none": {}})
+    for better, words in dict(higher="no gain over untrained", lower="floor leads: mean").items():
+        assert table.leaders(found, Column("e", "error", "mm", better)) == words
+    assert table.leaders(found, Column("e", "steps", "", "")) == ""

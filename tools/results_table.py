@@ -8,13 +8,12 @@ import math
 import sys
 from pathlib import Path
 
-from jaxssl.evaluators.columns import column_of
-from jaxssl.index import HEADLINE, Row, cell, rows, shown
+from jaxssl.evaluators.columns import Column, cell, column_of
+from jaxssl.index import HEADLINE, Results, Row, rows, shown
+from jaxssl.recipes.image import fashion_mnist_12k
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- methods: begin -->", "<!-- methods: end -->"
-# The set on which methods for images are compared at one budget, in a table of their own.
-IMAGES = "data.fashion_mnist.fashion_mnist_12k"
 HEAD = (
     "system",
     "paper",
@@ -51,85 +50,88 @@ def first_cells(row: Row) -> tuple[str, str, str]:
     return card.name, paper, f"`{shown(row.config)}`"
 
 
+def compared(entry: Row) -> bool:
+    """Whether a row is of the table of methods on the bundled images: that set, its recipe's budget, its headline."""
+    recipe, found = fashion_mnist_12k(), entry.measured
+    budget = (recipe.data.name, recipe.total_steps, recipe.batch_size, HEADLINE)
+    return (found.get("data"), found.get("step"), found.get("batch_size"), entry.headline) == budget
+
+
 def images() -> list[str]:
     """Methods on the bundled images, at one budget."""
     lines, one = [row(HEAD), row(["---"] * len(HEAD))], None
-    for entry in rows():
-        if entry.measured.get("data") != IMAGES:
-            continue
-        one, found, headline = entry.measured, dict(entry.measured["results"]), entry.headline
-        trained, untrained = found.pop("trained encoder"), found.pop("untrained encoder")
-        rest = (cell(trained, "knn/top1"), cell(trained, "linear/top1"))
-        measures = {"10 labels": headline, "k-NN": "knn/top1", "linear": "linear/top1"}
-        behind = [name for name, measure in measures.items() if leaders(trained, untrained, found, measure)]
+    names = (HEADLINE, "knn/top1", "linear/top1")
+    for entry in filter(compared, rows()):
+        one, found = entry, entry.results
+        words = zip(("10 labels", "k-NN", "linear"), names)
+        behind = [word for word, name in words if leaders(found, column_of(name))]
         said = f"raw pixels lead: {', '.join(behind)}" if behind else ""
-        lines.append(row([*first_cells(entry), cell(untrained, headline), entry.value, *rest, said]))
+        shown = [cell(found.own, column_of(name)) for name in names]
+        lines.append(row([*first_cells(entry), cell(found.untrained, entry.column), *shown, said]))
     if one is not None:
-        raw = one["results"]["raw pixels"]
-        names = (HEADLINE, "knn/top1", "linear/top1")
-        lines.append(row(["raw pixels", "", "", "", *(cell(raw, name) for name in names), ""]))
+        raw = one.results.floors["raw pixels"]
+        lines.append(row(["raw pixels", "", "", "", *(cell(raw, column_of(name)) for name in names), ""]))
+        measured = one.measured
         lines += [
             "",
             f"Accuracy in per cent on the 2,000 held-out images of the bundled set, mean and spread over 5 draws of labels; "
-            f"{one['step']:,} steps of batch {one['batch_size']}, seed {one['seed']}, on {one['device']}. "
-            "Each row: `.venv/bin/python tools/measure.py CONFIG`.",
+            f"{measured['step']:,} steps of batch {measured['batch_size']}, seed {measured['seed']}, on "
+            f"{measured['device']}. Each row: `.venv/bin/python tools/measure.py CONFIG`.",
         ]
     return lines
 
 
-def merit(found: dict, measure: str) -> float:
+def merit(found: dict[str, float], column: Column) -> float:
     """A result with its sign turned where lower is better; below all others where there is none."""
-    value = found.get(measure)
-    return -math.inf if value is None else -value if column_of(measure).better == "lower" else value
+    value = found.get(column.key)
+    return -math.inf if value is None else -value if column.better == "lower" else value
 
 
-def leaders(trained: dict, untrained: dict, floors: dict[str, dict], measure: str) -> str:
+def leaders(found: Results, column: Column) -> str:
     """Which floor, or the untrained encoder, is better than the trained one, in words; '' where none is."""
-    if trained.get(measure) is None:
+    if found.own.get(column.key) is None or not column.better:
         return ""
-    value = merit(trained, measure)
-    ahead = [name for name, found in floors.items() if merit(found, measure) > value]
+    value = merit(found.own, column)
+    ahead = [name for name, floor in found.floors.items() if merit(floor, column) > value]
     said = [f"floor leads: {', '.join(ahead)}"] if ahead else []
-    if merit(untrained, measure) >= value:
+    if merit(found.untrained, column) >= value:
         said.append("no gain over untrained")
     return ", ".join(said)
 
 
-def in_words(found: dict, headline: str) -> str:
+def in_words(entry: Row) -> str:
     """What the numbers of a row do not say by themselves: who leads, of which parts, on what kind of data."""
-    floors = dict(found["results"])
-    trained, untrained = floors.pop("trained encoder"), floors.pop("untrained encoder")
-    said = [leaders(trained, untrained, floors, headline)]
-    group, _, measure = headline.partition("/")
+    found, said = entry.results, [leaders(entry.results, entry.column)]
+    group, _, measure = entry.headline.partition("/")
     if measure == "auroc":
-        parts = [k for k in trained if k.startswith(f"{group}/") and not k.startswith(f"{group}/auroc")]
-        each = (f"{p.partition('/')[2]} {cell(trained, p)} ({_best(floors, p)})" for p in parts)
+        parts = [k for k in found.own if k.startswith(f"{group}/") and not k.startswith(f"{group}/auroc")]
+        each = (f"{p.partition('/')[2]} {cell(found.own, column_of(p))} ({_best(found, column_of(p))})" for p in parts)
         said.append(f"mean of {', '.join(each)}" if parts else "")
-    said.append(GENERATED.get(found["data"], ""))
+    said.append(generated(entry.measured["data"]))
     return "; ".join(filter(None, said))
 
 
-def _best(floors: dict[str, dict], measure: str) -> str:
-    name = max(floors, key=lambda n: merit(floors[n], measure))
-    return f"{name} {cell(floors[name], measure)}"
+def _best(found: Results, column: Column) -> str:
+    name = max(found.floors, key=lambda n: merit(found.floors[n], column))
+    return f"{name} {cell(found.floors[name], column)}"
+
+
+def generated(data: str) -> str:
+    """What of a source's data is computed and not collected, in words; '' where nothing is."""
+    return GENERATED.get(data, "")
 
 
 def others() -> list[str]:
-    """What was measured on other data: each by the measure that its config names, beside its own floors."""
+    """What was measured on other data, or otherwise: each by the measure that its config names, beside its own floors."""
     lines = []
     for entry in rows():
-        found, headline = entry.measured, entry.headline
-        if not found or found["data"] == IMAGES:
+        if not entry.measured or compared(entry):
             continue
-        floors = dict(found["results"])
-        del floors["trained encoder"]
-        untrained = cell(floors.pop("untrained encoder"), headline)
-        beside = ", ".join(f"{floor} {cell(r, headline)}" for floor, r in floors.items() if headline in r)
-        budget = f"{found['step']:,} x {found['batch_size']}"
-        said = in_words(found, headline)
-        lines.append(
-            row([*first_cells(entry), column_of(headline).title, beside, untrained, entry.value, budget, said])
-        )
+        found, column, steps = entry.results, entry.column, entry.measured["step"]
+        beside = (f"{name} {cell(floor, column)}" for name, floor in found.floors.items() if column.key in floor)
+        budget = f"{steps:,} x {entry.measured['batch_size']}" if steps else ""
+        numbers = (", ".join(beside), cell(found.untrained, column), entry.value, budget, in_words(entry))
+        lines.append(row([*first_cells(entry), column.title, *numbers]))
     if not lines:
         return []
     head = ("system", "paper", "config", "measure", "floors", "untrained", "trained", "steps x batch", "in words")
