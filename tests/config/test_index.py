@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from runs import ROOT
 
 from jaxssl import index
 from jaxssl.card import MODALITIES, Card, wrong_card
@@ -177,9 +178,7 @@ def test_of_a_study_the_first_row_is_its_own_and_the_others_are_beside_it(folder
 
 
 def test_tables_say_who_leads_in_the_direction_of_the_measure():
-    spec = importlib.util.spec_from_file_location(
-        "results_table", Path(__file__).parent.parent / "tools/results_table.py"
-    )
+    spec = importlib.util.spec_from_file_location("results_table", ROOT / "tools/results_table.py")
     table = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(table)
     found = index.Results({"e": 2.0}, {"e": 3.0}, {"mean": {"e": 1.0}, "none": {}})
