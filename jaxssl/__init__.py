@@ -1,3 +1,3 @@
 """Self-supervised learning in JAX: pure losses, one training loop, honest evaluation."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

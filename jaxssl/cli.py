@@ -1,4 +1,4 @@
-"""The command line: train, evaluate, embed, export, import, methods."""
+"""The command line: train, evaluate, embed, export, import, list."""
 
 import argparse
 import contextlib
@@ -26,13 +26,18 @@ def main(argv: list[str] | None = None) -> int:
     try:
         argv, overrides = split_overrides(argv)
         args = parser().parse_args(argv)
-        if overrides and args.command == "methods":
+        if overrides and args.run is _list:
             raise ValueError(f"{OVERRIDE}...: {args.command} takes no overrides.")
         keep_compiled()
         with terminated():
             return args.run(args, overrides) or 0
     except KeyboardInterrupt:
         return _said("stopped; the same command does it again, or resumes.", RESUME)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in TRAIN_MODULES or "--traceback" in argv:
+            raise
+        return _said(f"the module {missing} is not installed; pip install 'jaxssl[train]' brings it.", 2)
     except (ValueError, TypeError, *WRONG_FILES) as error:
         if "--traceback" in argv:
             raise
@@ -42,6 +47,26 @@ def main(argv: list[str] | None = None) -> int:
         if status is None or "--traceback" in argv:
             raise
         return _said(error, status)
+
+
+# Modules of the extra `train`, which every command needs.
+TRAIN_MODULES = (
+    "av",
+    "cv2",
+    "ml_collections",
+    "orbax",
+    "PIL",
+    "pyarrow",
+    "rich",
+    "safetensors",
+    "scipy",
+    "simplejpeg",
+    "sklearn",
+    "soundfile",
+    "tensorboardX",
+    "tensorflow",
+    "tensorflow_datasets",
+)
 
 
 # What the caller named is not there, or is not what it should be; other errors of files are failures of the run.
@@ -117,11 +142,11 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="jaxssl", description="Self-supervised learning in JAX.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name, run, text):
-        sub = commands.add_parser(name, help=text, description=text)
+    def command(name, run, text, aliases=()):
+        sub = commands.add_parser(name, help=text, description=text, aliases=aliases)
         sub.set_defaults(run=run)
         sub.add_argument("--traceback", action="store_true", help="show the Python traceback of an error")
-        if name != "methods":
+        if name != "list":
             sub.add_argument(
                 "--trust",
                 action="store_true",
@@ -130,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("train", _train, "Train an encoder; a folder that holds checkpoints is resumed.")
-    sub.add_argument("config", help="FILE.py[:ARG], e.g. configs/image/simclr_fashion_mnist_12k.py:quick")
+    sub.add_argument("config", help="FILE.py[:ARG], or a config's name as in simclr_fashion_mnist_12k:quick")
     sub.add_argument("--workdir", required=True, help="run folder")
     sub.add_argument("--data", help="path of the data, for sources that take one")
     sub.add_argument("--coordinator", metavar="HOST:PORT", help="several processes: address of process 0, or auto")
@@ -167,14 +192,17 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--step", type=int, help="checkpoint; default: the newest")
 
     sub = command("import", _import, "Start a run folder from a safetensors file with timm's names.")
-    sub.add_argument("config", help="FILE.py[:ARG]")
+    sub.add_argument("config", help="FILE.py[:ARG], or a config's name")
     sub.add_argument("--weights", required=True, help="FILE.safetensors")
     sub.add_argument("--workdir", required=True, help="run folder to make; `train` goes on from it")
     sub.add_argument("--data", help="path of the data, for sources that take one")
     sub.add_argument("--grey-from-rgb", action="store_true", help="sum the colours of the first layer for grey images")
     sub.add_argument("--ignore", metavar="PREFIX", action="append", default=[], help="pass over names that begin so")
 
-    command("methods", _methods, "Every method with its paper, config and measured number.")
+    sub = command("list", _list, "Every system with its paper, configs and measured numbers.", aliases=["methods"])
+    sub.add_argument("--modality", help="only those of one kind of data, as image, audio or table")
+    sub.add_argument("--family", help="only those of one family, as contrast or reconstruction")
+    sub.add_argument("--kind", help="only those of one kind: pre-training, adaptation, evaluation or study")
     return top
 
 
@@ -339,18 +367,28 @@ def _import(args, overrides):
     print(f"{workdir}: step 0 with the encoder of {args.weights}; heads are new. `jaxssl train` goes on from here.")
 
 
-def _methods(args, overrides):
+def _list(args, overrides):
     import rich.console
     import rich.table
 
-    from jaxssl.evaluators.columns import column_of
-    from jaxssl.results import table_rows
+    from jaxssl.index import rows, shown
 
-    table = rich.table.Table("method", "paper", "config", "measure", "trained")
-    for name, paper, config, headline, value in table_rows():
-        table.add_row(name, paper, config, column_of(headline).title, value)
+    head = ("system", "paper", "modality", "family", "kind", "config", "measure", "trained")
+    table = rich.table.Table(*head[:1], *(rich.table.Column(name, no_wrap=name == "config") for name in head[1:]))
+    for row in rows(modality=args.modality, family=args.family, kind=args.kind):
+        card, config = row.system.card, shown(row.config) if row.config is not None else "none"
+        table.add_row(
+            card.name,
+            card.paper,
+            row.modality,
+            card.family,
+            card.kind,
+            config,
+            row.column.title,
+            row.value,
+        )
     console = rich.console.Console()
-    (console if console.is_terminal else rich.console.Console(width=160)).print(table)
+    (console if console.is_terminal else rich.console.Console(width=200)).print(table)
 
 
 if __name__ == "__main__":

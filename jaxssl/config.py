@@ -13,7 +13,7 @@ log, checkpoint, evaluate                            how often, and what
 
 import ast
 import functools
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -36,7 +36,7 @@ from jaxssl.build import (
     shown,
     wrong_number,
 )
-from jaxssl.config_files import find_config
+from jaxssl.config_files import find_config, import_config
 from jaxssl.data.readers.packed import is_pack
 from jaxssl.optim import make_optimizer
 
@@ -167,9 +167,7 @@ def _renew(node: Any) -> None:
 
 
 def _run_file(file: str, arg: str) -> ConfigDict:
-    spec = importlib.util.spec_from_file_location("jaxssl_config_" + Path(file).stem, file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = import_config(file)
     if not hasattr(module, "get_config"):
         raise ValueError(f"config '{file}' defines no function get_config(arg).")
     config = module.get_config(arg or None)

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from jaxssl.cli import split_overrides
+from jaxssl.config_files import find_config
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,7 +25,8 @@ def measure(config: str, overrides: dict[str, str]) -> dict:
         subprocess.run(command, check=True, cwd=ROOT)
         summary = json.loads((Path(folder) / "summary.json").read_text())
         resolved = json.loads((Path(folder) / "config.json").read_text())
-        rows = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+        written = Path(folder) / "metrics.jsonl"  # a study, which trains nothing, has none
+        rows = [json.loads(line) for line in written.read_text().splitlines()] if written.is_file() else [{}]
     speeds = sorted(row["time/images_per_s"] for row in rows if "time/images_per_s" in row)
     return {
         **summary,
@@ -32,7 +34,7 @@ def measure(config: str, overrides: dict[str, str]) -> dict:
         "seed": resolved["seed"],
         "batch_size": resolved["batch_size"],
         "overrides": overrides,
-        "images_per_s": round(speeds[len(speeds) // 2]),
+        "images_per_s": round(speeds[len(speeds) // 2]) if speeds else None,
         "final": {k: v for k, v in rows[-1].items() if k.startswith("train/")},
     }
 
@@ -47,7 +49,7 @@ def main() -> int:
     for config in configs:
         found = measure(config, overrides)
         measured = json.loads(file.read_text()) if file.is_file() else {}
-        measured[Path(config).name] = found
+        measured[find_config(config.partition(":")[0]).name] = found
         fresh = file.with_suffix(".tmp")
         fresh.write_text(json.dumps(dict(sorted(measured.items())), indent=1) + "\n")
         fresh.replace(file)

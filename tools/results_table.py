@@ -4,17 +4,18 @@
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
-from jaxssl.evaluators.columns import column_of
-from jaxssl.results import HEADLINE, cell, link, results, table_rows
+from jaxssl.evaluators.columns import Column, cell, column_of
+from jaxssl.index import HEADLINE, Results, Row, rows, shown
+from jaxssl.recipes.image import fashion_mnist_12k
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- methods: begin -->", "<!-- methods: end -->"
-IMAGES = "_fashion_mnist_12k.py"
 HEAD = (
-    "method",
+    "system",
     "paper",
     "config",
     "untrained, 10 labels a class",
@@ -42,98 +43,98 @@ def row(cells) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def reference(paper: str) -> str:
-    """The number of a paper, linked."""
-    return f"[{paper.partition(':')[2]}]({link(paper)})"
+def first_cells(row: Row) -> tuple[str, str, str]:
+    """Name, linked paper and config of a system."""
+    card = row.system.card
+    paper = f"[{card.paper.partition(':')[2]}]({card.link})" if card.paper else ""
+    return card.name, paper, f"`{shown(row.config)}`"
 
 
-def images(measured: dict) -> list[str]:
+def compared(entry: Row) -> bool:
+    """Whether a row is of the table of methods on the bundled images: that set, its recipe's budget, its headline."""
+    recipe, found = fashion_mnist_12k(), entry.measured
+    budget = (recipe.data.name, recipe.total_steps, recipe.batch_size, HEADLINE)
+    return (found.get("data"), found.get("step"), found.get("batch_size"), entry.headline) == budget
+
+
+def images() -> list[str]:
     """Methods on the bundled images, at one budget."""
-    lines = [row(HEAD), row(["---"] * len(HEAD))]
-    for name, paper, config, headline, trained_cell in table_rows():
-        if not config.endswith(IMAGES):
-            continue
-        found = measured.get(Path(config).name, {}).get("results", {})
-        trained, untrained = found.get("trained encoder", {}), found.get("untrained encoder", {})
-        rest = (cell(trained, "knn/top1"), cell(trained, "linear/top1"))
-        floors = {k: v for k, v in found.items() if k not in ("trained encoder", "untrained encoder")}
-        measures = {"10 labels": headline, "k-NN": "knn/top1", "linear": "linear/top1"}
-        behind = [name for name, measure in measures.items() if leaders(trained, untrained, floors, measure)]
+    lines, one = [row(HEAD), row(["---"] * len(HEAD))], None
+    names = (HEADLINE, "knn/top1", "linear/top1")
+    for entry in filter(compared, rows()):
+        one, found = entry, entry.results
+        words = zip(("10 labels", "k-NN", "linear"), names)
+        behind = [word for word, name in words if leaders(found, column_of(name))]
         said = f"raw pixels lead: {', '.join(behind)}" if behind else ""
-        lines.append(row([name, reference(paper), f"`{config}`", cell(untrained, headline), trained_cell, *rest, said]))
-    one = next((m for name, m in measured.items() if name.endswith(IMAGES)), None)
+        shown = [cell(found.own, column_of(name)) for name in names]
+        lines.append(row([*first_cells(entry), cell(found.untrained, entry.column), *shown, said]))
     if one is not None:
-        raw = one["results"]["raw pixels"]
-        names = (HEADLINE, "knn/top1", "linear/top1")
-        lines.append(row(["raw pixels", "", "", "", *(cell(raw, name) for name in names), ""]))
+        raw = one.results.floors["raw pixels"]
+        lines.append(row(["raw pixels", "", "", "", *(cell(raw, column_of(name)) for name in names), ""]))
+        measured = one.measured
         lines += [
             "",
             f"Accuracy in per cent on the 2,000 held-out images of the bundled set, mean and spread over 5 draws of labels; "
-            f"{one['step']:,} steps of batch {one['batch_size']}, seed {one['seed']}, on {one['device']}. "
-            "Each row: `.venv/bin/python tools/measure.py CONFIG`.",
+            f"{measured['step']:,} steps of batch {measured['batch_size']}, seed {measured['seed']}, on "
+            f"{measured['device']}. Each row: `.venv/bin/python tools/measure.py CONFIG`.",
         ]
     return lines
 
 
-def leaders(trained: dict, untrained: dict, floors: dict[str, dict], measure: str) -> str:
-    """Which floor, or the untrained encoder, has more than the trained one, in words; '' where none has."""
-    value = trained.get(measure)
-    if value is None:
+def merit(found: dict[str, float], column: Column) -> float:
+    """A result with its sign turned where lower is better; below all others where there is none."""
+    value = found.get(column.key)
+    return -math.inf if value is None else -value if column.better == "lower" else value
+
+
+def leaders(found: Results, column: Column) -> str:
+    """Which floor, or the untrained encoder, is better than the trained one, in words; '' where none is."""
+    if found.own.get(column.key) is None or not column.better:
         return ""
-    ahead = [name for name, found in floors.items() if (found.get(measure) or 0) > value]
+    value = merit(found.own, column)
+    ahead = [name for name, floor in found.floors.items() if merit(floor, column) > value]
     said = [f"floor leads: {', '.join(ahead)}"] if ahead else []
-    if (untrained.get(measure) or 0) >= value:
+    if merit(found.untrained, column) >= value:
         said.append("no gain over untrained")
     return ", ".join(said)
 
 
-def in_words(found: dict, headline: str) -> str:
+def in_words(entry: Row) -> str:
     """What the numbers of a row do not say by themselves: who leads, of which parts, on what kind of data."""
-    floors = dict(found["results"])
-    trained, untrained = floors.pop("trained encoder"), floors.pop("untrained encoder")
-    said = [leaders(trained, untrained, floors, headline)]
-    group, _, measure = headline.partition("/")
+    found, said = entry.results, [leaders(entry.results, entry.column)]
+    group, _, measure = entry.headline.partition("/")
     if measure == "auroc":
-        parts = [k for k in trained if k.startswith(f"{group}/") and not k.startswith(f"{group}/auroc")]
-        each = (f"{p.partition('/')[2]} {cell(trained, p)} ({_best(floors, p)})" for p in parts)
+        parts = [k for k in found.own if k.startswith(f"{group}/") and not k.startswith(f"{group}/auroc")]
+        each = (f"{p.partition('/')[2]} {cell(found.own, column_of(p))} ({_best(found, column_of(p))})" for p in parts)
         said.append(f"mean of {', '.join(each)}" if parts else "")
-    said.append(GENERATED.get(found["data"], ""))
+    said.append(generated(entry.measured["data"]))
     return "; ".join(filter(None, said))
 
 
-def _best(floors: dict[str, dict], measure: str) -> str:
-    name = max(floors, key=lambda n: floors[n].get(measure) or 0)
-    return f"{name} {cell(floors[name], measure)}"
+def _best(found: Results, column: Column) -> str:
+    name = max(found.floors, key=lambda n: merit(found.floors[n], column))
+    return f"{name} {cell(found.floors[name], column)}"
 
 
-def others(measured: dict) -> list[str]:
-    """What was measured on other data: each by the measure that its config names, beside its own floors."""
+def generated(data: str) -> str:
+    """What of a source's data is computed and not collected, in words; '' where nothing is."""
+    return GENERATED.get(data, "")
+
+
+def others() -> list[str]:
+    """What was measured on other data, or otherwise: each by the measure that its config names, beside its own floors."""
     lines = []
-    for name, paper, config, headline, trained in table_rows():
-        found = measured.get(Path(config).name)
-        if found is None or config.endswith(IMAGES):
+    for entry in rows():
+        if not entry.measured or compared(entry):
             continue
-        results = dict(found["results"])
-        del results["trained encoder"]
-        untrained = cell(results.pop("untrained encoder"), headline)
-        floors = ", ".join(f"{floor} {cell(r, headline)}" for floor, r in results.items() if headline in r)
-        budget = f"{found['step']:,} x {found['batch_size']}"
-        said = in_words(found, headline)
-        cells = (
-            name,
-            reference(paper),
-            f"`{config}`",
-            column_of(headline).title,
-            floors,
-            untrained,
-            trained,
-            budget,
-            said,
-        )
-        lines.append(row(cells))
+        found, column, steps = entry.results, entry.column, entry.measured["step"]
+        beside = (f"{name} {cell(floor, column)}" for name, floor in found.floors.items() if column.key in floor)
+        budget = f"{steps:,} x {entry.measured['batch_size']}" if steps else ""
+        numbers = (", ".join(beside), cell(found.untrained, column), entry.value, budget, in_words(entry))
+        lines.append(row([*first_cells(entry), column.title, *numbers]))
     if not lines:
         return []
-    head = ("method", "paper", "config", "measure", "floors", "untrained", "trained", "steps x batch", "in words")
+    head = ("system", "paper", "config", "measure", "floors", "untrained", "trained", "steps x batch", "in words")
     note = (
         "On held-out data; seed 0; ↑ higher is better, ↓ lower. Each row: `.venv/bin/python tools/measure.py CONFIG`."
     )
@@ -142,8 +143,7 @@ def others(measured: dict) -> list[str]:
 
 def markdown() -> str:
     """The tables of methods and the commands behind them."""
-    measured = results(ROOT / "configs")
-    return "\n".join(images(measured) + others(measured))
+    return "\n".join(images() + others())
 
 
 def render(readme: str) -> str:

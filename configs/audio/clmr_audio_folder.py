@@ -19,12 +19,11 @@ network in seconds, to see that the files are read. Then, to use what was learnt
 features.npz`. There is no number to compare with; configs/audio/clmr_tones.py is measured.
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.quick import quick
+from jaxssl.recipes.audio import quick_sounds, sounds
 
 
 def get_config(arg=None):
-    config = base()
+    config = sounds(rate=16_000)
     config.total_steps, config.batch_size = 5000, 64
     config.data = dict(
         name="data.readers.audio_folder", mode="resident", path="", rate=16000, seconds=10.0, in_memory=True
@@ -55,16 +54,14 @@ def get_config(arg=None):
     config.evaluate.batch_size = 100
     config.evaluate.evaluators.knn.k = 5
     config.evaluate.evaluators.few_labels.per_class = (1, 5)
-    config.evaluate.floors = {"MFCC statistics": dict(name="evaluators.floors.audio.mfcc", rate=16000)}
     config.evaluate.headline = "few_labels/5_mean"
     if arg == "quick":
-        quick(config, batch_size=16)
+        quick_sounds(config, batch_size=16)
         config.data.update(rate=8000, seconds=0.5)
         config.augment.update(size=2187, rate=8000, pitch_shift=0.0, reverb=0.0)
         config.preprocess.size = 2187
         config.encoder.widths = (8, 8, 16, 16)
         config.method.update(hidden_dims=(16,), dim=8)
-        config.optim.learning_rate = 3e-3
         config.evaluate.batch_size = 50
         config.evaluate.evaluators.few_labels.per_class = (1,)
         config.evaluate.floors["MFCC statistics"].rate = 8000

@@ -6,12 +6,11 @@ Without pitch shift, delay and reverberation, so that timbre and pitch are both 
 with `--config.augment.pitch_shift=0.6 --config.data.label=pitch`.
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.quick import quick
+from jaxssl.recipes.audio import quick_sounds, sounds
 
 
 def get_config(arg=None):
-    config = base()
+    config = sounds()
     config.total_steps, config.batch_size = 500, 64
     config.data = dict(name="data.sets.tones", mode="resident", train=1600, test=400)
     config.augment = dict(
@@ -36,16 +35,13 @@ def get_config(arg=None):
     config.method = dict(name="methods.clmr", hidden_dims=(256,), dim=64, temperature=0.5)
     config.optim.update(learning_rate=2e-3, warmup_steps=50)
     config.log.every, config.checkpoint.every = 50, 500
-    config.evaluate.floors = {"MFCC statistics": dict(name="evaluators.floors.audio.mfcc", rate=8000)}
-    config.evaluate.headline = "linear/top1"
     if arg == "quick":
-        quick(config)
+        quick_sounds(config)
         config.data.update(train=200, test=40)
         config.augment.size = config.preprocess.size = 729
         # On a busy CPU with several virtual devices XLA's Fourier transform can wait for threads that they hold.
         config.augment.filters = 0.0
         config.encoder.widths = (8, 16, 16)
         config.method.update(hidden_dims=(16,), dim=8)
-        config.optim.learning_rate = 3e-3
         config.evaluate.evaluators.few_labels.per_class = (1, 5)
     return config

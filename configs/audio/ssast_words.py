@@ -3,12 +3,11 @@
 jaxssl train configs/audio/ssast_words.py --workdir runs/ssast
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.quick import quick
+from jaxssl.recipes.audio import quick_sounds, sounds
 
 
 def get_config(arg=None):
-    config = base()
+    config = sounds()
     config.total_steps, config.batch_size = 2400, 32
     config.data = dict(name="data.sets.words", mode="resident", limit=None)
     spectrogram = dict(
@@ -29,15 +28,12 @@ def get_config(arg=None):
     config.method = dict(name="methods.ssast", num_masked=20, cluster=(3, 5), generative_weight=10.0, passes=1)
     config.optim.update(learning_rate=1.5e-3, warmup_steps=50)
     config.log.every, config.checkpoint.every = 100, 1200
-    config.evaluate.floors = {"MFCC statistics": dict(name="evaluators.floors.audio.mfcc")}
-    config.evaluate.headline = "linear/top1"
     if arg == "quick":
-        quick(config)
+        quick_sounds(config)
         config.data.limit = 96
         for section in (config.augment, config.preprocess):
             section.update(mels=16, frames=32, hop_ms=25.0)
         config.encoder.update(patch_size=(16, 2), input_size=(16, 32), embed_dim=16, depth=2, num_heads=2)
         config.method.num_masked = 10
-        config.optim.learning_rate = 3e-3
         config.evaluate.evaluators.few_labels.per_class = (1, 2)
     return config

@@ -8,17 +8,13 @@ Seed 0: clusters agree with 63.7 % of the sections (untrained 20.5, k-means on t
 34.0); 5 labels a class 60.7 (features 48.9).
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.quick import quick
+from jaxssl.recipes.graph import clustered_nodes, quick_clustered_nodes
 
 
 def get_config(arg=None):
-    config = base()
+    config = clustered_nodes(per_class=(5, 20), spectral_dim=64)
     config.total_steps, config.batch_size = 400, 512
     config.data = dict(name="data.readers.influence", mode="resident", power=3, num_neighbors=256)
-    config.augment = dict(name="augment.graph.nodes")
-    config.preprocess = dict(name="augment.graph.plain_nodes")
-    config.encoder = dict(name="models.mlp", hidden_dims=(500, 500, 2000), out_dim=10, dtype="float32")
     config.method = dict(
         name="methods.scgc",
         num_clusters=12,
@@ -28,23 +24,8 @@ def get_config(arg=None):
         scale=0.25,
         pretrain_steps=90,
     )
-    config.optim.update(name="adamw", learning_rate=1e-3, weight_decay=0.0, warmup_steps=0)
     config.log.monitor_after = 150  # there are no clusters while the autoencoder is trained
-    config.evaluate.evaluators = dict(
-        clustering=dict(name="evaluators.clustering", own="assignments"),
-        knn=dict(name="evaluators.knn", k=20, temperature=0.07),
-        few_labels=dict(name="evaluators.few_labels", per_class=(5, 20), draws=5),
-        links=dict(name="evaluators.links"),
-        rankme=dict(name="evaluators.rankme"),
-    )
-    config.evaluate.floors = {
-        "node features": dict(name="evaluators.floors.flat"),
-        "spectral embedding": dict(name="evaluators.floors.graph.spectral", dim=64),
-    }
-    config.evaluate.headline = "clustering/accuracy"
     if arg == "quick":
-        quick(config)
-        config.data.update(limit=400, num_neighbors=64)
-        config.encoder.hidden_dims = (32, 16)
+        quick_clustered_nodes(config)
         config.method.update(reconstruction_weight=1.0, pretrain_steps=0)
     return config

@@ -6,12 +6,11 @@ Zero-shot prompts are templates that no caption has. Captions of the bundled set
 each other (method.multi_positive). In retrieval a caption that says the same in other words is a hit.
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.quick import quick
+from jaxssl.recipes.image_text import captioned_images, quick_captioned_images
 
 
 def get_config(arg=None):
-    config = base()
+    config = captioned_images(groups="meaning")
     config.total_steps, config.batch_size = 600, 128
     config.data = dict(name="data.sets.fashion_captions", mode="resident", max_length=48)
     statistics = dict(mean=(0.286,), std=(0.353,))
@@ -26,26 +25,11 @@ def get_config(arg=None):
         remat=False,
     )
     config.method = dict(name="methods.clip", dim=64, temperature=0.07, multi_positive=True)
-    config.optim.update(name="adamw", learning_rate=2e-3, warmup_steps=60, weight_decay=0.05, b2=0.98, eps=1e-6)
-    config.optim.exclude = r"/(bias|scale|log_scale|pos_embed)$"
+    config.optim.update(learning_rate=2e-3, warmup_steps=60, weight_decay=0.05)
     config.checkpoint.every = 250
-    config.evaluate.floors = {
-        "raw pixels": dict(name="evaluators.floors.flat", only="image"),
-        "ridge to words": dict(name="evaluators.floors.pairs.ridge_to_words"),
-    }
-    config.evaluate.evaluators = dict(
-        zero_shot=dict(name="evaluators.zero_shot"),
-        retrieval=dict(name="evaluators.retrieval", groups="meaning"),
-        **config.evaluate.evaluators.to_dict(),
-    )
     config.evaluate.during = ("zero_shot", "rankme")
     config.evaluate.headline = "zero_shot/top1"
     if arg == "quick":
-        quick(config)
+        quick_captioned_images(config)
         config.data.limit = 400
-        config.augment.size = 16
-        config.preprocess.size = 16
-        config.encoder.image = dict(name="models.convnet", widths=(8, 16), strides=(2, 2))
-        config.encoder.text.update(embed_dim=16, depth=1, num_heads=2)
-        config.method.dim = 16
     return config

@@ -19,12 +19,11 @@ What to set, as --config.NAME=VALUE:
 features.npz`. Not run here on a large set: there is no number to compare with.
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.quick import quick
+from jaxssl.recipes.image_text import captioned_images, quick_captioned_images
 
 
 def get_config(arg=None):
-    config = base()
+    config = captioned_images(groups="group")
     config.total_steps, config.batch_size = 20_000, 256
     config.data = dict(
         name="data.readers.pairs",
@@ -48,29 +47,16 @@ def get_config(arg=None):
         remat=False,
     )
     config.method = dict(name="methods.clip", dim=256, temperature=0.07, multi_positive=False)
-    config.optim.update(name="adamw", learning_rate=5e-4, warmup_steps=1000, weight_decay=0.2, b2=0.98, eps=1e-6)
-    config.optim.exclude = r"/(bias|scale|log_scale|pos_embed)$"
+    config.optim.update(learning_rate=5e-4, warmup_steps=1000, weight_decay=0.2)
     config.log.every, config.checkpoint.every = 50, 1000
-    config.evaluate.floors = {
-        "raw pixels": dict(name="evaluators.floors.flat", only="image"),
-        "ridge to words": dict(name="evaluators.floors.pairs.ridge_to_words"),
-    }
-    config.evaluate.evaluators = dict(
-        zero_shot=dict(name="evaluators.zero_shot"),
-        retrieval=dict(name="evaluators.retrieval", groups="group"),
-        **config.evaluate.evaluators.to_dict(),
-    )
     config.evaluate.during = ("retrieval", "rankme")
     config.evaluate.headline = "retrieval/recall_at_1"
     if arg == "quick":
-        quick(config, batch_size=16)
+        quick_captioned_images(config, size=24, batch_size=16)
         config.optim.learning_rate = 2e-3
         config.data.update(image_size=32, max_length=48, test_fraction=0.25)
-        config.augment.size = config.preprocess.size = 24
-        config.encoder.image = dict(name="models.convnet", widths=(8, 16), strides=(2, 2))
-        config.encoder.text.update(max_length=48, embed_dim=16, depth=1, num_heads=2)
+        config.encoder.text.max_length = 48
         config.encoder.dtype = "float32"
-        config.method.dim = 16
         config.evaluate.batch_size = 16
         config.evaluate.evaluators.knn.k = 5
         config.evaluate.evaluators.few_labels.per_class = (1,)

@@ -3,12 +3,11 @@
 jaxssl train configs/series/collossl_basic_motions.py --workdir runs/collossl
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.quick import quick
+from jaxssl.recipes.series import quick_series, series
 
 
 def get_config(arg=None):
-    config = base()
+    config = series()
     config.total_steps, config.batch_size = 300, 40
     config.data = dict(name="data.sets.basic_motions", mode="resident")
     # Each series by its own mean and deviation: how strong a motion is would tell the four apart without any training.
@@ -35,14 +34,9 @@ def get_config(arg=None):
     # Ten labelled series a class are all that there are.
     config.evaluate.evaluators.knn.k = 5
     config.evaluate.evaluators.few_labels.update(per_class=(1, 2, 5), draws=10)
-    config.evaluate.floors = {
-        "raw samples": dict(name="evaluators.floors.flat"),
-        "random kernels (ROCKET)": dict(name="evaluators.floors.series.rocket", kernels=300),
-    }
     config.evaluate.headline = "few_labels/2_mean"
     if arg == "quick":
-        quick(config)
+        quick_series(config)
         config.encoder.update(widths=(8, 16), kernel_sizes=(8, 4))
         config.method.update(hidden_dims=(32,), dim=16)
-        config.evaluate.floors["random kernels (ROCKET)"].kernels = 20
     return config

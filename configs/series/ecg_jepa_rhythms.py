@@ -6,12 +6,11 @@ The teacher's features, as published, have 69.5 with a linear probe on all label
 `jaxssl evaluate runs/ecg_jepa --no-baselines --config.method.predict_from=student`.
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.quick import quick
+from jaxssl.recipes.series import quick_series, series
 
 
 def get_config(arg=None):
-    config = base()
+    config = series()
     config.total_steps, config.batch_size = 6000, 32
     config.data = dict(name="data.sets.ecg_rhythms", mode="resident", train=2000, test=400)
     statistics = dict(mean=(0.087, 0.090, 0.020, -0.065), std=(0.216, 0.183, 0.187, 0.160), clip=5.0)
@@ -44,14 +43,13 @@ def get_config(arg=None):
     config.checkpoint.every = 2000
     config.evaluate.evaluators.few_labels.per_class = (5, 50)  # 5: one per cent of the training set
     # Raw samples would be no floor: beats lie anywhere, and 4,000 of them take the linear probe minutes.
-    config.evaluate.floors = {"random kernels (ROCKET)": dict(name="evaluators.floors.series.rocket", kernels=300)}
+    del config.evaluate.floors["raw samples"]
     config.evaluate.headline = "linear/top1"
     if arg == "quick":
-        quick(config)
+        quick_series(config)
         config.data.update(train=200, test=40)
         config.encoder.update(patch_size=50, embed_dim=16, depth=2, num_heads=2)
         config.method.update(predictor_dim=8, predictor_depth=1, predictor_heads=2)
         config.optim.learning_rate = 3e-3
         config.evaluate.evaluators.few_labels.per_class = (1, 5)
-        config.evaluate.floors["random kernels (ROCKET)"].kernels = 20
     return config

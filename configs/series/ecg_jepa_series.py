@@ -20,12 +20,11 @@ What to set, as --config.NAME=VALUE:
 configs/series/ecg_jepa_rhythms.py is measured.
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.quick import quick
+from jaxssl.recipes.series import quick_series, series
 
 
 def get_config(arg=None):
-    config = base()
+    config = series()
     config.total_steps, config.batch_size = 2000, 32
     config.data = dict(name="data.readers.series", mode="resident", path="", test_fraction=0.2)
     config.augment = dict(name="augment.series.whole", size=400, clip=5.0)
@@ -55,17 +54,12 @@ def get_config(arg=None):
     )
     config.evaluate.evaluators.knn.k = 5
     config.evaluate.evaluators.few_labels.per_class = (1, 5)
-    config.evaluate.floors = {
-        "raw samples": dict(name="evaluators.floors.flat"),
-        "random kernels (ROCKET)": dict(name="evaluators.floors.series.rocket", kernels=300),
-    }
     config.evaluate.headline = "few_labels/5_mean"
     if arg == "quick":
-        quick(config, batch_size=16)
+        quick_series(config, batch_size=16)
         config.augment.size = config.preprocess.size = 80
         config.encoder.update(embed_dim=16, depth=2, num_heads=2)
         config.method.update(min_block=2, predictor_dim=8, predictor_depth=1, predictor_heads=2)
         config.optim.learning_rate = 3e-3
         config.evaluate.evaluators.few_labels.per_class = (1,)
-        config.evaluate.floors["random kernels (ROCKET)"].kernels = 20
     return config

@@ -7,27 +7,16 @@ jaxssl train configs/table/clan_flows.py --workdir runs/clan_flows
 The headline is the mean over both kinds, where Mahalanobis distance leads.
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.table import quick_table
+from jaxssl.recipes.table import anomalies, quick_table
 
 
 def get_config(arg=None):
-    config = base()
+    config = anomalies()
     config.total_steps, config.batch_size = 1000, 256
     config.data = dict(name="data.sets.flows", mode="resident")
-    config.augment = dict(name="augment.table.resampled", kind="uniform", probability=0.2)
-    config.preprocess = dict(name="augment.table.plain")
+    config.augment.update(probability=0.2)
     config.encoder = dict(name="models.tabular.residual_mlp", widths=(128,) * 3, dim=64, dtype="float32", remat=False)
     config.method = dict(name="methods.clan", margin=0.5, alpha=0.5)
-    config.optim.update(name="adamw", learning_rate=1e-3, warmup_steps=100, weight_decay=0.0)
-    config.evaluate.evaluators = dict(anomaly=dict(name="evaluators.anomaly"), rankme=dict(name="evaluators.rankme"))
-    config.evaluate.during = ("anomaly",)
-    config.evaluate.floors = {
-        "columns": dict(name="evaluators.floors.flat"),
-        "Mahalanobis distance": dict(name="evaluators.floors.table.mahalanobis"),
-        "isolation forest": dict(name="evaluators.floors.table.isolation_forest"),
-    }
-    config.evaluate.headline = "anomaly/auroc"
     if arg == "quick":
         quick_table(config)
         config.encoder.update(widths=(32, 32), dim=16)

@@ -18,26 +18,17 @@ of the training features is. `:quick` trains a tiny network in seconds, to see t
 Not measured: there is no number to compare with. configs/table/clan_breast_cancer.py and configs/table/clan_flows.py have one.
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.table import quick_table
+from jaxssl.recipes.table import anomalies, quick_table
 
 
 def get_config(arg=None):
-    config = base()
+    config = anomalies()
     config.total_steps, config.batch_size = 2000, 256
-    config.data = dict(name="data.readers.table", mode="resident", path="", label=None, normal=None, test_fraction=0.25)
-    config.augment = dict(name="augment.table.resampled", kind="uniform", probability=0.1, low=-1.7, high=1.7)
-    config.preprocess = dict(name="augment.table.plain")
+    config.data = dict(name="data.readers.table", mode="resident", path="", label=None, normal=None, test_share=0.25)
+    config.augment.update(probability=0.1, low=-1.7, high=1.7)
     config.encoder = dict(name="models.tabular.residual_mlp", widths=(256,) * 2, dim=64, dtype="float32", remat=False)
     config.method = dict(name="methods.clan", margin=0.5, alpha=0.5)
-    config.optim.update(name="adamw", learning_rate=1e-3, warmup_steps=100, weight_decay=0.0)
-    config.evaluate.evaluators = dict(anomaly=dict(name="evaluators.anomaly"), rankme=dict(name="evaluators.rankme"))
-    config.evaluate.during = ("anomaly",)
-    config.evaluate.floors = {
-        "Mahalanobis distance": dict(name="evaluators.floors.table.mahalanobis"),
-        "isolation forest": dict(name="evaluators.floors.table.isolation_forest"),
-    }
-    config.evaluate.headline = "anomaly/auroc"
+    del config.evaluate.floors["columns"]
     if arg == "quick":
         quick_table(config)
         config.encoder.update(widths=(32,), dim=16)

@@ -23,12 +23,11 @@ What to set, as --config.NAME=VALUE:
 all videos, the one that follows it. There is no number to compare with; configs/video/cvrl_moving_items.py is measured.
 """
 
-from jaxssl.config import base
-from jaxssl.recipes.quick import quick
+from jaxssl.recipes.video import quick_videos, videos
 
 
 def get_config(arg=None):
-    config = base()
+    config = videos()
     config.total_steps, config.batch_size = 2000, 64
     config.data = dict(
         name="data.readers.video_folder",
@@ -40,44 +39,18 @@ def get_config(arg=None):
         channels=3,
         test_fraction=0.2,
     )
-    clip = dict(frames=8, stride=2, size=48, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
-    config.augment = dict(
-        name="augment.video.cvrl",
-        **clip,
-        power=1.0,
-        crop_scale=(0.3, 1.0),
-        crop_ratio=(0.5, 2.0),
-        flip_probability=0.5,
-        color_strength=1.0,
-        blur_probability=(1.0, 0.1),
-        solarize_probability=(0.0, 0.2),
-    )
-    config.preprocess = dict(name="augment.video.plain", **clip)
-    config.encoder = dict(
-        name="models.video.convnet",
-        widths=(24, 48, 96, 128),
-        strides=(2, 2, 2, 2),
-        time_kernels=(1, 3, 3, 3),
-        time_strides=(1, 2, 2, 1),
-        dtype="float32",
-        remat=False,
-    )
+    frames = dict(size=48, mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
+    config.augment.update(frames)
+    config.preprocess.update(frames)
+    config.encoder.update(widths=(24, 48, 96, 128), strides=(2, 2, 2, 2))
     config.method = dict(name="methods.cvrl", hidden_dims=(256,), dim=64, temperature=0.1)
     config.optim.update(learning_rate=1e-3, warmup_steps=100, weight_decay=1e-4)
     config.evaluate.evaluators.knn.k = 5
     config.evaluate.evaluators.few_labels.per_class = (1, 5)
     config.evaluate.evaluators.retrieval = dict(name="evaluators.retrieval", pairs="neighbours")
-    config.evaluate.floors = {
-        "raw pixels": dict(name="evaluators.floors.flat"),
-        "gradients and flow (HOG, HOF)": dict(name="evaluators.floors.video.gradients_and_flow"),
-    }
     config.evaluate.headline = "few_labels/5_mean"
     if arg == "quick":
-        quick(config, batch_size=16)
+        quick_videos(config, batch_size=16)
         config.data.update(frames=12, size=24)
-        config.augment.update(frames=4, size=16)
-        config.preprocess.update(frames=4, size=16)
-        config.encoder.update(widths=(8, 16), strides=(2, 2), time_kernels=(1, 3), time_strides=(1, 2))
         config.method.update(hidden_dims=(32,), dim=16)
-        config.evaluate.evaluators.few_labels.per_class = (1,)
     return config

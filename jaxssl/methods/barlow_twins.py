@@ -1,9 +1,12 @@
 """Barlow Twins: the cross-correlation of two views' embeddings becomes the identity."""
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import barlow_twins as barlow_twins_loss
 from jaxssl.models.heads import projector
 from jaxssl.skeletons.siamese import siamese
+
+CARD = Card("Barlow Twins", "arXiv:2103.03230", 2021, "image", "redundancy")
 
 
 def barlow_twins(

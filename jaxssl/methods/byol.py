@@ -1,10 +1,13 @@
 """BYOL: the student predicts what a slowly moving teacher says of the other view."""
 
+from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
 from jaxssl.losses import byol as byol_loss
 from jaxssl.models.heads import predictor, projector
 from jaxssl.ops import momentum_schedule
 from jaxssl.skeletons.teacher import teacher
+
+CARD = Card("BYOL", "arXiv:2006.07733", 2020, "image", "self-distillation")
 
 
 def byol(

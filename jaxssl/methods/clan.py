@@ -2,10 +2,13 @@
 
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method, Watch
 from jaxssl.losses import clan as clan_loss
 from jaxssl.losses import clan_active_fraction
 from jaxssl.skeletons.siamese import siamese
+
+CARD = Card("CLAN", "arXiv:2509.06550", 2025, "table", "contrast")
 
 
 def clan(encoder, *, margin: float = 0.5, alpha: float = 0.5, squared: bool = False) -> Method:

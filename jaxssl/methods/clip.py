@@ -2,11 +2,14 @@
 
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import clip as clip_loss
 from jaxssl.losses import clip_chunked
 from jaxssl.models.heads import projector
 from jaxssl.skeletons.towers import towers
+
+CARD = Card("CLIP", "arXiv:2103.00020", 2021, "image_text", "contrast")
 
 
 def clip(

@@ -1,9 +1,12 @@
 """CLMR: two altered pieces of a recording attract, all other pieces of the batch repel."""
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import nt_xent
 from jaxssl.models.heads import projector
 from jaxssl.skeletons.siamese import siamese
+
+CARD = Card("CLMR", "arXiv:2103.09410", 2021, "audio", "contrast")
 
 
 def clmr(encoder, *, hidden_dims: tuple[int, ...] = (512,), dim: int = 64, temperature: float = 0.5) -> Method:

@@ -3,11 +3,14 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import multiview_contrastive
 from jaxssl.models.heads import projector
 from jaxssl.ops import mmd, select_sensors
 from jaxssl.skeletons.chain import begin_chain, forward_chain
+
+CARD = Card("ColloSSL", "arXiv:2202.00758", 2022, "series", "contrast")
 
 
 def collossl(

@@ -1,9 +1,12 @@
 """CVRL: two clips of a video attract, clips of all other videos of the batch repel."""
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import nt_xent
 from jaxssl.models.heads import projector
 from jaxssl.skeletons.siamese import siamese
+
+CARD = Card("CVRL", "arXiv:2008.03800", 2020, "video", "contrast")
 
 
 def cvrl(

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method, Out, PredictFrom, Watch, networks_of
 from jaxssl.losses import dino as dino_loss
 from jaxssl.losses import dino_center
@@ -11,6 +12,8 @@ from jaxssl.ops import momentum_schedule
 from jaxssl.skeletons.chain import forward_chain_views, make_predict, setup_chain, without_drop_path
 from jaxssl.skeletons.prototypes import resting, rests
 from jaxssl.skeletons.teacher import begin_teacher, follow, teacher_metrics
+
+CARD = Card("DINO", "arXiv:2104.14294", 2021, "image", "self-distillation")
 
 
 def dino(

@@ -1,9 +1,12 @@
 """ECG-JEPA: from the visible patches of a series, predict what a slow teacher makes of the hidden blocks."""
 
+from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
 from jaxssl.models.series import predictor
 from jaxssl.ops import linear_momentum, multi_block_mask_1d
 from jaxssl.skeletons.jepa import Drawn, Seen, jepa
+
+CARD = Card("ECG-JEPA", "arXiv:2410.13867", 2024, "series", "latent prediction")
 
 
 def ecg_jepa(

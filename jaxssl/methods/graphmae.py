@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import scaled_cosine_error
 from jaxssl.models.gnn import gcn_decoder
@@ -10,6 +11,8 @@ from jaxssl.models.heads import projector
 from jaxssl.ops import partly_hidden
 from jaxssl.ops.graph import masked_nodes
 from jaxssl.skeletons.masked import Predicted, masked
+
+CARD = Card("GraphMAE", "arXiv:2205.10803", 2022, "graph", "reconstruction")
 
 
 def graphmae(encoder, *, masking_ratio: float = 0.5, replace_rate: float = 0.05, alpha: float = 3.0) -> Method:

@@ -2,11 +2,14 @@
 
 import jax
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import masked_patch_mse
 from jaxssl.models.decoder import mae_decoder
 from jaxssl.ops import hidden_count, random_masked
 from jaxssl.skeletons.masked import Predicted, masked
+
+CARD = Card("MAE", "arXiv:2111.06377", 2021, "image", "reconstruction")
 
 
 def mae(

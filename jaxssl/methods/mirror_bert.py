@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import masked_token_cross_entropy, nt_xent
 from jaxssl.models.module import forward, setup
@@ -10,6 +11,8 @@ from jaxssl.models.text import take_positions, token_head
 from jaxssl.ops import partly_hidden
 from jaxssl.ops.tokens import MASK, SPECIAL, masked_tokens
 from jaxssl.skeletons.chain import interleaved, make_predict
+
+CARD = Card("Mirror-BERT", "arXiv:2104.08027", 2021, "text", "contrast")
 
 
 def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, masking_ratio: float = 0.15) -> Method:

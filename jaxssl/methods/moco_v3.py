@@ -1,10 +1,13 @@
 """MoCo v3: contrast between a student with a predictor and a slowly moving teacher, within the batch."""
 
+from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
 from jaxssl.losses import info_nce
 from jaxssl.models.heads import predictor, projector
 from jaxssl.ops import momentum_schedule
 from jaxssl.skeletons.teacher import teacher
+
+CARD = Card("MoCo v3", "arXiv:2104.02057", 2021, "image", "contrast")
 
 
 def moco_v3(

@@ -3,12 +3,15 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import chamfer, comasked_consistency
 from jaxssl.models.points import decoder
 from jaxssl.models.positions import take_tokens
 from jaxssl.ops import hidden_count, random_masked
 from jaxssl.skeletons.masked import Predicted, masked
+
+CARD = Card("Point-CMAE", "arXiv:2407.05862", 2024, "points", "reconstruction")
 
 BRANCHES = ("decoder1", "decoder2")
 

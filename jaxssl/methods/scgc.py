@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import dec, neighbor_contrast
 from jaxssl.models.heads import projector
@@ -10,6 +11,8 @@ from jaxssl.models.module import forward, setup
 from jaxssl.ops import kmeans, student_t_assignment
 from jaxssl.ops.graph import influence_matrix
 from jaxssl.skeletons.prototypes import rests
+
+CARD = Card("SCGC", "arXiv:2204.12656", 2022, "graph", "clustering")
 
 
 def scgc(

@@ -2,10 +2,13 @@
 
 from functools import partial
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import nt_xent, nt_xent_chunked
 from jaxssl.models.heads import projector
 from jaxssl.skeletons.siamese import siamese
+
+CARD = Card("SimCLR", "arXiv:2002.05709", 2020, "image", "contrast")
 
 
 def simclr(

@@ -1,9 +1,12 @@
 """SimSiam: one branch predicts the other, whose gradient is stopped; no negatives, no teacher."""
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import negative_cosine_similarity
 from jaxssl.models.heads import predictor, projector
 from jaxssl.skeletons.siamese import siamese
+
+CARD = Card("SimSiam", "arXiv:2011.10566", 2020, "image", "self-distillation")
 
 
 def simsiam(

@@ -3,12 +3,15 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import jepa, patch_matching, patch_matching_accuracy
 from jaxssl.models.heads import projector
 from jaxssl.models.positions import take_tokens
 from jaxssl.ops import clustered_mask_2d, partly_hidden
 from jaxssl.skeletons.masked import Predicted, masked
+
+CARD = Card("SSAST", "arXiv:2110.09784", 2021, "audio", "reconstruction")
 
 
 def ssast(

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import swav as swav_loss
 from jaxssl.models.heads import Prototypes, projector
@@ -10,6 +11,8 @@ from jaxssl.models.module import forward
 from jaxssl.ops import l2_normalize, queue_push, sinkhorn
 from jaxssl.skeletons.chain import batch_size, forward_chain_views, make_predict, setup_chain
 from jaxssl.skeletons.prototypes import resting, rests
+
+CARD = Card("SwAV", "arXiv:2006.09882", 2020, "image", "clustering")
 
 
 def swav(

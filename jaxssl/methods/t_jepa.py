@@ -1,9 +1,12 @@
 """T-JEPA: from some columns of a row, predict what a slowly moving teacher says of others."""
 
+from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
 from jaxssl.models.tabular import column_predictor
 from jaxssl.ops import disjoint_subsets, linear_momentum
 from jaxssl.skeletons.jepa import Drawn, Seen, jepa
+
+CARD = Card("T-JEPA", "arXiv:2410.05016", 2024, "table", "latent prediction")
 
 
 def t_jepa(

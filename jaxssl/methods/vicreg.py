@@ -1,10 +1,13 @@
 """VICReg: views agree, every dimension varies, no two dimensions say the same."""
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import vicreg as vicreg_loss
 from jaxssl.losses import vicreg_covariance, vicreg_invariance, vicreg_variance
 from jaxssl.models.heads import projector
 from jaxssl.skeletons.siamese import siamese
+
+CARD = Card("VICReg", "arXiv:2105.04906", 2021, "image", "redundancy")
 
 
 def vicreg(

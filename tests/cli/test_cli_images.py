@@ -260,12 +260,13 @@ def test_a_folder_without_images_is_said_in_one_line(make, words, tmp_path, caps
     assert all(word in said for word in [str(tmp_path / "images"), *words]), said
 
 
-def test_methods_lists_every_one_with_its_paper_and_config(capsys):
-    from jaxssl.results import method_files
+@pytest.mark.parametrize("command", ["list", "methods"])
+def test_list_shows_every_method_with_its_paper_and_config(command, capsys):
+    from jaxssl.index import module_cards
 
-    assert not main(["methods"])
+    assert not main([command])
     shown = capsys.readouterr().out
-    names = set(method_files())
+    names = {name.removeprefix("methods.") for name in module_cards() if name.startswith("methods.")}
     images = {"barlow_twins", "byol", "dino", "mae", "moco", "moco_v3", "simclr", "simsiam", "swav", "vicreg"}
     assert images < names
     for name in names:
@@ -275,17 +276,24 @@ def test_methods_lists_every_one_with_its_paper_and_config(capsys):
     assert shown.count("arXiv:") >= len(names)
 
 
+def test_without_the_extra_train_a_command_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rich", None)
+    monkeypatch.delitem(sys.modules, "rich.console", raising=False)
+    assert main(["list"]) == 2
+    assert "the module rich is not installed; pip install 'jaxssl[train]'" in capsys.readouterr().err
+
+
 def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit) as done:
         main(["--help"])
     assert done.value.code == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("train", "evaluate", "embed", "export", "import", "methods"))
+    assert all(name in shown for name in ("train", "evaluate", "embed", "export", "import", "list"))
 
 
 def test_overrides_where_none_are_taken_are_refused(capsys):
-    assert main(["methods", "--config.seed=1"]) == 2
-    assert "methods takes no overrides" in capsys.readouterr().err
+    assert main(["list", "--config.seed=1"]) == 2
+    assert "list takes no overrides" in capsys.readouterr().err
 
 
 def test_what_is_evaluated_with_an_override_can_be_embedded_and_exported_with_it(trained, tmp_path, capsys):

@@ -8,8 +8,6 @@ import pytest
 from jaxssl.evaluate import print_table
 from jaxssl.evaluators.columns import Column, cell, column_of, columns, declared, find, scoped
 from jaxssl.evaluators.knn import knn
-from jaxssl.results import NOT_MEASURED
-from jaxssl.results import cell as recorded_cell
 
 
 def test_units_say_how_a_value_is_shown():
@@ -35,7 +33,7 @@ def test_what_the_package_declares_is_found_by_key():
     assert column_of("few_labels/10_mean").title == "10 labels a class (% ↑)"
     assert column_of("rankme/rank").title == "effective rank (↑)"
     assert column_of("own/thing") == Column("own/thing", "own/thing", "", "")
-    assert recorded_cell({"knn/top1": 0.5}, "knn/top1") == "50.0" and recorded_cell({}, "knn/top1") == NOT_MEASURED
+    assert cell({"knn/top1": 0.5}, column_of("knn/top1")) == "50.0" and cell({}, column_of("knn/top1")) == ""
 
 
 def test_the_table_shows_declared_columns_with_units_and_nothing_else(capsys):

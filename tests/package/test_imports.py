@@ -46,7 +46,16 @@ def imports(file):
         ("ops", {"jax", "optax", "numpy", "jaxssl.ops", "typing", "collections", "functools", "math"}),
         (
             "methods",
-            {"jax", "jaxssl.core", "jaxssl.losses", "jaxssl.models", "jaxssl.ops", "jaxssl.skeletons", "functools"},
+            {
+                "jax",
+                "jaxssl.card",
+                "jaxssl.core",
+                "jaxssl.losses",
+                "jaxssl.models",
+                "jaxssl.ops",
+                "jaxssl.skeletons",
+                "functools",
+            },
         ),
         (
             "skeletons",

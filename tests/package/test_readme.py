@@ -42,9 +42,16 @@ def test_table_of_methods_is_not_stale():
 
 
 def test_every_method_has_a_config_that_can_be_measured_here_and_a_paper():
-    from jaxssl.results import method_files, paper, uses
+    from jaxssl.index import PUBLISHED, systems
 
-    for name, file in method_files().items():
-        configs = [c.stem for c in ROOT.glob("configs/*/*.py") if uses(c, name)]
-        assert any(c.startswith(name) and not c.endswith("_imagenet") for c in configs), name
-        assert paper(name, file), name
+    for system in (s for s in systems() if s.id.startswith("methods.")):
+        name = system.id.removeprefix("methods.")
+        assert any(c.stem.startswith(name) and c.parent.name != PUBLISHED for c in system.configs), name
+        assert system.card.paper or system.card.family == "supervised", name
+
+
+def test_the_list_of_folders_names_every_folder_of_the_package():
+    listed = README.partition("    jaxssl/\n")[2].partition("\n\n")[0]
+    named = set(re.findall(r"^      (\w+)/ ", listed, flags=re.M))
+    found = {f.name for f in (ROOT / "jaxssl").iterdir() if any(f.glob("*.py"))} if named else set()
+    assert named == found

@@ -1,0 +1,41 @@
+"""Base config for graphs."""
+
+from ml_collections import ConfigDict
+
+from jaxssl.config import base
+from jaxssl.recipes.quick import quick
+
+
+def clustered_nodes(*, per_class: tuple[int, ...], spectral_dim: int, features: str = "node features") -> ConfigDict:
+    """What the configs for clustering nodes share: an encoder of their features, evaluators, floors.
+
+    Args:
+      per_class: labels a class of the probe with few labels.
+      spectral_dim: eigenvectors of the graph in the floor.
+      features: what the features of a node are, in words.
+    """
+    config = base()
+    config.augment = dict(name="augment.graph.nodes")
+    config.preprocess = dict(name="augment.graph.plain_nodes")
+    config.encoder = dict(name="models.mlp", hidden_dims=(500, 500, 2000), out_dim=10, dtype="float32")
+    config.optim.update(name="adamw", learning_rate=1e-3, weight_decay=0.0, warmup_steps=0)
+    config.evaluate.evaluators = dict(
+        clustering=dict(name="evaluators.clustering", own="assignments"),
+        knn=dict(name="evaluators.knn", k=20, temperature=0.07),
+        few_labels=dict(name="evaluators.few_labels", per_class=per_class, draws=5),
+        links=dict(name="evaluators.links"),
+        rankme=dict(name="evaluators.rankme"),
+    )
+    config.evaluate.floors = {
+        features: dict(name="evaluators.floors.flat"),
+        "spectral embedding": dict(name="evaluators.floors.graph.spectral", dim=spectral_dim),
+    }
+    config.evaluate.headline = "clustering/accuracy"
+    return config
+
+
+def quick_clustered_nodes(config: ConfigDict) -> ConfigDict:
+    """`quick` on 400 nodes with a small encoder; the config file shrinks its method."""
+    quick(config).data.update(limit=400, num_neighbors=64)
+    config.encoder.hidden_dims = (32, 16)
+    return config
