@@ -140,7 +140,16 @@ def stream(steps, function, **options):
 def test_the_plain_stream_is_the_one_of_version_0_1():
     """Ids recorded before repeats, strata and order were there."""
     assert batch_ids(42, 39, batch_size=8, size=100).tolist() == [24, 55, 65, 26, 29, 54, 69, 81]
-    assert batch_ids(0, 2**31 - 1, batch_size=8, size=12345).tolist() == [6539, 3265, 6981, 7178, 5030, 12246, 4760, 11421]
+    assert batch_ids(0, 2**31 - 1, batch_size=8, size=12345).tolist() == [
+        6539,
+        3265,
+        6981,
+        7178,
+        5030,
+        12246,
+        4760,
+        11421,
+    ]
 
 
 def test_repeats_stand_side_by_side():
