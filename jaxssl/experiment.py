@@ -139,14 +139,14 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
     sharded = batch_sharding(mesh)
 
     def update(state, feed):
-        # What evaluators alone may see ends here: neither views nor losses can read it.
+        # What evaluators alone may see ends here: neither views nor losses nor outputs can read it.
         batch = jax.lax.with_sharding_constraint(source.for_training(load(feed, state.step)), sharded)
         # For losses that send blocks round the mesh; all others are left to the compiler.
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             return step(state, batch)
 
     def predict(params, memory, batch, names=None):
-        found = method.predict(params, memory, preprocess(root, batch))
+        found = method.predict(params, memory, preprocess(root, source.for_training(batch)))
         return found if names is None else {name: found[name] for name in names if name in found}
 
     return Experiment(
