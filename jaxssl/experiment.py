@@ -165,7 +165,7 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
     )
 
 
-def gather(feed, step, *, seed, batch_size, source):
+def gather(feed: dict[str, Any], step: Any, *, seed: int, batch_size: int, source: Source) -> dict[str, jax.Array]:
     """The batch of a step from arrays that live on the device, `resident_arrays` of the source."""
     ids = draw_ids(source, feed["draw"], seed, step, batch_size=batch_size, xp=jnp)
     return {k: v[ids] for k, v in feed["examples"].items()}
@@ -182,7 +182,7 @@ def _as_is(batch, step):
     return batch
 
 
-def resident_feed(experiment: Experiment):
+def resident_feed(experiment: Experiment) -> dict[str, Any]:
     """The training arrays on the device."""
     return put_replicated(resident_arrays(experiment.splits.train), experiment.mesh)
 

@@ -8,7 +8,7 @@ Limits: step < 2^31, batch_size <= 2^20, size < 2^31. Epochs enter the key modul
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,17 @@ STEP_BITS = 31
 MEMBERS = 2**96  # added to a seed: another stream of the same run
 
 
-def batch_ids(seed: int, step, *, batch_size: int, size: int, repeats: int = 1, strata: int = 1, order=None, xp=np):
+def batch_ids(
+    seed: int,
+    step: Any,
+    *,
+    batch_size: int,
+    size: int,
+    repeats: int = 1,
+    strata: int = 1,
+    order: Any = None,
+    xp: Any = np,
+) -> Any:
     """Ids of the examples in the global batch of a step.
 
     With repeats R, position p stands for p // R: an example comes R times side by side. With strata K, position p is
@@ -82,7 +92,7 @@ def groups_of(group: np.ndarray, ids: np.ndarray, per_group: int) -> Groups:
     return Groups(np.asarray(ids, np.int64)[by_group], of, start[of], size[of], part)
 
 
-def group_ids(seed: int, step, *, batch_size: int, members: Groups, per_group: int, xp=np):
+def group_ids(seed: int, step: Any, *, batch_size: int, members: Groups, per_group: int, xp: Any = np) -> Any:
     """Ids of a batch of batch_size / per_group groups, the `per_group` examples of a group side by side.
 
     The visits of an epoch are permuted, and within it the members of each group. An example comes once in an epoch; where
@@ -109,7 +119,7 @@ def group_ids(seed: int, step, *, batch_size: int, members: Groups, per_group: i
     return _as_ids(members.members[start + place], xp)
 
 
-def mixed_ids(seed: int, step, *, counts: Sequence[int], parts: Sequence, xp=np):
+def mixed_ids(seed: int, step: Any, *, counts: Sequence[int], parts: Sequence[Any], xp: Any = np) -> Any:
     """Ids of a batch with counts[i] rows from each part, part after part; every part walks through epochs of its own.
 
     Args:
@@ -150,7 +160,7 @@ def _as_ids(ids, xp):
     return ids.astype(np.int64 if xp is np else np.int32)
 
 
-def process_slice(ids, process_index: int, process_count: int):
+def process_slice(ids: np.ndarray, process_index: int, process_count: int) -> np.ndarray:
     """The contiguous part of a global batch [N, ...] that one process reads: [N / process_count, ...]."""
     if not 0 <= process_index < process_count:
         raise ValueError(f"process_index {process_index} must lie in 0..{process_count - 1}")
@@ -163,7 +173,7 @@ def process_slice(ids, process_index: int, process_count: int):
     return ids[process_index * rows : (process_index + 1) * rows]
 
 
-def stream_position(step, *, batch_size: int, size: int, xp=np):
+def stream_position(step: Any, *, batch_size: int, size: int, xp: Any = np) -> tuple[Any, Any]:
     """(epoch modulo 2^32, offset in it) of the first row of a step: divmod(step * batch_size, size), exactly.
 
     In jax.numpy the product does not fit into 32 bits. So the division is done on the host for every bit of

@@ -4,12 +4,14 @@ Source: Black & Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002,
 https://doi.org/10.1007/3-540-45760-7_9
 """
 
+from typing import Any
+
 import numpy as np
 
 ROUNDS = 10  # with 6 the order is measurably uneven in epochs of 2 to 9 examples; with 10 it is not
 
 
-def permutation(seed: int, epoch, position, *, size, xp=np):
+def permutation(seed: int, epoch: Any, position: Any, *, size: Any, xp: Any = np) -> Any:
     """The example at each position of its epoch: for every (seed, epoch) a bijection of 0 .. size-1.
 
     epoch, position: uint32 [N], position < size. size: Python int, or uint32 [N]. Returns uint32 [N].

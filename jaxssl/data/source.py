@@ -1,7 +1,7 @@
 """What a data set is to the rest of the library: a size and a way to fetch examples by their ids."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,7 +83,9 @@ class Splits(NamedTuple):
         return {"train": self.train} if self.test is None else {"train": self.train, "test": self.test}
 
 
-def from_arrays(arrays: Mapping, *, class_names=None, where: str = "arrays") -> Source:
+def from_arrays(
+    arrays: Mapping[str, Any], *, class_names: Sequence[str] | None = None, where: str = "arrays"
+) -> Source:
     """A source over arrays that lie in memory.
 
     arrays: 'image' uint8 [N, H, W, C] or [N, H, W], or other arrays that all lead with N; 'label' int [N] is
