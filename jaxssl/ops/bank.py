@@ -53,11 +53,11 @@ def bank_update(bank: jax.Array, index: jax.Array, rows: jax.Array, *, momentum:
             f"rows must be {list(index.shape + bank.shape[1:])}, a row of the bank for each index, got shape {rows.shape}"
         )
     unit_interval("momentum", momentum)
-    size, num = bank.shape[0], index.shape[0]
-    # The largest row number of each example: a maximum does not depend on the order in which a scatter writes.
-    place = jnp.where((index >= 0) & (index < size), index, size)
-    last = jnp.full(size, -1, jnp.int32).at[place].max(jnp.arange(num, dtype=jnp.int32), mode="drop")
-    counts = last[jnp.minimum(place, size - 1)] == jnp.arange(num)
+    size = bank.shape[0]
+    # Equal indices side by side, in the order of the batch: the last of each run counts.
+    order = jnp.argsort(jnp.where((index >= 0) & (index < size), index, size), stable=True)
+    index, rows = index[order], rows[order]
+    counts = (index >= 0) & jnp.append(index[1:] != index[:-1], True)
     if not jnp.issubdtype(bank.dtype, jnp.floating):
         if known_number("momentum", momentum) != 0:
             raise TypeError(f"momentum must be 0 for a bank of {bank.dtype}, whose rows have no mean, got {momentum}")
@@ -65,9 +65,10 @@ def bank_update(bank: jax.Array, index: jax.Array, rows: jax.Array, *, momentum:
     else:
         dtype = jnp.promote_types(jnp.promote_types(bank.dtype, rows.dtype), jnp.float32)
         momentum = jnp.asarray(momentum, dtype)
-        new = momentum * bank[jnp.minimum(place, size - 1)].astype(dtype) + (1 - momentum) * rows.astype(dtype)
+        old = bank[jnp.clip(index, 0, size - 1)].astype(dtype)
+        new = momentum * old + (1 - momentum) * rows.astype(dtype)
     # Rows that do not count are sent outside, so that no two write to one place.
-    return bank.at[jnp.where(counts, place, size)].set(new.astype(bank.dtype), mode="drop")
+    return bank.at[jnp.where(counts, index, size)].set(new.astype(bank.dtype), mode="drop")
 
 
 def _checked(bank, index):
