@@ -56,10 +56,14 @@ class Experiment(NamedTuple):
 
         Raises TypeError, ValueError: as `core.make_update`.
         """
+        self.update.eval_shape(self.abstract, self.feed_shapes())
+
+    def feed_shapes(self) -> Any:
+        """Shapes of what `update` takes beside the state."""
         source = self.splits.train
         first = np.arange(self.config.batch_size) % source.size
-        arrays = resident_arrays(source) if self.resident else source.fetch(first)
-        self.update.eval_shape(self.abstract, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays))
+        feed = resident_arrays(source) if self.resident else source.fetch(first)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), feed)
 
 
 def purpose_seed(seed: int, purpose: str) -> int:
