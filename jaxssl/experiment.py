@@ -1,6 +1,7 @@
 """From a config to the parts of a run: everything that can be refused is refused here, before any compilation."""
 
 import hashlib
+import inspect
 import logging
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxssl.build import build
+from jaxssl.build import build, resolve_in
 from jaxssl.chunks import check_chunks, chunked_value_and_grad
 from jaxssl.config import options
 from jaxssl.core import Augment, Method, State, init_state, make_update, queued, replace_encoder, with_frozen
-from jaxssl.data.index_stream import batch_ids
-from jaxssl.data.source import Splits
+from jaxssl.data.draw import check_draw, draw_arrays, draw_ids
+from jaxssl.data.source import Source, Splits
 from jaxssl.optim import check_patterns, make_optimizer, make_schedules
 from jaxssl.sharding import batch_sharding, check_batch, make_mesh, put_batch, put_replicated, tree_shardings
 
@@ -55,12 +56,14 @@ class Experiment(NamedTuple):
 
         Raises TypeError, ValueError: as `core.make_update`.
         """
+        self.update.eval_shape(self.abstract, self.feed_shapes())
+
+    def feed_shapes(self) -> Any:
+        """Shapes of what `update` takes beside the state."""
         source = self.splits.train
-        if self.resident:
-            arrays = {"index": np.zeros(source.size, np.int32), **source.arrays}
-        else:
-            arrays = source.fetch(np.arange(self.config.batch_size) % source.size)
-        self.update.eval_shape(self.abstract, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays))
+        first = np.arange(self.config.batch_size) % source.size
+        feed = resident_arrays(source) if self.resident else source.fetch(first)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), feed)
 
 
 def purpose_seed(seed: int, purpose: str) -> int:
@@ -73,9 +76,29 @@ def load_splits(config: ConfigDict) -> Splits:
     return build({k: v for k, v in options(config.data).items() if k != "mode"})
 
 
-def make_method(config: ConfigDict, encoder=None) -> Method:
-    """The method of a run around its encoder."""
-    return build(options(config.method), build(options(config.encoder)) if encoder is None else encoder)
+def make_method(config: ConfigDict, encoder=None, source: Source | None = None) -> Method:
+    """The method of a run around its encoder, with `num_examples` and `num_classes` of the source (see `filled`)."""
+    spec = options(config.method) if source is None else filled(options(config.method), source)
+    return build(spec, build(options(config.encoder)) if encoder is None else encoder)
+
+
+def filled(spec: dict[str, Any], source: Source) -> dict[str, Any]:
+    """The section of a method with the sizes that its factory has options for and the section leaves out.
+
+    num_examples: the range of `index`, `source.num_ids`. num_classes: those of `target`, or of the labels.
+    Raises ValueError where the factory needs a number of classes and the data has none.
+    """
+    known = inspect.signature(resolve_in("method", spec)).parameters
+    sizes = {"num_examples": source.num_ids, "num_classes": source.num_targets or source.num_classes}
+    absent = {name: size for name, size in sizes.items() if name in known and spec.get(name) is None}
+    if absent.get("num_classes") == 0:
+        if known["num_classes"].default is inspect.Parameter.empty:
+            raise ValueError(
+                f"method.num_classes: {spec['name']} needs the number of classes, and this data has no labels; data with"
+                " labels, or num_classes=10 for ten, would be right."
+            )
+        del absent["num_classes"]
+    return {**spec, **absent}
 
 
 def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wrap_tx=None) -> Experiment:
@@ -94,16 +117,17 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
     if resident and source.arrays is None:
         raise ValueError(f"data.mode='resident': {config.data.name} does not fit in memory; set data.mode='stream'.")
     augment, preprocess = build(options(config.augment)), build(options(config.preprocess))
-    method = make_method(config)
+    check_draw(source, config.batch_size)
+    method = make_method(config, source=source)
     recipe = dict(**options(config.optim), total_steps=config.total_steps, batch_size=config.batch_size)
     tx = make_optimizer(**recipe, rests=method.rests)
     tx = tx if wrap_tx is None else wrap_tx(tx)
     root, data_seed = jax.random.key(config.seed), purpose_seed(config.seed, "data")
 
-    example = source.fetch(np.arange(config.batch_size) % source.size)
+    example = source.for_training(source.fetch(np.arange(config.batch_size) % source.size))
     shapes = {k: jax.ShapeDtypeStruct(np.shape(v), np.asarray(v).dtype) for k, v in example.items()}
     zeros = lambda: {k: jnp.zeros(s.shape, s.dtype) for k, s in shapes.items()}
-    held = {"frozen": method.frozen() if method.frozen else None, "context": getattr(source, "context", None)}
+    held = {"frozen": method.frozen() if method.frozen else None, "context": dict(source.context)}
     held = {name: jax.tree.map(np.asarray, tree) for name, tree in held.items() if tree}
     initial = lambda held: init_state(method, augment, tx, root, zeros(), held)
     abstract = jax.eval_shape(initial, held)
@@ -113,19 +137,20 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
     where = tree_shardings(abstract, mesh, config.mesh.rules, config.mesh.fsdp_min_size)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, where)
 
-    load = partial(gather, seed=data_seed, batch_size=config.batch_size, size=source.size) if resident else _as_is
+    load = partial(gather, seed=data_seed, batch_size=config.batch_size, source=source) if resident else _as_is
     in_chunks = chunked_value_and_grad(method.split, chunks) if chunks > 1 else None
     step = make_update(method, augment, tx, root, value_and_grad=in_chunks, schedules=make_schedules(**recipe))
     sharded = batch_sharding(mesh)
 
     def update(state, feed):
-        batch = jax.lax.with_sharding_constraint(load(feed, state.step), sharded)
+        # What evaluators alone may see ends here: neither views nor losses nor outputs can read it.
+        batch = jax.lax.with_sharding_constraint(source.for_training(load(feed, state.step)), sharded)
         # For losses that send blocks round the mesh; all others are left to the compiler.
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             return step(state, batch)
 
     def predict(params, memory, batch, names=None):
-        found = method.predict(params, memory, preprocess(root, batch))
+        found = method.predict(params, memory, preprocess(root, source.for_training(batch)))
         return found if names is None else {name: found[name] for name in names if name in found}
 
     return Experiment(
@@ -144,10 +169,16 @@ def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wra
     )
 
 
-def gather(arrays, step, *, seed, batch_size, size):
-    """The batch of a step from arrays that live on the device."""
-    ids = batch_ids(seed, step, batch_size=batch_size, size=size, xp=jnp)
-    return {k: v[ids] for k, v in arrays.items()}
+def gather(feed: dict[str, Any], step: Any, *, seed: int, batch_size: int, source: Source) -> dict[str, jax.Array]:
+    """The batch of a step from arrays that live on the device, `resident_arrays` of the source."""
+    ids = draw_ids(source, feed["draw"], seed, step, batch_size=batch_size, xp=jnp)
+    return {k: v[ids] for k, v in feed["examples"].items()}
+
+
+def resident_arrays(source: Source) -> dict[str, Any]:
+    """What `gather` reads: the examples that training may see, and what says which of them are in a batch."""
+    examples = source.for_training({"index": np.arange(source.size, dtype=np.int32), **source.arrays})
+    return {"examples": examples, "draw": draw_arrays(source)}
 
 
 def _as_is(batch, step):
@@ -155,16 +186,14 @@ def _as_is(batch, step):
     return batch
 
 
-def resident_feed(experiment: Experiment):
+def resident_feed(experiment: Experiment) -> dict[str, Any]:
     """The training arrays on the device."""
-    source = experiment.splits.train
-    arrays = {"index": np.arange(source.size, dtype=np.int32), **source.arrays}
-    return put_replicated(arrays, experiment.mesh)
+    return put_replicated(resident_arrays(experiment.splits.train), experiment.mesh)
 
 
 def warn_of_repeats(experiment: Experiment) -> None:
     """Says in the log where a batch or a queue holds more examples than there are."""
-    size, batch_size = experiment.splits.train.size, experiment.config.batch_size
+    size, batch_size = experiment.splits.train.epoch_size, experiment.config.batch_size
     queue = queued(experiment.abstract.memory)
     own = " and is then a negative of itself" if experiment.method.negatives else ""
     for option, value, place in (("batch_size", batch_size, "batch"), ("method.queue_size", queue, "queue")):

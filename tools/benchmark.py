@@ -285,7 +285,7 @@ def measure_parts(experiment, batch, step, warmup: int, steps: int):
 
     config, data = experiment.config, None
     if experiment.resident:
-        rows = dict(seed=experiment.data_seed, batch_size=config.batch_size, size=experiment.splits.train.size)
+        rows = dict(seed=experiment.data_seed, batch_size=config.batch_size, source=experiment.splits.train)
         load = jax.jit(partial(gather, **rows), out_shardings=batch_sharding(experiment.mesh))
         data, arrays = median_time(load, batch, step, warmup=warmup, steps=steps), batch
         batch = load(arrays, step)
@@ -332,7 +332,6 @@ def cost(stage) -> float | None:
 def lower_on_cpu(experiment):
     """The update as one CPU would get it, not compiled; some backends count only what they compiled."""
     import jax
-    import numpy as np
 
     from jaxssl.experiment import setup
 
@@ -344,11 +343,7 @@ def lower_on_cpu(experiment):
     with config.unlocked():
         config.mesh.data = config.mesh.model = 1
     other = setup(config, devices=cpu, splits=experiment.splits)
-    source = experiment.splits.train
-    rows = source.arrays if experiment.resident else source.fetch(np.arange(config.batch_size) % source.size)
-    shapes = {"index": jax.ShapeDtypeStruct((len(next(iter(rows.values()))),), "int32")}
-    shapes |= {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in rows.items()}
-    return other.update.lower(other.abstract, shapes)
+    return other.update.lower(other.abstract, other.feed_shapes())
 
 
 def measure_peak(mesh, dtype: str) -> tuple[float, str]:

@@ -1,40 +1,166 @@
 """Which examples are in the batch of a step: pure functions of (seed, step), the same in NumPy and under jit.
 
 The stream is endless. Position p = step * batch_size + i lies in epoch p // size, and the example there is
-permutation(seed, epoch) of p % size. The permutation is never stored: a small keyed Feistel network is
-evaluated at the positions that are asked for, so that starting at any step costs nothing and a checkpoint
-needs only the step.
+permutation(seed, epoch) of p % size, which is evaluated at the positions that are asked for: starting at any step costs
+nothing, and a checkpoint needs only the step. Repeats, strata, groups and mixtures are streams of the same kind.
 
 Limits: step < 2^31, batch_size <= 2^20, size < 2^31. Epochs enter the key modulo 2^32.
-
-Source: Black & Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002,
-https://doi.org/10.1007/3-540-45760-7_9
 """
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import numpy as np
+
+from jaxssl.data.permutation import permutation
 
 MAX_SIZE = 2**31 - 1
 MAX_BATCH_SIZE = 2**20
 STEP_BITS = 31
-ROUNDS = 10  # with 6 the order is measurably uneven in epochs of 2 to 9 examples; with 10 it is not
+MEMBERS = 2**96  # added to a seed: another stream of the same run
 
 
-def batch_ids(seed: int, step, *, batch_size: int, size: int, xp=np):
+def batch_ids(
+    seed: int,
+    step: Any,
+    *,
+    batch_size: int,
+    size: int,
+    repeats: int = 1,
+    strata: int = 1,
+    order: Any = None,
+    xp: Any = np,
+) -> Any:
     """Ids of the examples in the global batch of a step.
 
-    seed: Python int >= 0. step: int (NumPy) or int32 scalar, traced or not (jax.numpy).
-    xp: numpy -> int64 [batch_size]; jax.numpy -> int32 [batch_size], the same values.
-    Raises: ValueError for sizes outside the limits of this file.
+    With repeats R, position p stands for p // R: an example comes R times side by side. With strata K, position p is
+    stratum p % K, which holds the ids k, k + K, k + 2 K, ...; each stratum is permuted by itself in every epoch, so that
+    K rows in a row hold one of each.
+
+    Args:
+      seed: Python int >= 0.
+      step: int (NumPy) or int32 scalar, traced or not (jax.numpy).
+      batch_size: a multiple of `repeats * strata`.
+      size: ids are 0 .. size-1; a multiple of `strata`.
+      order: int [size], the ids that take the places of 0 .. size-1; one id may take several.
+      xp: numpy or jax.numpy.
+
+    Returns:
+      numpy -> int64 [batch_size]; jax.numpy -> int32 [batch_size], the same values.
+
+    Raises:
+      ValueError: sizes outside the limits of this file, or that `repeats` or `strata` do not divide.
     """
+    check_batch_size(batch_size, repeats, strata)
+    if size % strata:
+        raise ValueError(f"size {size} must be a multiple of strata={strata}, equally many examples a stratum")
+    epoch, position = _positions(step, batch_size // repeats, size, xp)
+    place, stratum = position // xp.uint32(strata), position % xp.uint32(strata)
+    ids = permutation(seed, epoch * xp.uint32(strata) + stratum, place, size=size // strata, xp=xp)
+    ids = xp.repeat(ids * xp.uint32(strata) + stratum, repeats)
+    return _as_ids(ids if order is None else order[ids], xp)
+
+
+class Groups(NamedTuple):
+    """Groups of examples for `group_ids`, made by `groups_of`: G groups, V visits an epoch; all arrays int64.
+
+    members [M]: ids, group after group. group [V]: the group of a visit. start, size [V]: where its members begin, and how
+    many they are. part [V]: the number of the visit among those of its group.
+    """
+
+    members: np.ndarray
+    group: np.ndarray
+    start: np.ndarray
+    size: np.ndarray
+    part: np.ndarray
+
+
+def groups_of(group: np.ndarray, ids: np.ndarray, per_group: int) -> Groups:
+    """The groups of ids [M] by the numbers group [M]; a group of m members is visited ceil(m / per_group) times an epoch.
+
+    Raises:
+      ValueError: a group of fewer than `per_group` members.
+    """
+    by_group = np.argsort(group, kind="stable")
+    numbers, start, size = np.unique(group[by_group], return_index=True, return_counts=True)
+    if size.min() < per_group:
+        small = numbers[size.argmin()]
+        raise ValueError(f"per_group={per_group}: group {small} has only {size.min()} examples")
+    visits = -(-size // per_group)
+    of = np.repeat(np.arange(len(numbers)), visits)
+    part = np.arange(len(of)) - np.repeat(np.cumsum(visits) - visits, visits)
+    return Groups(np.asarray(ids, np.int64)[by_group], of, start[of], size[of], part)
+
+
+def group_ids(seed: int, step: Any, *, batch_size: int, members: Groups, per_group: int, xp: Any = np) -> Any:
+    """Ids of a batch of batch_size / per_group groups, the `per_group` examples of a group side by side.
+
+    The visits of an epoch are permuted, and within it the members of each group. An example comes once in an epoch; where
+    `per_group` does not divide a group, the last visit is filled up with the group's first members of that epoch.
+
+    Args:
+      seed, step, xp: as in `batch_ids`.
+      members: `Groups`, of NumPy arrays or, under jit, of int32 arrays.
+
+    Returns:
+      Ids [batch_size] as `batch_ids`.
+
+    Raises:
+      ValueError: a batch size that is no multiple of `per_group`; limits of this file.
+    """
+    check_batch_size(batch_size, per_group, option="per_group")
+    epoch, position = _positions(step, batch_size // per_group, len(members.group), xp)
+    visit = permutation(seed, epoch, position, size=len(members.group), xp=xp)
+    group, start, size, part = (xp.repeat(x[visit].astype(xp.uint32), per_group) for x in members[1:])
+    place = part * xp.uint32(per_group) + xp.arange(batch_size, dtype=xp.uint32) % xp.uint32(per_group)
+    # A key of their own: the groups' members are permuted independently of the visits.
+    epoch = xp.repeat(epoch, per_group) * xp.uint32(len(members.group)) + group
+    place = permutation(seed + MEMBERS, epoch, place % size, size=size, xp=xp)
+    return _as_ids(members.members[start + place], xp)
+
+
+def mixed_ids(seed: int, step: Any, *, counts: Sequence[int], parts: Sequence[Any], xp: Any = np) -> Any:
+    """Ids of a batch with counts[i] rows from each part, part after part; every part walks through epochs of its own.
+
+    Args:
+      seed, step, xp: as in `batch_ids`.
+      counts: rows of a batch, each above 0.
+      parts: int [M_i] each, the ids of a part.
+
+    Returns:
+      Ids [sum of counts] as `batch_ids`.
+    """
+    drawn = (
+        batch_ids(seed + i * MEMBERS, step, batch_size=count, size=len(ids), order=ids, xp=xp)
+        for i, (count, ids) in enumerate(zip(counts, parts, strict=True))
+    )
+    return xp.concatenate(list(drawn))
+
+
+def check_batch_size(batch_size: int, repeats: int = 1, strata: int = 1, option: str = "repeats") -> None:
+    """Raises ValueError unless repeats * strata divides the batch size; `option` is what the message calls repeats."""
+    for name, value in ((option, repeats), ("strata", strata)):
+        if value < 1:
+            raise ValueError(f"{name}={value} must be at least 1")
+        if batch_size % value:
+            raise ValueError(f"batch_size={batch_size} must be a multiple of {name}={value}")
+    if batch_size % (repeats * strata):
+        raise ValueError(f"batch_size={batch_size} must be a multiple of {repeats * strata}, {option} times strata")
+
+
+def _positions(step, batch_size, size, xp):
+    """(epoch, position in it) of each row of a step, uint32 [batch_size]."""
     epoch, offset = stream_position(step, batch_size=batch_size, size=size, xp=xp)
     # offset + i < 2^31 + 2^20 does not overflow
     position = xp.arange(batch_size, dtype=xp.uint32) + xp.uint32(offset)
-    epoch = xp.uint32(epoch) + position // xp.uint32(size)
-    ids = permutation(seed, epoch, position % xp.uint32(size), size=size, xp=xp)
+    return xp.uint32(epoch) + position // xp.uint32(size), position % xp.uint32(size)
+
+
+def _as_ids(ids, xp):
     return ids.astype(np.int64 if xp is np else np.int32)
 
 
-def process_slice(ids, process_index: int, process_count: int):
+def process_slice(ids: np.ndarray, process_index: int, process_count: int) -> np.ndarray:
     """The contiguous part of a global batch [N, ...] that one process reads: [N / process_count, ...]."""
     if not 0 <= process_index < process_count:
         raise ValueError(f"process_index {process_index} must lie in 0..{process_count - 1}")
@@ -47,7 +173,7 @@ def process_slice(ids, process_index: int, process_count: int):
     return ids[process_index * rows : (process_index + 1) * rows]
 
 
-def stream_position(step, *, batch_size: int, size: int, xp=np):
+def stream_position(step: Any, *, batch_size: int, size: int, xp: Any = np) -> tuple[Any, Any]:
     """(epoch modulo 2^32, offset in it) of the first row of a step: divmod(step * batch_size, size), exactly.
 
     In jax.numpy the product does not fit into 32 bits. So the division is done on the host for every bit of
@@ -70,65 +196,6 @@ def stream_position(step, *, batch_size: int, size: int, xp=np):
         offset = offset - full * xp.uint32(size)
         epoch = epoch[:half] + epoch[half:] + full
     return epoch[0], offset[0]
-
-
-def permutation(seed: int, epoch, position, *, size: int, xp=np):
-    """The example at each position of its epoch: for every (seed, epoch) a bijection of 0 .. size-1.
-
-    epoch, position: uint32 [N], position < size. Returns uint32 [N].
-    A Feistel network permutes the smallest domain 4^h >= size; what falls outside 0 .. size-1 is sent through
-    again until it is inside (cycle walking), at most 4 times on average.
-    """
-    half_bits = max(1, -(-(size - 1).bit_length() // 2))
-    keys = _round_keys(seed, epoch, xp)
-
-    def unfinished(state):
-        return state[1].any()
-
-    def walk(state):
-        x, outside = state
-        x = xp.where(outside, _feistel(x, keys, half_bits, xp), x)
-        return x, x >= xp.uint32(size)
-
-    state = (position, xp.ones(position.shape, bool))
-    if xp is not np:
-        import jax
-
-        return jax.lax.while_loop(unfinished, walk, state)[0]
-    while unfinished(state):
-        state = walk(state)
-    return state[0]
-
-
-def _round_keys(seed, epoch, xp):
-    """uint32 [ROUNDS, N]."""
-    if seed < 0:
-        raise ValueError(f"seed {seed} must not be negative")
-    # one-element arrays: NumPy wraps around silently for arrays, and warns for scalars
-    key = xp.zeros(1, xp.uint32)
-    while True:
-        key = _mix(key + xp.uint32(seed % 2**32), xp) + xp.uint32(0x9E3779B9)
-        seed //= 2**32
-        if seed == 0:
-            break
-    key = _mix(epoch + key, xp)
-    rounds = np.arange(1, ROUNDS + 1, dtype=np.uint32)[:, None] * np.uint32(0x9E3779B9)
-    return _mix(key + rounds, xp)
-
-
-def _feistel(x, keys, half_bits, xp):
-    shift, mask = xp.uint32(half_bits), xp.uint32(2**half_bits - 1)
-    left, right = x >> shift, x & mask
-    for i in range(ROUNDS):
-        left, right = right, left ^ (_mix(right ^ keys[i], xp) & mask)
-    return (left << shift) | right
-
-
-def _mix(x, xp):
-    """The 32-bit finaliser of MurmurHash3 (Austin Appleby): every input bit reaches every output bit."""
-    x = (x ^ (x >> xp.uint32(16))) * xp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> xp.uint32(13))) * xp.uint32(0xC2B2AE35)
-    return x ^ (x >> xp.uint32(16))
 
 
 def _check_sizes(batch_size, size):

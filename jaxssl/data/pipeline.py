@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxssl.data.index_stream import STEP_BITS, batch_ids, process_slice
+from jaxssl.data.draw import draw_arrays, draw_ids
+from jaxssl.data.index_stream import STEP_BITS, process_slice
 from jaxssl.data.load_tensorflow import load_tensorflow
 from jaxssl.data.source import Source
 
@@ -33,7 +34,7 @@ def stream(
     """This process's part of the batches of steps start_step, start_step + 1, ... without end.
 
     batch_size counts the rows of the global batch; each batch is a dict of arrays that lead with
-    batch_size / process_count. The examples are those of index_stream.batch_ids, so that a stream started at
+    batch_size / process_count. The examples are those of draw.draw_ids, so that a stream started at
     step k equals one that went on to step k.
     prefetch: batches kept ready. num_workers: threads that read and decode; all processors when None.
     Raises: ImportError without TensorFlow; ValueError for options; what source.fetch raises, unchanged.
@@ -113,8 +114,10 @@ def _numpy_batches(tf, data, failures):
 
 
 def _step_ids(source, seed, batch_size, process_index, process_count):
+    arrays = draw_arrays(source)
+
     def step_ids(step):
-        ids = batch_ids(seed, step, batch_size=batch_size, size=source.size)
+        ids = draw_ids(source, arrays, seed, step, batch_size=batch_size)
         return process_slice(ids, process_index, process_count)
 
     return step_ids
@@ -125,8 +128,8 @@ def evaluation_batches(
 ) -> Iterator[dict]:
     """Every example once, in order, in batches of one shape: this process's part of each, with `_mask` bool.
 
-    batch_size counts the rows of the global batch. The last batch is filled up with rows of zeros, label -1,
-    index -1 and _mask False; an unreadable image has _mask False too (Source.fetch with substitute=False).
+    batch_size counts the rows of the global batch. The last batch is filled up with rows of zeros, label,
+    target and index -1, and _mask False; an unreadable image has _mask False too (Source.fetch with substitute=False).
     All processes get the same number of batches.
     Raises: ValueError when batch_size cannot be divided among the processes; whatever source.fetch raises.
     """
@@ -165,7 +168,7 @@ def _evaluation_batches(source, batch_size, process_index, process_count, num_wo
 def _padded_rows(source, ids):
     batch = source.fetch(ids[ids < source.size], substitute=False)
     missing = len(ids) - len(batch["_mask"])
-    filling = {"label": -1, "index": -1}
+    filling = {"label": -1, "index": -1, "target": -1}
 
     def padded(key, value):
         padding = np.full((missing, *value.shape[1:]), filling.get(key, 0), value.dtype)

@@ -1,10 +1,12 @@
 """What a data set is to the rest of the library: a size and a way to fetch examples by their ids."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from jaxssl.data.draw import Grouped, Mixed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +22,17 @@ class Source:
     arrays: the whole data set as arrays when it lies in memory, which allows the resident path; else None.
     names: ids -> file names, for messages and reports; None when examples have no names.
     extra: what only evaluators read and what is no example, by name: edges, pairs of sentences with scores, prompts.
+    context: what every training step may read and none changes, and what is no example, by name: a whole graph, item
+        features. Methods find it in `batch['context']` of `init` and in `memory['context']`.
+    columns: arrays [size, ...] of small numbers that are known without reading an example, such as `label`.
+    withheld: names of the batch's arrays that only evaluators see. What a loss may learn from is `target` int32 [N]
+        (-1 = hidden), which `data.subset` makes.
+    num_targets: classes of `target`; 0 where they are those of `label`.
+    num_ids: `index` lies in 0 .. num_ids-1. A part of another source keeps the indices of the whole.
+    order: int64 [M], the ids that an epoch of training goes through, repeats allowed; None: all, each once. Evaluation
+        sees each example of the source once, whatever the order.
+    repeats, strata: of the stream, see `index_stream.batch_ids`; strata are those of the places in `order`.
+    draw: batches of groups, or of parts in fixed shares, in the place of `order` and `strata`.
     """
 
     size: int
@@ -29,10 +42,34 @@ class Source:
     names: Callable[[np.ndarray], list[str]] | None = None
     num_classes: int = 0
     extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    context: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    withheld: tuple[str, ...] = ("label",)
+    num_targets: int = 0
+    num_ids: int = 0
+    order: np.ndarray | None = None
+    repeats: int = 1
+    strata: int = 1
+    draw: Grouped | Mixed | None = None
+
+    def __post_init__(self) -> None:
+        if not self.num_ids:
+            object.__setattr__(self, "num_ids", self.size)
 
     @property
     def has_labels(self) -> bool:
         return self.num_classes > 0
+
+    @property
+    def epoch_size(self) -> int:
+        """Different examples that training sees."""
+        if self.draw is not None:
+            return sum(len(ids) for ids in self.draw.pools())
+        return self.size if self.order is None else len(np.unique(self.order))
+
+    def for_training(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """A batch without the arrays that only evaluators see."""
+        return {name: value for name, value in batch.items() if name not in self.withheld}
 
 
 class Splits(NamedTuple):
@@ -46,7 +83,9 @@ class Splits(NamedTuple):
         return {"train": self.train} if self.test is None else {"train": self.train, "test": self.test}
 
 
-def from_arrays(arrays: Mapping, *, class_names=None, where: str = "arrays") -> Source:
+def from_arrays(
+    arrays: Mapping[str, Any], *, class_names: Sequence[str] | None = None, where: str = "arrays"
+) -> Source:
     """A source over arrays that lie in memory.
 
     arrays: 'image' uint8 [N, H, W, C] or [N, H, W], or other arrays that all lead with N; 'label' int [N] is

@@ -1,5 +1,6 @@
 """Parameter-free mathematics; imports only jax and numpy."""
 
+from jaxssl.ops.bank import bank_take, bank_update
 from jaxssl.ops.cluster import kmeans, student_t_assignment, target_distribution
 from jaxssl.ops.ema import cosine_momentum, ema_init, ema_update, linear_momentum, momentum_schedule, tree_distance
 from jaxssl.ops.masks import (
@@ -27,6 +28,8 @@ __all__ = [
     "RandomMask",
     "alignment",
     "any_mesh",
+    "bank_take",
+    "bank_update",
     "clustered_mask_2d",
     "cosine_momentum",
     "disjoint_subsets",

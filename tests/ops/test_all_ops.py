@@ -28,6 +28,11 @@ def positive(*shape):
 # By name: the function of arrays, and the arrays. Gradients are those of floating arrays.
 OPS = {
     "alignment": (ops.alignment, (draw(N, D), draw(N, D) + 1)),
+    "bank_take": (lambda x: ops.bank_take(x, jnp.array([3, -1, 3, 0])), (draw(8, D),)),
+    "bank_update": (
+        lambda x, y: ops.bank_update(x, jnp.array([3, -1, 3, 0]), y, momentum=0.5),
+        (draw(8, D), draw(N, D)),
+    ),
     "clustered_mask_2d": (lambda: ops.clustered_mask_2d(jax.random.key(0), 2, (4, 4), 5, cluster=(1, 2)), ()),
     "disjoint_subsets": (
         lambda: ops.disjoint_subsets(jax.random.key(0), 4, 6, num_context=2, num_target=2, num_sets=2),

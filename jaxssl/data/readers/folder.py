@@ -134,6 +134,7 @@ def lazy_source(
         class_names=class_names,
         names=lambda ids: [names[i] for i in ids],
         num_classes=len(class_names or ()) if (labels >= 0).any() else 0,
+        columns={"label": labels},
     )
 
 
