@@ -17,7 +17,7 @@ from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import batch_norm
 from jaxssl.models.positions import resample, sincos_2d, take_tokens
-from jaxssl.models.tokens import OldArray, Tokens, check_hide, of_maps
+from jaxssl.models.tokens import Tokens, check_hide, of_maps
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 conv_init = nn.initializers.he_normal()
@@ -127,7 +127,7 @@ def sample_cnn(
     return SampleCNN(tuple(widths), stem, dtype, remat)
 
 
-class SpectrogramViT(OldArray, nn.Module):
+class SpectrogramViT(nn.Module):
     """Transformer over rectangular patches of a spectrogram; built by `vit`."""
 
     patch_size: tuple
@@ -148,11 +148,6 @@ class SpectrogramViT(OldArray, nn.Module):
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(f"audio.vit takes floating spectrograms, got {x.dtype}")
         return _grid(x.shape[1:3], self.patch_size)
-
-    grid = grid_of
-
-    def patches(self, x):
-        return self.patches_of(x)
 
     def patches_of(self, x):
         """Patches of x [N, bands, frames, 1], row by row, each flattened in that order: [N, L, P]."""

@@ -61,9 +61,6 @@ class GCN(nn.Module):
         made = lambda h, **more: Tokens(h.astype(jnp.float32), h.shape[1:2], mask=x.get("node_mask"), **more)
         return made(h, layers={name: made(outputs[name]) for name in layers})
 
-    def nodes(self, x, features=None):
-        return self.encode(x if features is None else {**x, "features": features}).h
-
     def pooled(self, tokens):
         """Features [N, D] of `Tokens`: those of the first node of every graph."""
         return tokens.h[:, 0]

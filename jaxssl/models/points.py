@@ -13,7 +13,7 @@ from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
 from jaxssl.models.positions import take_tokens
-from jaxssl.models.tokens import OldTokens, Tokens, check_hide
+from jaxssl.models.tokens import Tokens, check_hide
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 from jaxssl.ops.points import group_points
 
@@ -78,7 +78,7 @@ def _blocks(h, positions, train, owner, layers=()):
     return nn.LayerNorm(LAYER_NORM_EPS, dtype=owner.dtype, name="norm")(h), outputs, maps
 
 
-class PointTransformer(OldTokens, nn.Module):
+class PointTransformer(nn.Module):
     """Transformer over patches of a cloud; built by `transformer`."""
 
     num_groups: int

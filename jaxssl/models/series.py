@@ -16,7 +16,7 @@ from einops import rearrange
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.positions import sincos_1d, take_tokens
-from jaxssl.models.tokens import OldTokens, Tokens, check_hide, of_maps
+from jaxssl.models.tokens import Tokens, check_hide, of_maps
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 
@@ -102,7 +102,7 @@ def _blocks(h, train, owner, layers=()):
     return nn.LayerNorm(LAYER_NORM_EPS, use_bias=False, dtype=owner.dtype, name="norm")(h), outputs, maps
 
 
-class SeriesViT(OldTokens, nn.Module):
+class SeriesViT(nn.Module):
     """Transformer over patches of time, all channels of a patch together; built by `vit`."""
 
     patch_size: int
@@ -125,9 +125,6 @@ class SeriesViT(OldTokens, nn.Module):
         if x.shape[1] % self.patch_size:
             raise ValueError(f"series.vit: patch_size={self.patch_size} must divide the T = {x.shape[1]} of the series")
         return (x.shape[1] // self.patch_size,)
-
-    def num_patches(self, x):
-        return self.grid_of(x)[0]
 
     def patches_of(self, x):
         """Patches of a series [N, T, C], each flattened in the order time, channel: [N, L, P * C]."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.positions import sincos_1d, take_tokens
-from jaxssl.models.tokens import OldArray, Tokens, check_hide
+from jaxssl.models.tokens import Tokens, check_hide
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 POOLS = ("flatten", "mean", "register")
@@ -78,7 +78,7 @@ def residual_mlp(
     return ResidualMLP(tuple(widths), dim, max_categories, dtype, remat)
 
 
-class TableTransformer(OldArray, nn.Module):
+class TableTransformer(nn.Module):
     """Transformer over the columns of a row; built by `table_transformer`."""
 
     embed_dim: int
@@ -148,7 +148,7 @@ class TableTransformer(OldArray, nn.Module):
 
     def pooled(self, tokens):
         """Features [N, D'] of the `Tokens` of all columns, as `pool` says."""
-        h = getattr(tokens, "h", tokens)
+        h = tokens.h
         if self.pool == "register":
             return h[:, 0]
         return h.mean(1) if self.pool == "mean" else h.reshape(h.shape[0], -1)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
-from jaxssl.models.tokens import OldArray, Tokens, check_hide
+from jaxssl.models.tokens import Tokens, check_hide
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 
-class TextEncoder(OldArray, nn.Module):
+class TextEncoder(nn.Module):
     """Bidirectional transformer over tokens; built by `text_encoder`."""
 
     vocab_size: int
@@ -61,9 +61,8 @@ class TextEncoder(OldArray, nn.Module):
         made = lambda h, **more: Tokens(h.astype(jnp.float32), (length,), mask=mask, **more)
         return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
 
-    def pooled(self, tokens, x=None):
+    def pooled(self, tokens):
         """Features [N, D] of `Tokens`, as `pool` says."""
-        tokens = tokens if x is None else Tokens(tokens, (), mask=x["mask"])
         if self.pool == "cls":
             return tokens.h[:, 0]
         weight = tokens.mask.astype(tokens.h.dtype)[:, :, None]

@@ -162,19 +162,3 @@ def needs(encoder: Any, method: str, *what: str, example: str = "") -> None:
 def name_of(module: Any) -> str:
     """Where a network is from, as 'models.vit.ViT'."""
     return f"{type(module).__module__.removeprefix('jaxssl.')}.{type(module).__name__}"
-
-
-class OldTokens:
-    """The methods `tokens` of before `encode`, for methods that have not moved yet."""
-
-    def tokens(self, x, train, visible_ids=None, masked=None):
-        found = self.encode(x, train, Hide(visible_ids, masked))
-        out = {"registers": found.registers, "patches": found.patches, **found.extras}
-        return {"cls": found.cls, **out} if found.class_token else out
-
-
-class OldArray:
-    """As `OldTokens`, for encoders whose `tokens` gave one array."""
-
-    def tokens(self, x, train, columns=None, masked=None):
-        return self.encode(x, train, Hide(columns, masked)).h

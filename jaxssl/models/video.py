@@ -20,7 +20,7 @@ from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
 from jaxssl.models.positions import patch_grid, sincos_3d, take_tokens
-from jaxssl.models.tokens import OldTokens, Tokens, check_hide, of_maps
+from jaxssl.models.tokens import Tokens, check_hide, of_maps
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
 
 
@@ -336,7 +336,7 @@ def resnet(
     )
 
 
-class ClipViT(OldTokens, nn.Module):
+class ClipViT(nn.Module):
     """Transformer over tubelets, cuboids of `tubelet` frames and patch_size pixels a side; built by `vit`."""
 
     patch_size: int
@@ -357,8 +357,6 @@ class ClipViT(OldTokens, nn.Module):
         if x.shape[1] % self.tubelet:
             raise ValueError(f"video.vit: tubelet={self.tubelet} must divide the {x.shape[1]} frames of a clip")
         return (x.shape[1] // self.tubelet, *patch_grid(x.shape[2:4], self.patch_size))
-
-    grid = grid_of
 
     def patches_of(self, x):
         """Tubelets of clips [N, T, H, W, C], frames first, then row by row: [N, L, tubelet * P * P * C]."""

@@ -14,7 +14,7 @@ import numpy as np
 from jaxssl.models.conv import check_images
 from jaxssl.models.module import Dtype
 from jaxssl.models.positions import as_pair, patch_grid, resample, sincos_2d, take_tokens
-from jaxssl.models.tokens import OldTokens, Tokens, check_hide
+from jaxssl.models.tokens import Tokens, check_hide
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
 from jaxssl.ops.patches import patchify
 
@@ -41,7 +41,7 @@ class PatchEmbed(nn.Module):
         return patches @ kernel.reshape(flat, self.embed_dim).astype(self.dtype) + bias.astype(self.dtype)
 
 
-class ViT(OldTokens, nn.Module):
+class ViT(nn.Module):
     """Vision transformer; built by `vit` and its named sizes."""
 
     patch_size: int
