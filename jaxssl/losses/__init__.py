@@ -8,7 +8,7 @@ from jaxssl.losses.margin import clan, clan_active_fraction
 from jaxssl.losses.multiview import multiview_contrastive
 from jaxssl.losses.pairs import clip, sigmoid_pairs
 from jaxssl.losses.predictive import jepa
-from jaxssl.losses.reconstruction import chamfer, masked_patch_mse, scaled_cosine_error
+from jaxssl.losses.reconstruction import chamfer, masked_patch_mse, masked_token_mse, scaled_cosine_error
 from jaxssl.losses.redundancy import barlow_twins, vicreg, vicreg_covariance, vicreg_invariance, vicreg_variance
 from jaxssl.losses.similarity import byol, comasked_consistency, negative_cosine_similarity
 
@@ -29,6 +29,7 @@ __all__ = [
     "jepa",
     "masked_patch_mse",
     "masked_token_cross_entropy",
+    "masked_token_mse",
     "multiview_contrastive",
     "negative_cosine_similarity",
     "neighbor_contrast",

@@ -37,19 +37,48 @@ def masked_patch_mse(
     (https://arxiv.org/abs/2111.06377).
     """
     pred = float_array("pred", pred, rank=3)
-    targets = jax.lax.stop_gradient(patchify(float_array("images", images, rank=4), patch_size))
+    targets = patchify(float_array("images", images, rank=4), patch_size)
     if pred.shape != targets.shape:
         raise ValueError(f"pred must be [N, L, P*P*C] = {targets.shape} for these images, got {pred.shape}")
+    options = dict(normalize_targets=normalize_targets, where=where, reduction=reduction)
+    return masked_token_mse(pred, targets, masked, **options)
+
+
+@any_mesh
+def masked_token_mse(
+    pred: jax.Array,
+    target: jax.Array,
+    masked: jax.Array,
+    *,
+    normalize_targets: bool = True,
+    where: jax.Array | None = None,
+    reduction: str = "mean",
+) -> jax.Array:
+    """`masked_patch_mse` for patches of any kind: the squared error of predictions of hidden tokens.
+
+    sum_nl masked_nl * mean_d (pred_nld - t_nld)^2 / sum_nl masked_nl; 0 when nothing is hidden. t are the targets, with
+    `normalize_targets` each standardised by its own mean and unbiased variance + 1e-6.
+    `pred`, `target`: [N, L, D] floating; `masked`: [N, L], True or 1 = hidden. `where`, `reduction`: as in `losses.rows`;
+    an example's value with 'none' is that of `losses.rows.weighted`. What stands in tokens that are not hidden reaches
+    nothing. `target` is stop-gradient.
+    Raises: TypeError, ValueError for integers, wrong or different shapes.
+    Source: He et al., "Masked Autoencoders Are Scalable Vision Learners", 2021, arXiv 2111.06377
+    (https://arxiv.org/abs/2111.06377).
+    """
+    pred = float_array("pred", pred, rank=3)
+    target = jax.lax.stop_gradient(float_array("target", target, rank=3))
+    if pred.shape != target.shape:
+        raise ValueError(f"pred must be [N, L, D] = {target.shape} as target is, got {pred.shape}")
     where = rows_that_count(where, len(pred))
-    dtype = jnp.promote_types(pred.dtype, targets.dtype)
+    dtype = jnp.promote_types(pred.dtype, target.dtype)
     weights = mask_weights("masked", masked, "[N, L]", where, pred.shape[:2], dtype)
-    pred, targets = keep(weights != 0, pred), keep(weights != 0, targets)
+    pred, target = keep(weights != 0, pred), keep(weights != 0, target)
     if normalize_targets:
-        degrees = max(targets.shape[-1] - 1, 1)  # a patch of one value has variance 0, not 0 / 0
-        centred = targets - jnp.mean(targets, axis=-1, keepdims=True)
+        degrees = max(target.shape[-1] - 1, 1)  # a patch of one value has variance 0, not 0 / 0
+        centred = target - jnp.mean(target, axis=-1, keepdims=True)
         variance = jnp.sum(jnp.square(centred), axis=-1, keepdims=True) / degrees
-        targets = centred / jnp.sqrt(variance + 1e-6)
-    return weighted(jnp.mean(jnp.square(pred - targets), axis=-1), weights, reduction)
+        target = centred / jnp.sqrt(variance + 1e-6)
+    return weighted(jnp.mean(jnp.square(pred - target), axis=-1), weights, reduction)
 
 
 @any_mesh

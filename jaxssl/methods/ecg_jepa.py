@@ -3,8 +3,9 @@
 from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
 from jaxssl.models.series import predictor
+from jaxssl.models.tokens import needs
 from jaxssl.ops import linear_momentum, multi_block_mask_1d
-from jaxssl.skeletons.jepa import Drawn, Seen, jepa
+from jaxssl.skeletons.jepa import Drawn, jepa
 
 CARD = Card("ECG-JEPA", "arXiv:2410.13867", 2024, "series", "latent prediction")
 
@@ -48,16 +49,13 @@ def ecg_jepa(
     Source: Weimann, Conrad, Self-Supervised Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG
     Classification Performance, 2024, arXiv:2410.13867, https://arxiv.org/abs/2410.13867
     """
-    if not hasattr(encoder, "num_patches"):
-        raise TypeError(
-            "methods.ecg_jepa needs a transformer that can encode some of the patches of a series: "
-            "encoder.name='models.series.vit'."
-        )
+    needs(encoder, "methods.ecg_jepa", "visible_ids", "targets", example="models.series.vit")
     size = dict(width=predictor_dim, depth=predictor_depth, num_heads=predictor_heads)
     head = predictor(out_dim=encoder.embed_dim, **size, dtype=encoder.dtype, remat=encoder.remat)
 
     def draw(key, x):
-        drawn = multi_block_mask_1d(key, x.shape[0], encoder.num_patches(x), keep_ratio, min_block=min_block)
+        length = encoder.grid_of(x)[0]
+        drawn = multi_block_mask_1d(key, x.shape[0], length, keep_ratio, min_block=min_block)
         return Drawn(drawn.visible_ids, drawn.hidden_ids)
 
     return jepa(
@@ -65,8 +63,7 @@ def ecg_jepa(
         lambda x: head,
         draw,
         linear_momentum(momentum, momentum_end, momentum_steps),
-        show=lambda ids: {"visible_ids": ids},
-        read=lambda out: Seen(out["patches"], out["patches"], out["patches"].mean(1)),
+        see=lambda tokens: tokens.patches,
         predict_from=predict_from,
         kind=kind,
     )

@@ -8,6 +8,7 @@ from jaxssl.core import Method
 from jaxssl.losses import scaled_cosine_error
 from jaxssl.models.gnn import gcn_decoder
 from jaxssl.models.heads import projector
+from jaxssl.models.tokens import needs
 from jaxssl.ops import partly_hidden
 from jaxssl.ops.graph import masked_nodes
 from jaxssl.skeletons.masked import Predicted, masked
@@ -25,7 +26,7 @@ def graphmae(encoder, *, masking_ratio: float = 0.5, replace_rate: float = 0.05,
     Hidden are floor(ratio * M) nodes of every graph of M nodes. The targets are stop-gradient.
 
     Args:
-      encoder: a network of models.gnn, with the method `nodes`.
+      encoder: a network of models.gnn, which gives all nodes.
       masking_ratio: share of hidden nodes, in (0, 1).
       replace_rate: share of the hidden nodes that get the features of another node of their graph, not the token.
       alpha: exponent of the scaled cosine error, >= 1.
@@ -36,8 +37,7 @@ def graphmae(encoder, *, masking_ratio: float = 0.5, replace_rate: float = 0.05,
     Source: Hou, Liu, Cen, Dong, Yang, Wang, Tang, GraphMAE: Self-Supervised Masked Graph Autoencoders, 2022,
     arXiv:2205.10803, https://arxiv.org/abs/2205.10803
     """
-    if not hasattr(encoder, "nodes"):
-        raise TypeError("methods.graphmae needs an encoder that gives all nodes: encoder.name='models.gnn.gcn'.")
+    needs(encoder, "methods.graphmae", "patches", "widths", example="models.gnn.gcn")
     for name, value in (("masking_ratio", masking_ratio), ("replace_rate", replace_rate)):
         if not 0 <= value < 1 or (name == "masking_ratio" and not value):
             raise ValueError(f"method.{name}={value}: must lie in (0, 1)")
@@ -60,7 +60,7 @@ def graphmae(encoder, *, masking_ratio: float = 0.5, replace_rate: float = 0.05,
     def forward_pass(nets, x, key):
         width = x["features"].shape[-1]
         hidden, features = hide(key, x, nets.param("mask_token", lambda: jnp.zeros(width)))
-        h = nets("encoder", encoder, x, features, method="nodes")
+        h = nets("encoder", encoder, {**x, "features": features}, method="encode").patches
         z = jnp.where(hidden[..., None], 0.0, nets("bridge", bridge, h))
         pred = nets("decoder", gcn_decoder(width, encoder.dtype), z, x)
         return Predicted(scaled_cosine_error(pred, x["features"], masked=hidden, alpha=alpha), h[:, 0])

@@ -8,6 +8,7 @@ from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import masked_token_cross_entropy, nt_xent
 from jaxssl.models.module import forward, setup
 from jaxssl.models.text import take_positions, token_head
+from jaxssl.models.tokens import needs
 from jaxssl.ops import partly_hidden
 from jaxssl.ops.tokens import MASK, SPECIAL, masked_tokens
 from jaxssl.skeletons.chain import interleaved, make_predict
@@ -36,8 +37,7 @@ def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, maski
     Source: Liu, Vulic, Korhonen, Collier, Fast, Effective, and Self-Supervised: Transforming Masked Language Models
     into Universal Lexical and Sentence Encoders, 2021, arXiv:2104.08027, https://arxiv.org/abs/2104.08027
     """
-    if not hasattr(encoder, "vocab_size"):
-        raise TypeError("methods.mirror_bert needs an encoder of texts: encoder.name='models.text.text_encoder'.")
+    needs(encoder, "methods.mirror_bert", "patches", "vocab_size", example="models.text.text_encoder")
     if mlm_steps < 0:
         raise ValueError(f"method.mlm_steps={mlm_steps}: must be at least 0.")
     if not 0 < masking_ratio < 1:
@@ -63,8 +63,8 @@ def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, maski
             options = dict(mask_id=MASK, first_id=len(SPECIAL), vocab_size=encoder.vocab_size)
             hidden = masked_tokens(key_mask, x["tokens"], allowed, rate=masking_ratio, **options)
             x = {**x, "tokens": jnp.where(first, hidden.tokens, x["tokens"])}
-        h, _ = forward(encoder, params["encoder"], {}, x, train=True, key=key_encoder, method="tokens")
-        z, _ = forward(encoder, params["encoder"], {}, h, x, method="pooled")
+        tokens, _ = forward(encoder, params["encoder"], {}, x, train=True, key=key_encoder, method="encode")
+        h, z = tokens.h, encoder.pooled(tokens)
         z = z.reshape(-1, 2, z.shape[-1]).swapaxes(0, 1)
 
         def language(params):

@@ -8,6 +8,7 @@ from jaxssl.core import Method
 from jaxssl.losses import chamfer, comasked_consistency
 from jaxssl.models.points import decoder
 from jaxssl.models.positions import take_tokens
+from jaxssl.models.tokens import Hide, needs
 from jaxssl.ops import hidden_count, random_masked
 from jaxssl.skeletons.masked import Predicted, masked
 
@@ -56,11 +57,7 @@ def point_cmae(
     Contrastive Properties for Point Cloud Self-Supervised Learning, 2024, arXiv:2407.05862,
     https://arxiv.org/abs/2407.05862
     """
-    if not hasattr(encoder, "num_groups"):
-        raise TypeError(
-            "methods.point_cmae needs a transformer that can encode some of the patches of a cloud: "
-            "encoder.name='models.points.transformer'."
-        )
+    needs(encoder, "methods.point_cmae", "several", "num_groups", example="models.points.transformer")
     num_hidden = hidden_count(masking_ratio, encoder.num_groups, option="method.masking_ratio", floor="hidden")
     network = decoder(
         group_size=encoder.group_size,
@@ -80,12 +77,12 @@ def point_cmae(
     def forward_pass(nets, x, key):
         key_mask, key_encoder, *keys = jax.random.split(key, 2 + len(BRANCHES))
         order, hidden, visible = draw(key_mask, x.shape[0])
-        found = nets("encoder", encoder, x, key=key_encoder, visible_ids=order[:, :, :visible], method="tokens")
-        n, count, size = found["groups"].shape[:3]
-        groups, tokens, errors = found["groups"].reshape(n, count, size * 3), [], []
+        found = nets("encoder", encoder, x, key=key_encoder, hide=Hide(order[:, :, :visible]), method="encode")
+        n, count, size = found.extras["groups"].shape[:3]
+        groups, tokens, errors = found.extras["groups"].reshape(n, count, size * 3), [], []
         for b, name in enumerate(BRANCHES):
-            centers = take_tokens(found["centers"], order[:, b])
-            z = found["patches"][:, b]
+            centers = take_tokens(found.extras["centers"], order[:, b])
+            z = found.patches[:, b]
             points, d = nets(name, network, z, centers[:, :visible], centers[:, visible:], key=keys[b])
             target = take_tokens(groups, order[:, b, visible:]).reshape(points.shape)
             errors.append(chamfer(points, target, kind=kind))
@@ -93,6 +90,6 @@ def point_cmae(
         agreement = comasked_consistency(*tokens, hidden[:, 0], hidden[:, 1], pairing=pairing)
         value = reconstruction_weight * sum(errors) + consistency_weight * agreement
         metrics = {"chamfer": sum(errors) / len(errors), "consistency": agreement}
-        return Predicted(value, jnp.moveaxis(found["patches"].mean(2), 1, 0), metrics)
+        return Predicted(value, jnp.moveaxis(found.patches.mean(2), 1, 0), metrics)
 
     return masked(encoder, forward_pass, ("encoder", "mask", *BRANCHES))

@@ -8,6 +8,7 @@ from jaxssl.core import Method
 from jaxssl.losses import jepa, patch_matching, patch_matching_accuracy
 from jaxssl.models.heads import projector
 from jaxssl.models.positions import take_tokens
+from jaxssl.models.tokens import Hide, needs
 from jaxssl.ops import clustered_mask_2d, partly_hidden
 from jaxssl.skeletons.masked import Predicted, masked
 
@@ -46,8 +47,7 @@ def ssast(
     Source: Gong, Lai, Chung, Glass, SSAST: Self-Supervised Audio Spectrogram Transformer, 2021, arXiv:2110.09784,
     https://arxiv.org/abs/2110.09784
     """
-    if not hasattr(encoder, "patches"):
-        raise TypeError("methods.ssast needs a transformer over spectrograms: encoder.name='models.audio.vit'.")
+    needs(encoder, "methods.ssast", "masked", "targets", example="models.audio.vit")
     if passes not in (1, 2):
         raise ValueError(f"method.passes={passes!r}: must be 1 or 2")
     weights = {"discriminative": discriminative_weight, "generative": generative_weight}
@@ -56,30 +56,31 @@ def ssast(
             f"method.discriminative_weight, method.generative_weight: must be at least 0, one above, got {weights}"
         )
     parts = [name for name, weight in weights.items() if weight]
-    patch, dim = encoder.patch_size[0] * encoder.patch_size[1], encoder.embed_dim
+    dim = encoder.embed_dim
     # Under 'preds' a last bias would add the same to all that a row compares, and get no gradient.
-    heads = {
-        name: projector((dim,), patch, norm=False, bias=name == "generative" or over == "targets", dtype=encoder.dtype)
-        for name in parts
-    }
+    biases = {name: name == "generative" or over == "targets" for name in parts}
 
-    def hide(key, x):
+    def head(name, values):
+        return projector((dim,), values, norm=False, bias=biases[name], dtype=encoder.dtype)
+
+    def draw(key, x):
         """(masked bool [N, L], numbers of the hidden patches [N, M])."""
-        rows, columns = encoder.grid(x)
+        rows, columns = encoder.grid_of(x)
         partly_hidden(num_masked, rows * columns, option=f"method.num_masked={num_masked}")
         hidden = clustered_mask_2d(key, x.shape[0], (rows, columns), num_masked, cluster=tuple(cluster))
         return hidden, jnp.argsort(~hidden, axis=1, stable=True)[:, :num_masked]
 
     def forward_pass(nets, x, key):
-        patches = encoder.patches(x).astype(jnp.float32)
+        patches = encoder.patches_of(x).astype(jnp.float32)
         tokens, ids, metrics, value = None, None, {}, 0.0
         for i, name in enumerate(parts):
             if tokens is None or passes == 2:
                 key_mask, key_encoder = jax.random.split(jax.random.fold_in(key, i))
-                hidden, ids = hide(key_mask, x)
-                tokens = nets("encoder", encoder, x, key=key_encoder, masked=hidden, method="tokens")
+                hidden, ids = draw(key_mask, x)
+                found = nets("encoder", encoder, x, key=key_encoder, hide=Hide(masked=hidden), method="encode")
+                tokens = found.patches
             target = take_tokens(patches, ids)
-            pred = nets(name, heads[name], take_tokens(tokens, ids))
+            pred = nets(name, head(name, patches.shape[-1]), take_tokens(tokens, ids))
             if name == "generative":
                 part = jepa(pred, target, kind="l2")
             else:

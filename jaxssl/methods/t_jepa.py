@@ -3,8 +3,9 @@
 from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
 from jaxssl.models.tabular import column_predictor
+from jaxssl.models.tokens import needs
 from jaxssl.ops import disjoint_subsets, linear_momentum
-from jaxssl.skeletons.jepa import Drawn, Seen, jepa
+from jaxssl.skeletons.jepa import Drawn, jepa
 
 CARD = Card("T-JEPA", "arXiv:2410.05016", 2024, "table", "latent prediction")
 
@@ -50,10 +51,7 @@ def t_jepa(
     Source: Thimonier, De Melo Costa, Popineau, Rimmel, Doan, T-JEPA: Augmentation-Free Self-Supervised Learning for
     Tabular Data, 2024, arXiv:2410.05016, https://arxiv.org/abs/2410.05016
     """
-    if not hasattr(encoder, "pooled"):
-        raise TypeError(
-            "methods.t_jepa needs encoder.name='models.tabular.table_transformer', which encodes some columns."
-        )
+    needs(encoder, "methods.t_jepa", "visible_ids", "max_categories", example="models.tabular.table_transformer")
     if not (0 < context_share < 1 and 0 < target_share < 1):
         raise ValueError(
             f"method.context_share={context_share}, method.target_share={target_share}: each must lie between 0 and 1."
@@ -78,8 +76,7 @@ def t_jepa(
         lambda x: column_predictor(encoder, columns(x), **size),
         draw,
         linear_momentum(momentum, momentum_end, momentum_steps),
-        show=lambda ids: {"columns": ids},
-        read=lambda out: Seen(out, out[:, encoder.registers :], encoder.pooled(out)),
+        see=lambda tokens: tokens.h,
         predict_from=predict_from,
         kind=kind,
     )

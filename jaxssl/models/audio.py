@@ -11,12 +11,14 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from einops import rearrange
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import batch_norm
-from jaxssl.models.positions import resample, sincos_2d
-from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
+from jaxssl.models.positions import resample, sincos_2d, take_tokens
+from jaxssl.models.tokens import Tokens, check_hide, of_maps
+from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 conv_init = nn.initializers.he_normal()
 
@@ -60,10 +62,12 @@ class SampleCNN(nn.Module):
     stem: int
     dtype: Any
     remat: bool
+    can = ("patches",)
 
     @nn.compact
-    def __call__(self, x, train):
-        """Sound x [N, T] -> features [N, D] float32."""
+    def encode(self, x, train, hide=None, layers=()):
+        """Sound x [N, T] -> `models.tokens.Tokens` over time; layers: 'block0', ...; hide: must be None."""
+        check_hide(hide, self)
         if x.ndim != 2:
             raise ValueError(f"audio.sample_cnn takes sound [N, T], got shape {tuple(x.shape)}")
         if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -77,10 +81,18 @@ class SampleCNN(nn.Module):
         x = x.astype(self.dtype).reshape(x.shape[0], -1, self.stem)
         x = Dense(self.widths[0], use_bias=False, kernel_init=conv_init, dtype=self.dtype, name="stem")(x)
         x = nn.relu(batch_norm(dtype=self.dtype, name="stem_norm")(x, use_running_average=not train))
-        block = nn.remat(SampleBlock, static_argnums=(2,)) if self.remat else SampleBlock
+        block, maps = nn.remat(SampleBlock, static_argnums=(2,)) if self.remat else SampleBlock, {}
         for i, width in enumerate(self.widths[1:]):
-            x = block(width, self.dtype, name=f"block{i}")(x, train)
-        return x.mean(1).astype(jnp.float32)
+            x = maps[f"block{i}"] = block(width, self.dtype, name=f"block{i}")(x, train)
+        return of_maps(x, maps, layers, self)
+
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`: their mean over time."""
+        return tokens.patches.astype(self.dtype).mean(1).astype(jnp.float32)
+
+    def __call__(self, x, train):
+        """Sound x [N, T] -> features [N, D] float32."""
+        return self.pooled(self.encode(x, train))
 
 
 def sample_cnn(
@@ -127,8 +139,9 @@ class SpectrogramViT(nn.Module):
     drop_path: float
     dtype: Any
     remat: bool
+    can = ("patches", "visible_ids", "masked", "targets")
 
-    def grid(self, x):
+    def grid_of(self, x):
         """(rows, columns) of the patches of x [N, bands, frames, 1]; ValueError unless patch_size divides both."""
         if x.ndim != 4 or x.shape[-1] != 1:
             raise ValueError(f"audio.vit takes spectrograms [N, bands, frames, 1], got shape {tuple(x.shape)}")
@@ -136,42 +149,51 @@ class SpectrogramViT(nn.Module):
             raise ValueError(f"audio.vit takes floating spectrograms, got {x.dtype}")
         return _grid(x.shape[1:3], self.patch_size)
 
-    def patches(self, x):
+    def patches_of(self, x):
         """Patches of x [N, bands, frames, 1], row by row, each flattened in that order: [N, L, P]."""
-        (rows, columns), (high, wide) = self.grid(x), self.patch_size
-        x = x.reshape(x.shape[0], rows, high, columns, wide)
-        return x.swapaxes(2, 3).reshape(x.shape[0], rows * columns, high * wide)
+        self.grid_of(x)
+        high, wide = self.patch_size
+        return rearrange(x, "n (row p) (column q) c -> n (row column) (p q c)", p=high, q=wide)
 
     @nn.compact
-    def tokens(self, x, train, masked=None):
-        """Encodes spectrograms to tokens after the final norm: [N, L, D] float32.
+    def encode(self, x, train, hide=None, layers=()):
+        """Encodes spectrograms to tokens after the final norm.
 
         Args:
           x: [N, bands, frames, 1]; positions are resampled to its grid.
           train: apply drop path.
-          masked: bool [N, L], True = patch embedding replaced by the mask token, or None.
+          hide: `models.tokens.Hide`, or None for nothing.
+          layers: names of layers to give too, 'block0' or 'block0/attn'.
+
+        Returns:
+          `models.tokens.Tokens`.
         """
-        grid = self.grid(x)
+        hide, grid = check_hide(hide, self), self.grid_of(x)
         init = nn.initializers.xavier_uniform()
-        h = Dense(self.embed_dim, kernel_init=init, dtype=self.dtype, name="patch_embed")(
-            self.patches(x).astype(self.dtype)
-        )
+        embed = Dense(self.embed_dim, kernel_init=init, dtype=self.dtype, name="patch_embed")
+        h = embed(self.patches_of(x).astype(self.dtype))
         token = self.param("mask_token", linear_init, (1, self.embed_dim), jnp.float32)
-        if masked is not None:
-            h = jnp.where(masked[:, :, None], token.astype(h.dtype), h)
+        if hide.masked is not None:
+            h = jnp.where(hide.masked[:, :, None], token.astype(h.dtype), h)
         stored = _grid(self.input_size, self.patch_size)
         # Learned, but not from noise: what is near in time is seen to be near from the first step on.
         table = self.param("pos_embed", lambda key: jnp.asarray(sincos_2d(self.embed_dim, stored)))
         h = h + resample(table, stored, grid).astype(self.dtype)
-        block = nn.remat(TransformerBlock, static_argnums=(2,)) if self.remat else TransformerBlock
-        for i in range(self.depth):
-            rate = self.drop_path * i / max(self.depth - 1, 1)
-            h = block(self.num_heads, self.mlp_ratio, drop_path=rate, dtype=self.dtype, name=f"block{i}")(h, train)
-        return nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
+        if hide.visible_ids is not None:
+            h = take_tokens(h, hide.visible_ids)
+        sizes = (self.depth, self.num_heads, self.mlp_ratio)
+        h, outputs, maps = run_blocks(h, train, *sizes, owner=self, layers=layers, drop_path=self.drop_path)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
+        outputs = {name: Tokens(output.astype(jnp.float32), grid) for name, output in outputs.items()}
+        return Tokens(h, grid, layers=outputs, attention=maps)
 
-    def __call__(self, x, train, masked=None):
-        """Spectrograms x [N, bands, frames, 1] -> mean of the tokens [N, D] float32; arguments as in `tokens`."""
-        return self.tokens(x, train, masked).mean(1)
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`: their mean."""
+        return tokens.patches.mean(1)
+
+    def __call__(self, x, train, hide=None):
+        """Spectrograms x [N, bands, frames, 1] -> mean of the tokens [N, D] float32; arguments as in `encode`."""
+        return self.pooled(self.encode(x, train, hide))
 
 
 def vit(
@@ -199,7 +221,7 @@ def vit(
       remat: recompute each block in the backward pass.
 
     Returns:
-      Flax module (x [N, bands, frames, 1], train, masked=None) -> [N, D]; method 'tokens' gives all tokens.
+      Flax module (x [N, bands, frames, 1], train, hide=None) -> [N, D]; method 'encode' gives all tokens.
 
     Raises:
       ValueError: on sizes that do not divide, a width that 4 does not divide.

@@ -10,7 +10,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxssl.models.module import Dtype
-from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer
+from jaxssl.models.tokens import Tokens, check_hide
+from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
 
 
 class CausalText(nn.Module):
@@ -25,10 +26,12 @@ class CausalText(nn.Module):
     dtype: Any
     remat: bool
 
+    can = ("patches",)
+
     @nn.compact
-    def __call__(self, x, train):
-        """x = {'tokens': int [N, L], 'mask': bool [N, L], True = no padding} -> features [N, D] float32."""
-        tokens, present = x["tokens"], x["mask"]
+    def _run(self, x, train, layers=(), read=lambda h: h):
+        """(what `read` takes of the last outputs [N, L, D], after the norm; outputs and maps as of `run_blocks`)."""
+        tokens = x["tokens"]
         length = tokens.shape[1]
         if length > self.max_length:
             raise ValueError(f"causal_text: {length} tokens, but positions for max_length={self.max_length} only")
@@ -40,17 +43,38 @@ class CausalText(nn.Module):
         h = embed(tokens) + positions[:length].astype(self.dtype)
         # Padding follows the text, so that nothing before it can see it: no other mask is needed.
         causal = jnp.tril(jnp.ones((length, length), bool))[None, None]
-        block = nn.remat(TransformerBlock, static_argnums=(2,)) if self.remat else TransformerBlock
         width = self.embed_dim**-0.5
         residual = normal(width * (2 * self.depth) ** -0.5)
         inits = (normal(width), residual, normal((2 * self.embed_dim) ** -0.5), residual)
-        for i in range(self.depth):
-            layer = block(self.num_heads, self.mlp_ratio, dtype=self.dtype, inits=inits, name=f"block{i}")
-            h = layer(h, train, causal)
-        last = jnp.maximum(jnp.sum(present, axis=1) - 1, 0)
-        h = jnp.take_along_axis(h, last[:, None, None], axis=1)[:, 0]
+        options = dict(inits=inits, mask=causal, owner=self, layers=layers)
+        h, outputs, maps = run_blocks(h, train, self.depth, self.num_heads, self.mlp_ratio, **options)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(read(h))
+        return h.astype(jnp.float32), outputs, maps
+
+    def encode(self, x, train, hide=None, layers=()):
+        """Texts x, as in the plain call, -> `models.tokens.Tokens` [N, L, D] with the text's mask; hide: must be None.
+
+        layers: names of layers to give too, 'block0' or 'block0/attn'.
+        """
+        check_hide(hide, self)
+        h, outputs, maps = self._run(x, train, layers)
+        made = lambda h, **more: Tokens(h.astype(jnp.float32), h.shape[1:2], mask=x["mask"], **more)
+        return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
+
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`: the last one that is no padding."""
+        return _last(tokens.h, tokens.mask)
+
+    def __call__(self, x, train):
+        """x = {'tokens': int [N, L], 'mask': bool [N, L], True = no padding} -> features [N, D] float32."""
         # The norm is per token: after the reading it costs a length-th of what it would before.
-        return nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
+        return self._run(x, train, read=lambda h: _last(h, x["mask"]))[0]
+
+
+def _last(h, present):
+    """The last token of h [N, L, D] that is no padding: [N, D]."""
+    last = jnp.maximum(jnp.sum(present, axis=1) - 1, 0)
+    return jnp.take_along_axis(h, last[:, None, None], axis=1)[:, 0]
 
 
 def causal_text(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxssl.models.conv import Conv, check_images
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
+from jaxssl.models.tokens import check_hide, of_maps
 
 
 class ConvBlock(nn.Module):
@@ -40,18 +41,35 @@ class ConvNet(nn.Module):
     dtype: Any
     remat: bool
 
+    can = ("patches",)
+
     @nn.compact
-    def __call__(self, x, train):
-        """Images x [N, H, W, C] -> features [N, D] float32."""
+    def _maps(self, x, train):
+        """Last feature map [N, h, w, D] float32, and those of all blocks by name."""
         check_images(x, "convnet")
-        block = nn.remat(ConvBlock, static_argnums=(2,)) if self.remat else ConvBlock
+        block, maps = nn.remat(ConvBlock, static_argnums=(2,)) if self.remat else ConvBlock, {}
         for i, (width, stride) in enumerate(zip(self.widths, self.strides, strict=True)):
             options = (width, stride, self.norm, self.batch_groups, self.implementation, self.dtype)
-            x = block(*options, name=f"block{i}")(x, train)
-        x = x.astype(jnp.float32)
+            x = maps[f"block{i}"] = block(*options, name=f"block{i}")(x, train)
+        return x.astype(jnp.float32), maps
+
+    def encode(self, x, train, hide=None, layers=()):
+        """Images x [N, H, W, C] -> `models.tokens.Tokens` of the last map; layers: 'block0', ...; hide: must be None."""
+        check_hide(hide, self)
+        return of_maps(*self._maps(x, train), layers, self)
+
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`, as `pool` says."""
+        return self._pool(tokens.map)
+
+    def _pool(self, x):
         if self.pool == "mean":
             return x.mean((1, 2))
         return jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], axis=-1)
+
+    def __call__(self, x, train):
+        """Images x [N, H, W, C] -> features [N, D] float32."""
+        return self._pool(self._maps(x, train)[0])
 
 
 def convnet(
@@ -78,7 +96,7 @@ def convnet(
       remat: recompute each block in the backward pass.
 
     Returns:
-      Flax module (x [N, H, W, C], train) -> features [N, D].
+      Flax module (x [N, H, W, C], train) -> features [N, D]; method 'encode' gives the last map, `Tokens.map`.
 
     Raises:
       ValueError: on an unknown `pool` or strides of another length than widths.

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
+from jaxssl.models.tokens import Tokens, check_hide, check_layers
 from jaxssl.ops.graph import propagate
 
 propagate_all = jax.vmap(propagate)
@@ -43,18 +44,30 @@ class GCN(nn.Module):
     dtype: Any
     remat: bool
 
+    can = ("patches",)
+
     @nn.compact
-    def nodes(self, x, features=None):
-        """Features of all nodes [N, M, D] float32; `features` [N, M, F] in the place of those in x."""
-        h = (x["features"] if features is None else features).astype(self.dtype)
+    def encode(self, x, train=False, hide=None, layers=()):
+        """Graphs x -> `models.tokens.Tokens` [N, M, D] of all nodes, with x's `node_mask` where it has one.
+
+        train is without effect. hide: must be None; a node is hidden in its features. layers: 'layer0', after its PReLU.
+        """
+        check_hide(hide, self)
+        check_layers(layers, [f"layer{i}" for i in range(len(self.widths))], self)
+        h, outputs = x["features"].astype(self.dtype), {}
         layer = nn.remat(GCNLayer) if self.remat else GCNLayer
         for i, width in enumerate(self.widths):
-            h = PReLU(name=f"act{i}")(layer(width, self.dtype, name=f"layer{i}")(h, x))
-        return h.astype(jnp.float32)
+            h = outputs[f"layer{i}"] = PReLU(name=f"act{i}")(layer(width, self.dtype, name=f"layer{i}")(h, x))
+        made = lambda h, **more: Tokens(h.astype(jnp.float32), h.shape[1:2], mask=x.get("node_mask"), **more)
+        return made(h, layers={name: made(outputs[name]) for name in layers})
+
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`: those of the first node of every graph."""
+        return tokens.h[:, 0]
 
     def __call__(self, x):
         """Features of the first node of every graph, [N, D] float32."""
-        return self.nodes(x)[:, 0]
+        return self.pooled(self.encode(x))
 
 
 def gcn(*, widths: Sequence[int] = (256, 256), dtype: Dtype = "float32", remat: bool = False):
@@ -69,7 +82,7 @@ def gcn(*, widths: Sequence[int] = (256, 256), dtype: Dtype = "float32", remat: 
 
     Returns:
       Flax module: x, a dict of `features` [N, M, F], `senders`, `receivers` int [N, E] and `edge_mask` bool [N, E],
-      -> features [N, D] of the first node of every graph; method 'nodes' gives those of all nodes.
+      -> features [N, D] of the first node of every graph; method 'encode' gives those of all nodes.
 
     Source: Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, 2016, arXiv:1609.02907,
     https://arxiv.org/abs/1609.02907

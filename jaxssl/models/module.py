@@ -48,7 +48,7 @@ def forward(module, params, stats, *inputs, train=False, key=None, **kwargs):
       *inputs: inputs, batch leading.
       train: True uses statistics of the batch and updates the running ones (new = m * old + (1 - m) * value).
       key: random key for drop path and dropout; None is allowed for networks that use neither.
-      **kwargs: passed on, e.g. visible_ids=..., method='tokens'.
+      **kwargs: passed on, e.g. hide=..., method='encode'.
 
     Returns:
       (output, stats): stats is unchanged unless `train`. No gradient flows into the statistics.

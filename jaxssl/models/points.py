@@ -13,7 +13,8 @@ from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
 from jaxssl.models.positions import take_tokens
-from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
+from jaxssl.models.tokens import Tokens, check_hide
+from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 from jaxssl.ops.points import group_points
 
 POOLS = ("mean", "max", "mean_max", "cls")
@@ -69,14 +70,12 @@ class PointPositions(nn.Module):
         return Dense(self.dim, kernel_init=linear_init, dtype=self.dtype, name="fc2")(h)
 
 
-def _blocks(h, positions, depth, train, *, num_heads, mlp_ratio, drop_path, dtype, remat):
-    """So many blocks, positions added ahead of each, and a norm."""
-    block = nn.remat(TransformerBlock, static_argnums=(2,)) if remat else TransformerBlock
-    for i in range(depth):
-        rate = drop_path * i / max(depth - 1, 1)
-        made = block(num_heads, mlp_ratio, qkv_bias=False, drop_path=rate, dtype=dtype, name=f"block{i}")
-        h = made(h + positions, train)
-    return nn.LayerNorm(LAYER_NORM_EPS, dtype=dtype, name="norm")(h).astype(jnp.float32)
+def _blocks(h, positions, train, owner, layers=()):
+    """Blocks, positions added ahead of each, and the final norm: (h, outputs, maps) as of `run_blocks`."""
+    options = dict(qkv_bias=False, drop_path=owner.drop_path, positions=positions)
+    sizes = (owner.depth, owner.num_heads, owner.mlp_ratio)
+    h, outputs, maps = run_blocks(h, train, *sizes, owner=owner, layers=layers, **options)
+    return nn.LayerNorm(LAYER_NORM_EPS, dtype=owner.dtype, name="norm")(h), outputs, maps
 
 
 class PointTransformer(nn.Module):
@@ -96,31 +95,37 @@ class PointTransformer(nn.Module):
     dtype: Any
     remat: bool
 
+    @property
+    def can(self):
+        """See `models.tokens.ABILITIES`."""
+        return ("patches", "visible_ids", "several", *(["cls"] if self.cls_tokens else []))
+
     @nn.compact
-    def tokens(self, x, train, visible_ids=None):
+    def encode(self, x, train, hide=None, layers=()):
         """Encodes clouds to tokens after the final norm.
 
         Args:
           x: [N, P, 3], P at least num_groups and group_size.
           train: use statistics of the batch, apply drop path.
-          visible_ids: None, or int [N, V, M]: V choices of M patches, each encoded by itself, with a class token of its
-            own; the patches are embedded once for all. V is at most cls_tokens, where there are any.
+          hide: `models.tokens.Hide`, or None for nothing: visible_ids int [N, V, K], V choices of K patches, each encoded by
+            itself, with a class token of its own; or [N, K]. The patches are embedded once for all. V is at most
+            cls_tokens, where there are any.
+          layers: names of layers to give too, 'block0' or 'block0/attn'.
 
         Returns:
-          dict of float32 arrays: centers [N, G, 3]; groups [N, G, K, 3], relative to their centres; patches
-          [N, V, M, D] and cls [N, V, D], or without visible_ids patches [N, G, D] and cls [N, D], by the first token.
+          `models.tokens.Tokens` [N, L', D], [N, V, L', D] for V choices; its extras are `centers` [N, G, 3] and `groups`
+          [N, G, K, 3], relative to their centres. Its class token is the first one where nothing is hidden.
         """
         check_clouds(x, "points.transformer")
-        n = x.shape[0]
+        n, ids = x.shape[0], check_hide(hide, self).visible_ids
         centers, groups = group_points(x, self.num_groups, self.group_size)
         h = PatchPointNet(self.embed_dim, self.patch_widths, self.norm, self.dtype, name="patch_embed")(groups, train)
         positions = PointPositions(self.embed_dim, self.embed_dim, self.dtype, name="positions")(centers)
-        count = 1
-        if visible_ids is not None:
-            count = visible_ids.shape[1]
-            if self.cls_tokens and count > self.cls_tokens:
-                raise ValueError(f"points.transformer: {count} masks need cls_tokens={count}, got {self.cls_tokens}")
-            every = visible_ids.reshape(n, -1)
+        count = ids.shape[1] if ids is not None and ids.ndim == 3 else 1
+        if self.cls_tokens and count > self.cls_tokens:
+            raise ValueError(f"points.transformer: {count} masks need cls_tokens={count}, got {self.cls_tokens}")
+        if ids is not None:
+            every = ids.reshape(n, -1)
             # Example by example, so that what is sharded over examples stays where it is.
             h, positions = (take_tokens(a, every).reshape(n * count, -1, self.embed_dim) for a in (h, positions))
         if self.cls_tokens:
@@ -128,22 +133,25 @@ class PointTransformer(nn.Module):
             first = [self.param(name, linear_init, shape, jnp.float32) for name in ("cls_token", "cls_pos")]
             first = [jnp.tile(token[:count].astype(self.dtype), (n, 1, 1)) for token in first]
             h, positions = jnp.concatenate([first[0], h], axis=1), jnp.concatenate([first[1], positions], axis=1)
-        options = dict(num_heads=self.num_heads, mlp_ratio=self.mlp_ratio, drop_path=self.drop_path)
-        h = _blocks(h, positions, self.depth, train, dtype=self.dtype, remat=self.remat, **options)
-        if visible_ids is not None:
-            h = h.reshape(n, count, *h.shape[1:])
-        prefix = min(self.cls_tokens, 1)
-        found = {"centers": centers, "groups": groups, "patches": h[..., prefix:, :]}
-        return found | ({"cls": h[..., 0, :]} if prefix else {})
+        h, outputs, maps = _blocks(h, positions, train, self, layers)
+        apart = (lambda a: a.reshape(n, count, *a.shape[1:])) if ids is not None and ids.ndim == 3 else lambda a: a
+        made = lambda h, **more: Tokens(
+            apart(h.astype(jnp.float32)), (self.num_groups,), class_token=self.cls_tokens > 0, **more
+        )
+        outputs, maps = {k: made(v) for k, v in outputs.items()}, {k: apart(v) for k, v in maps.items()}
+        return made(h, layers=outputs, attention=maps, extras={"centers": centers, "groups": groups})
+
+    def pooled(self, tokens):
+        """Features [N, D], [N, 2 D] for pool='mean_max', of `Tokens`."""
+        if self.pool == "cls":
+            return tokens.cls
+        patches = tokens.patches
+        found = [getattr(patches, name)(1) for name in ("mean", "max") if name in self.pool]
+        return jnp.concatenate(found, axis=1) if len(found) > 1 else found[0]
 
     def __call__(self, x, train):
         """Clouds x [N, P, 3] -> features [N, D], [N, 2 D] for pool='mean_max', float32."""
-        found = self.tokens(x, train)
-        patches = found["patches"]
-        pools = {"mean": patches.mean(1), "max": patches.max(1), "cls": found.get("cls")}
-        if self.pool == "mean_max":
-            return jnp.concatenate([pools["mean"], pools["max"]], axis=1)
-        return pools[self.pool]
+        return self.pooled(self.encode(x, train))
 
 
 def transformer(
@@ -180,7 +188,7 @@ def transformer(
       remat: recompute each block in the backward pass.
 
     Returns:
-      Flax module (x [N, P, 3], train) -> [N, D] or [N, 2 D]; method 'tokens' gives all.
+      Flax module (x [N, P, 3], train) -> [N, D] or [N, 2 D]; method 'encode' gives all tokens.
 
     Raises:
       ValueError: sizes that do not divide, an unknown pool or norm, pool='cls' without a class token.
@@ -251,8 +259,7 @@ class PointDecoder(nn.Module):
         h = jnp.concatenate([z.astype(self.dtype), jnp.broadcast_to(token, (n, hidden, dim))], axis=1)
         centers = jnp.concatenate([visible_centers, hidden_centers], axis=1)
         positions = PointPositions(dim, dim, self.dtype, name="positions")(centers)
-        options = dict(num_heads=self.num_heads, mlp_ratio=self.mlp_ratio, drop_path=self.drop_path)
-        h = _blocks(h, positions, self.depth, train, dtype=self.dtype, remat=self.remat, **options)
+        h = _blocks(h, positions, train, self)[0].astype(jnp.float32)
         points = Dense(3 * self.group_size, kernel_init=linear_init, dtype=self.dtype, name="predict")(h[:, visible:])
         return points.reshape(n, hidden, self.group_size, 3).astype(jnp.float32), h
 

@@ -1,11 +1,30 @@
-"""Two-dimensional positions of patch tokens: fixed sine-cosine codes and resampling of learned ones."""
+"""Positions of tokens: fixed sine-cosine codes in one, two and three dimensions, and resampling of learned ones."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 
-def sincos_2d(dim, grid):
+def sincos_1d(dim: int, length: int) -> np.ndarray:
+    """Fixed codes of positions t: [sin(t w), cos(t w)], w_i = 10000^(-i / (dim / 2)).
+
+    Args:
+      dim: length of a code, even.
+      length: number of positions.
+
+    Returns:
+      float32 [length, dim].
+
+    Raises:
+      ValueError: if dim is odd.
+    """
+    if dim % 2:
+        raise ValueError(f"fixed 1-D positions need an even width, got {dim}")
+    angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(dim // 2) / (dim / 2))
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+
+
+def sincos_2d(dim: int, grid: tuple[int, int]) -> np.ndarray:
     """Fixed sine-cosine codes of a patch grid.
 
     code = [sin(x w), cos(x w), sin(y w), cos(y w)], w_i = 10000^(-i / (dim / 4)), x the column, y the row.
@@ -31,7 +50,31 @@ def sincos_2d(dim, grid):
     return np.concatenate([f(a) for a in angles for f in (np.sin, np.cos)], axis=1).astype(np.float32)
 
 
-def resample(positions, grid, new_grid):
+def sincos_3d(dim: int, grid: tuple[int, int, int]) -> np.ndarray:
+    """Fixed codes of a grid (in time, rows, columns): float32 [time * rows * columns, dim], frames first.
+
+    The first quarter of a code is that of the time, the rest that of the place (`sincos_2d`).
+
+    Raises:
+      ValueError: if dim is not divisible by 16.
+    """
+    if dim % 16:
+        raise ValueError(f"fixed positions in time and space need a width divisible by 16, got {dim}")
+    time, place = sincos_1d(dim // 4, grid[0]), sincos_2d(3 * dim // 4, grid[1:])
+    return np.concatenate([np.repeat(time, len(place), axis=0), np.tile(place, (grid[0], 1))], axis=1)
+
+
+def sincos(dim: int, grid: tuple[int, ...]) -> np.ndarray:
+    """Fixed codes of a grid of one, two or three axes: float32 [prod(grid), dim]."""
+    grid = tuple(grid)
+    if len(grid) == 1:
+        return sincos_1d(dim, grid[0])
+    if len(grid) in (2, 3):
+        return sincos_2d(dim, grid) if len(grid) == 2 else sincos_3d(dim, grid)
+    raise ValueError(f"grid={grid}: fixed positions have one, two or three axes.")
+
+
+def resample(positions: jax.Array, grid: tuple[int, int], new_grid: tuple[int, int]) -> jax.Array:
     """Resamples learned positions to another patch grid (bicubic, antialiased when shrinking).
 
     Args:
@@ -48,12 +91,12 @@ def resample(positions, grid, new_grid):
     return jax.image.resize(image, (*new_grid, dim), method="bicubic", antialias=True).reshape(-1, dim)
 
 
-def as_pair(size):
+def as_pair(size: int | tuple[int, int]) -> tuple[int, int]:
     """(height, width) from an int or a pair."""
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def patch_grid(image_size, patch_size):
+def patch_grid(image_size: tuple[int, int], patch_size: int) -> tuple[int, int]:
     """(rows, columns) of patches in an image (height, width); ValueError unless patch_size divides both."""
     height, width = image_size
     if height % patch_size or width % patch_size:
@@ -61,14 +104,6 @@ def patch_grid(image_size, patch_size):
     return height // patch_size, width // patch_size
 
 
-def to_patches(x, patch_size):
-    """Images [N, H, W, C] -> patches [N, L, P * P * C], row by row, each in (row, column, channel) order."""
-    n, height, width, channels = x.shape
-    rows, columns = patch_grid((height, width), patch_size)
-    x = x.reshape(n, rows, patch_size, columns, patch_size, channels)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, rows * columns, patch_size * patch_size * channels)
-
-
-def take_tokens(x, ids):
+def take_tokens(x: jax.Array, ids: jax.Array) -> jax.Array:
     """Rows ids [N, M] of tokens x [N, L, D] -> [N, M, D], example by example."""
     return jnp.take_along_axis(x, ids[:, :, None], axis=1)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxssl.models.conv import Conv, check_images
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
+from jaxssl.models.tokens import check_hide, of_maps
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
 
@@ -77,9 +78,11 @@ class ResNet(nn.Module):
     dtype: Any
     remat: bool
 
+    can = ("patches",)
+
     @nn.compact
-    def features(self, x, train):
-        """Images x [N, H, W, C] -> last feature map [N, h, w, D] float32."""
+    def _maps(self, x, train):
+        """Last feature map [N, h, w, D] float32, and those of all blocks and stages by name."""
         check_images(x, "resnet")
         imagenet = self.stem == "imagenet"
         size, strides = (7, 2) if imagenet else (3, 1)
@@ -88,10 +91,10 @@ class ResNet(nn.Module):
         x = nn.relu(layer(x))
         if imagenet:
             x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
-        block = nn.remat(Residual, static_argnums=(2,)) if self.remat else Residual
+        block, maps = nn.remat(Residual, static_argnums=(2,)) if self.remat else Residual, {}
         for stage, (depth, channels) in enumerate(zip(self.layers, self.channels, strict=True)):
             for i in range(depth):
-                x = block(
+                x = maps[f"layer{stage + 1}_{i}"] = block(
                     self.block,
                     channels,
                     2 if stage > 0 and i == 0 else 1,
@@ -102,11 +105,24 @@ class ResNet(nn.Module):
                     self.dtype,
                     name=f"layer{stage + 1}_{i}",
                 )(x, train)
-        return x.astype(jnp.float32)
+            maps[f"layer{stage + 1}"] = x
+        return x.astype(jnp.float32), maps
+
+    def encode(self, x, train, hide=None, layers=()):
+        """Images x [N, H, W, C] -> `models.tokens.Tokens` of the last map.
+
+        layers: 'layer1_0' for a block's map, 'layer1' for that of a stage's last block. hide: must be None.
+        """
+        check_hide(hide, self)
+        return of_maps(*self._maps(x, train), layers, self)
+
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`: their mean over the map."""
+        return tokens.map.mean((1, 2))
 
     def __call__(self, x, train):
         """Images x [N, H, W, C] -> mean-pooled features [N, D] float32."""
-        return self.features(x, train).mean((1, 2))
+        return self._maps(x, train)[0].mean((1, 2))
 
 
 def resnet(
@@ -142,7 +158,7 @@ def resnet(
       remat: recompute each block in the backward pass.
 
     Returns:
-      Flax module (x [N, H, W, C], train) -> [N, D]; method 'features' gives the unpooled map [N, h, w, D].
+      Flax module (x [N, H, W, C], train) -> [N, D]; method 'encode' gives the unpooled map, `Tokens.map`.
 
     Raises:
       ValueError: on an unknown block or stem, or as many channels as stages not given.

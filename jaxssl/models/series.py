@@ -11,17 +11,13 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+from einops import rearrange
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
-from jaxssl.models.positions import take_tokens
-from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
-
-
-def sincos_1d(dim, length):
-    """Fixed codes [length, dim] of positions t: [sin(t w), cos(t w)], w_i = 10000^(-i / (dim / 2)); dim is even."""
-    angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(dim // 2) / (dim / 2))
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+from jaxssl.models.positions import sincos_1d, take_tokens
+from jaxssl.models.tokens import Tokens, check_hide, of_maps
+from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 
 def _check_series(x, module):
@@ -39,10 +35,12 @@ class SeriesConvNet(nn.Module):
     dropout: float
     dtype: Any
     remat: bool
+    can = ("patches",)
 
     @nn.compact
-    def __call__(self, x, train):
-        """Series x [N, T, C] -> features [N, D] float32."""
+    def encode(self, x, train, hide=None, layers=()):
+        """Series x [N, T, C] -> `models.tokens.Tokens` over time; layers: 'conv0', ...; hide: must be None."""
+        check_hide(hide, self)
         _check_series(x, "series.convnet")
         needed = sum(self.kernel_sizes) - len(self.kernel_sizes) + 1
         if x.shape[1] < needed:
@@ -50,12 +48,20 @@ class SeriesConvNet(nn.Module):
                 f"series.convnet: kernel_sizes={self.kernel_sizes} need T >= {needed}, got series of T = {x.shape[1]}; "
                 "smaller kernels, or a larger `size` of the augmentation, would be right"
             )
-        conv = nn.remat(nn.Conv) if self.remat else nn.Conv
+        conv, maps = nn.remat(nn.Conv) if self.remat else nn.Conv, {}
         x = x.astype(self.dtype)
         for i, (width, size) in enumerate(zip(self.widths, self.kernel_sizes)):
             x = nn.relu(conv(width, (size,), padding="VALID", dtype=self.dtype, name=f"conv{i}")(x))
-            x = nn.Dropout(self.dropout, deterministic=not train or self.dropout == 0)(x)
-        return x.max(1).astype(jnp.float32)
+            x = maps[f"conv{i}"] = nn.Dropout(self.dropout, deterministic=not train or self.dropout == 0)(x)
+        return of_maps(x, maps, layers, self)
+
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`: their maximum over time."""
+        return tokens.patches.max(1)
+
+    def __call__(self, x, train):
+        """Series x [N, T, C] -> features [N, D] float32."""
+        return self.pooled(self.encode(x, train))
 
 
 def convnet(
@@ -87,15 +93,13 @@ def convnet(
     return SeriesConvNet(tuple(widths), tuple(kernel_sizes), dropout, dtype, remat)
 
 
-def _blocks(h, depth, train, *, num_heads, mlp_ratio, dtype, remat):
-    """So many blocks without biases."""
-    block = nn.remat(TransformerBlock, static_argnums=(2,)) if remat else TransformerBlock
-    last = nn.initializers.truncated_normal(0.02 / np.sqrt(2 * depth))
-    inits = (linear_init, last, linear_init, last)
-    for i in range(depth):
-        made = block(num_heads, mlp_ratio, qkv_bias=False, dtype=dtype, bias=False, inits=inits, name=f"block{i}")
-        h = made(h, train)
-    return nn.LayerNorm(LAYER_NORM_EPS, use_bias=False, dtype=dtype, name="norm")(h)
+def _blocks(h, train, owner, layers=()):
+    """Blocks without biases and the final norm: (h, outputs, maps) as of `run_blocks`."""
+    last = nn.initializers.truncated_normal(0.02 / np.sqrt(2 * owner.depth))
+    options = dict(qkv_bias=False, use_bias=False, inits=(linear_init, last, linear_init, last))
+    sizes = (owner.depth, owner.num_heads, owner.mlp_ratio)
+    h, outputs, maps = run_blocks(h, train, *sizes, owner=owner, layers=layers, **options)
+    return nn.LayerNorm(LAYER_NORM_EPS, use_bias=False, dtype=owner.dtype, name="norm")(h), outputs, maps
 
 
 class SeriesViT(nn.Module):
@@ -110,43 +114,58 @@ class SeriesViT(nn.Module):
     dtype: Any
     remat: bool
 
-    def num_patches(self, x):
-        """L of a series [N, T, C]; ValueError unless patch_size divides T."""
+    @property
+    def can(self):
+        """See `models.tokens.ABILITIES`."""
+        return ("patches", "visible_ids", "targets", *(["registers"] if self.registers else []))
+
+    def grid_of(self, x):
+        """(L,) of a series [N, T, C]; ValueError unless patch_size divides T."""
         _check_series(x, "series.vit")
         if x.shape[1] % self.patch_size:
             raise ValueError(f"series.vit: patch_size={self.patch_size} must divide the T = {x.shape[1]} of the series")
-        return x.shape[1] // self.patch_size
+        return (x.shape[1] // self.patch_size,)
+
+    def patches_of(self, x):
+        """Patches of a series [N, T, C], each flattened in the order time, channel: [N, L, P * C]."""
+        self.grid_of(x)
+        return rearrange(x, "n (l p) c -> n l (p c)", p=self.patch_size)
 
     @nn.compact
-    def tokens(self, x, train, visible_ids=None):
+    def encode(self, x, train, hide=None, layers=()):
         """Encodes series to tokens after the final norm.
 
         Args:
           x: [N, T, C], T divisible by patch_size.
           train: without effect; nothing is dropped.
-          visible_ids: int [N, M], patches to encode (others are left out after adding positions), or None.
+          hide: `models.tokens.Hide` of visible_ids, or None for nothing.
+          layers: names of layers to give too, 'block0' or 'block0/attn'.
 
         Returns:
-          dict of float32 arrays: registers [N, R, D], patches [N, L or M, D].
+          `models.tokens.Tokens`.
         """
-        length = self.num_patches(x)
-        patches = x.astype(self.dtype).reshape(x.shape[0], length, -1)
+        hide, grid = check_hide(hide, self), self.grid_of(x)
+        patches = self.patches_of(x.astype(self.dtype))
         init = nn.initializers.xavier_uniform()
         h = Dense(self.embed_dim, use_bias=False, kernel_init=init, dtype=self.dtype, name="patch_embed")(patches)
-        h = h + jnp.asarray(sincos_1d(self.embed_dim, length)).astype(self.dtype)
-        if visible_ids is not None:
-            h = take_tokens(h, visible_ids)
+        h = h + jnp.asarray(sincos_1d(self.embed_dim, grid[0])).astype(self.dtype)
+        if hide.visible_ids is not None:
+            h = take_tokens(h, hide.visible_ids)
         if self.registers:
             token = self.param("reg_token", linear_init, (self.registers, self.embed_dim), jnp.float32)
             prefix = jnp.broadcast_to(token.astype(self.dtype), (x.shape[0], *token.shape))
             h = jnp.concatenate([prefix, h], axis=1)
-        options = dict(num_heads=self.num_heads, mlp_ratio=self.mlp_ratio, dtype=self.dtype, remat=self.remat)
-        h = _blocks(h, self.depth, train, **options).astype(jnp.float32)
-        return {"registers": h[:, : self.registers], "patches": h[:, self.registers :]}
+        h, outputs, maps = _blocks(h, train, self, layers)
+        made = lambda h, **more: Tokens(h.astype(jnp.float32), grid, registers_count=self.registers, **more)
+        return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
 
-    def __call__(self, x, train, visible_ids=None):
-        """Series x [N, T, C] -> mean of the patch tokens [N, D] float32; arguments as in `tokens`."""
-        return self.tokens(x, train, visible_ids)["patches"].mean(1)
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`: the mean of the patches."""
+        return tokens.patches.mean(1)
+
+    def __call__(self, x, train, hide=None):
+        """Series x [N, T, C] -> mean of the patch tokens [N, D] float32; arguments as in `encode`."""
+        return self.pooled(self.encode(x, train, hide))
 
 
 def vit(
@@ -172,7 +191,7 @@ def vit(
       remat: recompute each block in the backward pass.
 
     Returns:
-      Flax module (x [N, T, C], train, visible_ids=None) -> [N, D]; method 'tokens' gives all.
+      Flax module (x [N, T, C], train, hide=None) -> [N, D]; method 'encode' gives all tokens.
 
     Raises:
       ValueError: on sizes that do not divide.
@@ -206,8 +225,7 @@ class SeriesPredictor(nn.Module):
         token = self.param("mask_token", linear_init, (1, self.width), jnp.float32).astype(self.dtype)
         visible = dense(self.width, "embed")(z) + positions[visible_ids]
         h = jnp.concatenate([visible, token + positions[hidden_ids]], axis=1)
-        options = dict(num_heads=self.num_heads, mlp_ratio=self.mlp_ratio, dtype=self.dtype, remat=self.remat)
-        h = _blocks(h, self.depth, train, **options)[:, visible_ids.shape[1] :]
+        h = _blocks(h, train, self)[0][:, visible_ids.shape[1] :]
         return dense(self.out_dim, "predict")(h).astype(jnp.float32)
 
 

@@ -6,12 +6,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
-from jaxssl.models.positions import take_tokens
-from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
+from jaxssl.models.positions import sincos_1d, take_tokens
+from jaxssl.models.tokens import Tokens, check_hide
+from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 POOLS = ("flatten", "mean", "register")
 
@@ -91,6 +91,11 @@ class TableTransformer(nn.Module):
     dtype: Any
     remat: bool
 
+    @property
+    def can(self):
+        """See `models.tokens.ABILITIES`; a column is a patch."""
+        return ("patches", "visible_ids", *(["registers"] if self.registers else []))
+
     def _columns(self, x):
         """One token a column, numbers first, [N, Dn + Dc, D]."""
         numbers, categories, dim = x["numbers"], x["categories"], self.embed_dim
@@ -110,20 +115,21 @@ class TableTransformer(nn.Module):
         return jnp.concatenate(tokens, axis=1)
 
     @nn.compact
-    def tokens(self, x, train, columns=None):
+    def encode(self, x, train, hide=None, layers=()):
         """Encodes rows to tokens.
 
         Args:
           x: {'numbers' [N, Dn], 'categories' [N, Dc]}.
           train: has no effect; there is no dropout.
-          columns: int [N, M], the columns to encode (the others are left out), numbers first; None: all.
+          hide: `models.tokens.Hide`, or None for nothing: visible_ids int [N, K], the columns to encode, numbers first.
+          layers: names of layers to give too, 'block0' or 'block0/attn'.
 
         Returns:
-          float32 [N, registers + M, D]: the registers, then the columns in the order given.
+          `models.tokens.Tokens` [N, registers + K, D]: the registers, then the columns in the order given.
         """
         check_table(x, "table_transformer")
-        h = self._columns(x)
-        positions = sincos(self.registers + h.shape[1], self.embed_dim)
+        columns, h = check_hide(hide, self).visible_ids, self._columns(x)
+        grid, positions = (h.shape[1],), sincos_1d(self.embed_dim, self.registers + h.shape[1])
         h = h + positions[self.registers :]
         if columns is not None:
             h = take_tokens(h, columns)
@@ -132,20 +138,24 @@ class TableTransformer(nn.Module):
             register = self.param("reg_token", init, (self.registers, self.embed_dim), jnp.float32)
             register = register + positions[: self.registers]
             h = jnp.concatenate([jnp.broadcast_to(register, (h.shape[0], *register.shape)), h], axis=1)
-        h = run_blocks(self, h.astype(self.dtype), train, self.depth, self.num_heads, self.mlp_ratio)
+        sizes = (self.depth, self.num_heads, self.mlp_ratio)
+        h, outputs, maps = run_blocks(h.astype(self.dtype), train, *sizes, owner=self, layers=layers)
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
         h = Dense(self.embed_dim, dtype=self.dtype, name="linear")(h)
-        return nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="last_norm")(h).astype(jnp.float32)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="last_norm")(h)
+        made = lambda h, **more: Tokens(h.astype(jnp.float32), grid, registers_count=self.registers, **more)
+        return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
 
     def pooled(self, tokens):
-        """Features [N, D'] of the tokens of all columns [N, registers + d, D], as `pool` says."""
+        """Features [N, D'] of the `Tokens` of all columns, as `pool` says."""
+        h = tokens.h
         if self.pool == "register":
-            return tokens[:, 0]
-        return tokens.mean(1) if self.pool == "mean" else tokens.reshape(tokens.shape[0], -1)
+            return h[:, 0]
+        return h.mean(1) if self.pool == "mean" else h.reshape(h.shape[0], -1)
 
-    def __call__(self, x, train, columns=None):
-        """x -> features float32 [N, (registers + d) * D] ('flatten') or [N, D]; arguments as in `tokens`."""
-        return self.pooled(self.tokens(x, train, columns))
+    def __call__(self, x, train, hide=None):
+        """x -> features float32 [N, (registers + d) * D] ('flatten') or [N, D]; arguments as in `encode`."""
+        return self.pooled(self.encode(x, train, hide))
 
 
 def table_transformer(
@@ -173,7 +183,7 @@ def table_transformer(
       remat: recompute each block in the backward pass.
 
     Returns:
-      Flax module (x, train, columns=None) -> [N, D']; method 'tokens' gives all tokens.
+      Flax module (x, train, hide=None) -> [N, D']; method 'encode' gives all tokens.
 
     Raises:
       ValueError: on sizes that do not fit, an unknown pool, pool='register' without a register.
@@ -212,7 +222,7 @@ class ColumnPredictor(nn.Module):
     def __call__(self, z, context, targets, train):
         """z [N, registers + C, D], context int [N, C], targets int [N, T, M] -> [N, T, M, D] float32."""
         n, num_targets, size = targets.shape
-        positions = jnp.asarray(sincos(self.registers + self.num_columns, self.width))
+        positions = jnp.asarray(sincos_1d(self.width, self.registers + self.num_columns))
         z = Dense(self.width, kernel_init=linear_init, dtype=self.dtype, name="embed")(z)
         registers = jnp.broadcast_to(positions[: self.registers], (n, self.registers, self.width))
         z = z + jnp.concatenate([registers, positions[self.registers + context]], axis=1).astype(self.dtype)
@@ -220,7 +230,8 @@ class ColumnPredictor(nn.Module):
         asked = (token + positions[self.registers + targets]).astype(self.dtype)
         z = jnp.broadcast_to(z[:, None], (n, num_targets, *z.shape[1:]))
         h = jnp.concatenate([z, asked], axis=2).reshape(n * num_targets, -1, self.width)
-        h = run_blocks(self, h, train, self.depth, self.num_heads, self.mlp_ratio)[:, -size:]
+        h, _, _ = run_blocks(h, train, self.depth, self.num_heads, self.mlp_ratio, owner=self)
+        h = h[:, -size:]
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
         h = Dense(self.dim, kernel_init=linear_init, dtype=self.dtype, name="head")(h)
         return h.reshape(n, num_targets, size, self.dim).astype(jnp.float32)
@@ -242,20 +253,6 @@ def column_predictor(encoder, num_columns, *, width=32, depth=2, num_heads=2, ml
         encoder.dtype,
         encoder.remat,
     )
-
-
-def run_blocks(module, h, train, depth, num_heads, mlp_ratio):
-    """Transformer blocks block0, block1, ... of a module with `dtype` and `remat`; call it inside a compact method."""
-    block = nn.remat(TransformerBlock, static_argnums=(2,)) if module.remat else TransformerBlock
-    for i in range(depth):
-        h = block(num_heads, mlp_ratio, dtype=module.dtype, name=f"block{i}")(h, train)
-    return h
-
-
-def sincos(length, dim):
-    """Fixed codes [sin(t w), cos(t w)] of positions 0 .. length - 1, w_i = 10000^(-2 i / dim): float32 [length, dim]."""
-    angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(dim // 2) / (dim / 2))
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
 
 
 def one_hot(categories, max_categories):

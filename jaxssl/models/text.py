@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
-from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer, linear_init
+from jaxssl.models.tokens import Tokens, check_hide
+from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 
 class TextEncoder(nn.Module):
@@ -26,17 +27,23 @@ class TextEncoder(nn.Module):
     dtype: Any
     remat: bool
 
+    can = ("patches",)
+
     @nn.compact
-    def tokens(self, x, train):
+    def encode(self, x, train, hide=None, layers=()):
         """Encodes texts to tokens after the final norm.
 
         Args:
           x: dict of `tokens` int [N, L] and `mask` bool [N, L], True = a token, False = padding; L <= max_length.
           train: apply dropout and drophead.
+          hide: must be None; a text is hidden in its ids, see `ops.tokens.masked_tokens`.
+          layers: names of layers to give too, 'block0' or 'block0/attn'.
 
         Returns:
-          float32 [N, L, D]; what stands at padding means nothing, and nothing else depends on it.
+          `models.tokens.Tokens` [N, L, D] with the text's mask; what stands at padding means nothing, and nothing else
+          depends on it.
         """
+        check_hide(hide, self)
         ids, mask = x["tokens"], x["mask"]
         length = ids.shape[1]
         if length > self.max_length:
@@ -47,28 +54,23 @@ class TextEncoder(nn.Module):
         h = nn.Embed(self.vocab_size, self.embed_dim, embedding_init=init, dtype=self.dtype, name="embed")(ids)
         positions = self.param("pos_embed", linear_init, (self.max_length, self.embed_dim), jnp.float32)
         h = nn.Dropout(self.dropout)(h + positions[:length].astype(self.dtype), deterministic=not train)
-        block = nn.remat(TransformerBlock, static_argnums=(2,)) if self.remat else TransformerBlock
-        for i in range(self.depth):
-            h = block(
-                self.num_heads,
-                self.mlp_ratio,
-                dtype=self.dtype,
-                dropout=self.dropout,
-                drophead=self.drophead,
-                name=f"block{i}",
-            )(h, train, mask[:, None, None, :])
-        return nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
+        options = dict(dropout=self.dropout, drophead=self.drophead, mask=mask[:, None, None, :])
+        sizes = (self.depth, self.num_heads, self.mlp_ratio)
+        h, outputs, maps = run_blocks(h, train, *sizes, owner=self, layers=layers, **options)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
+        made = lambda h, **more: Tokens(h.astype(jnp.float32), (length,), mask=mask, **more)
+        return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
+
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`, as `pool` says."""
+        if self.pool == "cls":
+            return tokens.h[:, 0]
+        weight = tokens.mask.astype(tokens.h.dtype)[:, :, None]
+        return jnp.sum(tokens.h * weight, axis=1) / jnp.maximum(jnp.sum(weight, axis=1), 1)
 
     def __call__(self, x, train):
-        """Texts x, as in `tokens`, -> features [N, D] float32."""
-        return self.pooled(self.tokens(x, train), x)
-
-    def pooled(self, h, x):
-        """Token outputs h [N, L, D] of the texts x -> features [N, D]."""
-        if self.pool == "cls":
-            return h[:, 0]
-        weight = x["mask"].astype(h.dtype)[:, :, None]
-        return jnp.sum(h * weight, axis=1) / jnp.maximum(jnp.sum(weight, axis=1), 1)
+        """Texts x, as in `encode`, -> features [N, D] float32."""
+        return self.pooled(self.encode(x, train))
 
 
 def text_encoder(
@@ -101,8 +103,8 @@ def text_encoder(
       remat: recompute each block in the backward pass.
 
     Returns:
-      Flax module (x, train) -> [N, D]; x is a dict of `tokens` int [N, L] and `mask` bool [N, L]. Method 'tokens'
-      gives [N, L, D].
+      Flax module (x, train) -> [N, D]; x is a dict of `tokens` int [N, L] and `mask` bool [N, L]. Method 'encode'
+      gives all tokens.
 
     Raises:
       ValueError: options out of range; when called, texts longer than max_length.

@@ -13,15 +13,15 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
+from einops import rearrange
 
 from jaxssl.models.conv import Conv, kernel_init
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
-from jaxssl.models.positions import patch_grid, sincos_2d, take_tokens, to_patches
-from jaxssl.models.series import sincos_1d
-from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer
+from jaxssl.models.positions import patch_grid, sincos_3d, take_tokens
+from jaxssl.models.tokens import Tokens, check_hide, of_maps
+from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
 
 
 def check_clips(x, module):
@@ -73,8 +73,8 @@ class SpaceConv(nn.Module):
     @nn.compact
     def __call__(self, x):
         layer = Conv(self.features, self.kernel_size, self.strides, self.implementation, self.dtype, name="conv")
-        h = layer(x.reshape(-1, *x.shape[2:]))
-        return h.reshape(*x.shape[:2], *h.shape[1:])
+        h = layer(rearrange(x, "n t h w c -> (n t) h w c"))
+        return rearrange(h, "(n t) h w d -> n t h w d", n=x.shape[0])
 
 
 def _norm(owner, features, train, name, zero_init=False):
@@ -118,16 +118,31 @@ class ClipConvNet(nn.Module):
     dtype: Any
     remat: bool
 
+    can = ("patches",)
+
     @nn.compact
-    def __call__(self, x, train):
-        """Clips x [N, T, H, W, C] -> features [N, D] float32."""
+    def _maps(self, x, train):
+        """Last map [N, T', h, w, D] float32, and those of all blocks by name."""
         check_clips(x, "video.convnet")
-        block = nn.remat(ClipBlock, static_argnums=(2,)) if self.remat else ClipBlock
+        block, maps = nn.remat(ClipBlock, static_argnums=(2,)) if self.remat else ClipBlock, {}
         shapes = zip(self.widths, self.strides, self.time_kernels, self.time_strides, strict=True)
         for i, shape in enumerate(shapes):
             options = (self.norm, self.batch_groups, self.implementation, self.dtype)
-            x = block(*shape, *options, name=f"block{i}")(x, train)
-        return x.astype(jnp.float32).mean((1, 2, 3))
+            x = maps[f"block{i}"] = block(*shape, *options, name=f"block{i}")(x, train)
+        return x.astype(jnp.float32), maps
+
+    def encode(self, x, train, hide=None, layers=()):
+        """Clips x [N, T, H, W, C] -> `models.tokens.Tokens` of the last map; layers: 'block0', ...; hide: must be None."""
+        check_hide(hide, self)
+        return of_maps(*self._maps(x, train), layers, self)
+
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`: their mean over time and space."""
+        return tokens.map.mean((1, 2, 3))
+
+    def __call__(self, x, train):
+        """Clips x [N, T, H, W, C] -> features [N, D] float32."""
+        return self._maps(x, train)[0].mean((1, 2, 3))
 
 
 def convnet(
@@ -225,9 +240,11 @@ class ClipResNet(nn.Module):
     dtype: Any
     remat: bool
 
+    can = ("patches",)
+
     @nn.compact
-    def __call__(self, x, train):
-        """Clips x [N, T, H, W, C] -> features [N, D] float32."""
+    def _maps(self, x, train):
+        """Last map [N, T', h, w, D] float32, and those of all blocks and stages by name."""
         check_clips(x, "video.resnet")
         if self.stem == "5x7x7":
             pads = [(2, 2), (3, 3), (3, 3)]
@@ -238,10 +255,10 @@ class ClipResNet(nn.Module):
         h = nn.relu(_norm(self, self.width, train, "norm_stem")(h))
         if self.stem == "5x7x7":
             h = nn.max_pool(h, (1, 3, 3), (1, 2, 2), padding=((0, 0), (1, 1), (1, 1)))
-        block = nn.remat(ClipResidual, static_argnums=(2,)) if self.remat else ClipResidual
+        block, maps = nn.remat(ClipResidual, static_argnums=(2,)) if self.remat else ClipResidual, {}
         for stage, (depth, taps) in enumerate(zip(self.layers, self.time_kernels, strict=True)):
             for i in range(depth):
-                h = block(
+                h = maps[f"layer{stage + 1}_{i}"] = block(
                     self.block,
                     self.width * 2**stage,
                     2 if stage > 0 and i == 0 else 1,
@@ -253,7 +270,24 @@ class ClipResNet(nn.Module):
                     self.dtype,
                     name=f"layer{stage + 1}_{i}",
                 )(h, train)
-        return h.astype(jnp.float32).mean((1, 2, 3))
+            maps[f"layer{stage + 1}"] = h
+        return h.astype(jnp.float32), maps
+
+    def encode(self, x, train, hide=None, layers=()):
+        """Clips x [N, T, H, W, C] -> `models.tokens.Tokens` of the last map.
+
+        layers: 'layer1_0' for a block's map, 'layer1' for that of a stage's last block. hide: must be None.
+        """
+        check_hide(hide, self)
+        return of_maps(*self._maps(x, train), layers, self)
+
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`: their mean over time and space."""
+        return tokens.map.mean((1, 2, 3))
+
+    def __call__(self, x, train):
+        """Clips x [N, T, H, W, C] -> features [N, D] float32."""
+        return self._maps(x, train)[0].mean((1, 2, 3))
 
 
 def resnet(
@@ -315,44 +349,54 @@ class ClipViT(nn.Module):
     dtype: Any
     remat: bool
 
-    def grid(self, x):
+    can = ("patches", "visible_ids", "targets")
+
+    def grid_of(self, x):
         """(in time, rows, columns) of the tubelets of clips [N, T, H, W, C]; ValueError unless they fit."""
         check_clips(x, "video.vit")
         if x.shape[1] % self.tubelet:
             raise ValueError(f"video.vit: tubelet={self.tubelet} must divide the {x.shape[1]} frames of a clip")
         return (x.shape[1] // self.tubelet, *patch_grid(x.shape[2:4], self.patch_size))
 
+    def patches_of(self, x):
+        """Tubelets of clips [N, T, H, W, C], frames first, then row by row: [N, L, tubelet * P * P * C]."""
+        self.grid_of(x)
+        sizes = dict(f=self.tubelet, p=self.patch_size, q=self.patch_size)
+        return rearrange(x, "n (t f) (row p) (column q) c -> n (t row column) (f p q c)", **sizes)
+
     @nn.compact
-    def tokens(self, x, train, visible_ids=None):
+    def encode(self, x, train, hide=None, layers=()):
         """Encodes clips to tokens after the final norm.
 
         Args:
           x: [N, T, H, W, C], T divisible by tubelet, H and W by patch_size.
           train: apply drop path.
-          visible_ids: int [N, M], tubelets to encode (others are left out after adding positions), or None. They are counted
-            frames first, then row by row.
+          hide: `models.tokens.Hide` of visible_ids, or None for nothing; tubelets are counted frames first, then row by row.
+          layers: names of layers to give too, 'block0' or 'block0/attn'.
 
         Returns:
-          {'patches': float32 [N, L or M, D]}.
+          `models.tokens.Tokens`.
         """
-        grid = self.grid(x)
+        hide, grid = check_hide(hide, self), self.grid_of(x)
         init = nn.initializers.xavier_uniform()
-        cuboids = to_tubelets(x, self.tubelet, self.patch_size).astype(self.dtype)
-        h = Dense(self.embed_dim, kernel_init=init, dtype=self.dtype, name="patch_embed")(cuboids)
+        embed = Dense(self.embed_dim, kernel_init=init, dtype=self.dtype, name="patch_embed")
+        h = embed(self.patches_of(x).astype(self.dtype))
         h = h + jnp.asarray(sincos_3d(self.embed_dim, grid)).astype(self.dtype)
-        if visible_ids is not None:
-            h = take_tokens(h, visible_ids)
-        block = nn.remat(TransformerBlock, static_argnums=(2,)) if self.remat else TransformerBlock
-        for i in range(self.depth):
-            rate = self.drop_path * i / max(self.depth - 1, 1)
-            options = dict(drop_path=rate, dtype=self.dtype, name=f"block{i}")
-            h = block(self.num_heads, self.mlp_ratio, **options)(h, train)
-        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
-        return {"patches": h.astype(jnp.float32)}
+        if hide.visible_ids is not None:
+            h = take_tokens(h, hide.visible_ids)
+        sizes = (self.depth, self.num_heads, self.mlp_ratio)
+        h, outputs, maps = run_blocks(h, train, *sizes, owner=self, layers=layers, drop_path=self.drop_path)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
+        outputs = {name: Tokens(output.astype(jnp.float32), grid) for name, output in outputs.items()}
+        return Tokens(h, grid, layers=outputs, attention=maps)
 
-    def __call__(self, x, train, visible_ids=None):
-        """Clips x [N, T, H, W, C] -> mean of the tokens [N, D] float32; arguments as in `tokens`."""
-        return self.tokens(x, train, visible_ids)["patches"].mean(1)
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`: their mean."""
+        return tokens.patches.mean(1)
+
+    def __call__(self, x, train, hide=None):
+        """Clips x [N, T, H, W, C] -> mean of the tokens [N, D] float32; arguments as in `encode`."""
+        return self.pooled(self.encode(x, train, hide))
 
 
 def vit(
@@ -377,7 +421,7 @@ def vit(
       remat: recompute each block in the backward pass.
 
     Returns:
-      Flax module (x [N, T, H, W, C], train, visible_ids=None) -> [N, D]; method 'tokens' gives all.
+      Flax module (x [N, T, H, W, C], train, hide=None) -> [N, D]; method 'encode' gives all tokens.
 
     Raises:
       ValueError: on sizes that do not divide.
@@ -387,25 +431,6 @@ def vit(
         raise ValueError(f"video.vit: patch_size={patch_size} and tubelet={tubelet} must be at least 1")
     sincos_3d(embed_dim, (1, 1, 1))
     return ClipViT(patch_size, tubelet, embed_dim, depth, num_heads, mlp_ratio, drop_path, dtype, remat)
-
-
-def to_tubelets(x, tubelet, patch_size):
-    """Clips [N, T, H, W, C] -> tubelets [N, L, tubelet * P * P * C]: frames first, then row by row."""
-    n, frames = x.shape[:2]
-    patches = to_patches(x.reshape(-1, *x.shape[2:]), patch_size)
-    patches = patches.reshape(n, frames // tubelet, tubelet, *patches.shape[1:]).swapaxes(2, 3)
-    return patches.reshape(n, -1, tubelet * patches.shape[-1])
-
-
-def sincos_3d(dim, grid):
-    """Fixed codes of a grid (in time, rows, columns): [time * rows * columns, dim].
-
-    The first quarter of a code is that of the time, the rest that of the place (`positions.sincos_2d`).
-    """
-    if dim % 16:
-        raise ValueError(f"fixed positions in time and space need a width divisible by 16, got {dim}")
-    time, place = sincos_1d(dim // 4, grid[0]), sincos_2d(3 * dim // 4, grid[1:])
-    return np.concatenate([np.repeat(time, len(place), axis=0), np.tile(place, (grid[0], 1))], axis=1)
 
 
 def _each(value, count):

@@ -13,8 +13,10 @@ import numpy as np
 
 from jaxssl.models.conv import check_images
 from jaxssl.models.module import Dtype
-from jaxssl.models.positions import as_pair, patch_grid, resample, sincos_2d, take_tokens, to_patches
-from jaxssl.models.transformer import LAYER_NORM_EPS, TransformerBlock, check_transformer
+from jaxssl.models.positions import as_pair, patch_grid, resample, sincos_2d, take_tokens
+from jaxssl.models.tokens import Tokens, check_hide
+from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
+from jaxssl.ops.patches import patchify
 
 token_init = nn.initializers.truncated_normal(0.02)
 
@@ -35,7 +37,7 @@ class PatchEmbed(nn.Module):
         shape = (size, size, channels, self.embed_dim)
         kernel = self.param("kernel", lambda key: init(key, (flat, self.embed_dim), jnp.float32).reshape(shape))
         bias = self.param("bias", nn.initializers.zeros, (self.embed_dim,), jnp.float32)
-        patches = to_patches(x.astype(self.dtype), size)
+        patches = patchify(x.astype(self.dtype), size)
         return patches @ kernel.reshape(flat, self.embed_dim).astype(self.dtype) + bias.astype(self.dtype)
 
 
@@ -64,6 +66,22 @@ class ViT(nn.Module):
     def grid(self):
         """(rows, columns) of patches at `image_size`."""
         return patch_grid(self.image_size, self.patch_size)
+
+    @property
+    def can(self):
+        """See `models.tokens.ABILITIES`."""
+        own = {"cls": self.class_token, "registers": self.registers, "masked": self.mask_token}
+        return ("patches", "visible_ids", "targets", *(name for name, has in own.items() if has))
+
+    def grid_of(self, x):
+        """(rows, columns) of the patches of x [N, H, W, C]; ValueError unless patch_size divides its sides."""
+        check_images(x, "vit")
+        return patch_grid(x.shape[1:3], self.patch_size)
+
+    def patches_of(self, x):
+        """Patches of x [N, H, W, C], row by row, each flattened in the order row, column, channel: [N, L, P * P * C]."""
+        self.grid_of(x)
+        return patchify(x, self.patch_size)
 
     @property
     def num_prefix(self):
@@ -96,55 +114,45 @@ class ViT(nn.Module):
         return jnp.broadcast_to(prefix, (n, *prefix.shape))
 
     @nn.compact
-    def tokens(self, x, train, visible_ids=None, masked=None):
+    def encode(self, x, train, hide=None, layers=()):
         """Encodes images to tokens after the final norm.
 
         Args:
           x: [N, H, W, C], H and W divisible by patch_size; positions are resampled to its grid.
           train: apply drop path.
-          visible_ids: int [N, M], patches to encode (others are left out after adding positions), or None.
-          masked: bool [N, L], True = patch embedding replaced by the mask token (needs mask_token=True).
+          hide: `models.tokens.Hide`, or None for nothing; `masked` needs mask_token=True.
+          layers: names of layers to give too, 'block0' or 'block0/attn'.
 
         Returns:
-          dict of float32 arrays: cls [N, D] (if class_token), registers [N, R, D], patches [N, L or M, D].
+          `models.tokens.Tokens`.
         """
-        check_images(x, "vit")
-        n = x.shape[0]
-        grid = patch_grid(x.shape[1:3], self.patch_size)
+        hide, grid = check_hide(hide, self), self.grid_of(x)
         patches = PatchEmbed(self.patch_size, self.embed_dim, self.dtype, name="patch_embed")(x)
         if self.mask_token:
             token = self.param("mask_token", token_init, (1, self.embed_dim), jnp.float32)
-            if masked is not None:
-                patches = jnp.where(masked[:, :, None], token.astype(patches.dtype), patches)
-        elif masked is not None:
-            raise ValueError("vit: masked=... needs a network built with mask_token=True")
+            if hide.masked is not None:
+                patches = jnp.where(hide.masked[:, :, None], token.astype(patches.dtype), patches)
         prefix_positions, patch_positions = self._positions(grid)
         patches = patches + patch_positions.astype(self.dtype)
-        if visible_ids is not None:
-            patches = take_tokens(patches, visible_ids)
-        prefix = self._prefix(n)
+        if hide.visible_ids is not None:
+            patches = take_tokens(patches, hide.visible_ids)
+        prefix = self._prefix(x.shape[0])
         prefix = prefix if self.no_embed_class else prefix + prefix_positions
         h = jnp.concatenate([prefix.astype(self.dtype), patches], axis=1)
-        block = nn.remat(TransformerBlock, static_argnums=(2,)) if self.remat else TransformerBlock
-        for i in range(self.depth):
-            rate = self.drop_path * i / max(self.depth - 1, 1)
-            h = block(
-                self.num_heads,
-                self.mlp_ratio,
-                self.qkv_bias,
-                self.layer_scale,
-                rate,
-                self.dtype,
-                name=f"block{i}",
-            )(h, train)
-        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
-        out = {"registers": h[:, int(self.class_token) : self.num_prefix], "patches": h[:, self.num_prefix :]}
-        return {"cls": h[:, 0], **out} if self.class_token else out
+        options = dict(qkv_bias=self.qkv_bias, layer_scale=self.layer_scale, drop_path=self.drop_path)
+        sizes = (self.depth, self.num_heads, self.mlp_ratio)
+        h, outputs, maps = run_blocks(h, train, *sizes, owner=self, layers=layers, **options)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
+        made = lambda h, **more: Tokens(h.astype(jnp.float32), grid, self.class_token, self.registers, **more)
+        return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
 
-    def __call__(self, x, train, visible_ids=None, masked=None):
-        """Images x [N, H, W, C] -> pooled features [N, D] float32; arguments as in `tokens`."""
-        tokens = self.tokens(x, train, visible_ids, masked)
-        return tokens["cls"] if self.pool == "cls" else tokens["patches"].mean(1)
+    def pooled(self, tokens):
+        """Features [N, D] of `Tokens`, as `pool` says."""
+        return tokens.cls if self.pool == "cls" else tokens.patches.mean(1)
+
+    def __call__(self, x, train, hide=None):
+        """Images x [N, H, W, C] -> pooled features [N, D] float32; arguments as in `encode`."""
+        return self.pooled(self.encode(x, train, hide))
 
 
 def vit(
@@ -181,12 +189,12 @@ def vit(
       positions: 'learned' (resampled to other grids), or 'fixed' 2-D sine-cosine, zero for prefix tokens.
       no_embed_class: positions for the patch tokens only.
       qkv_bias: bias in the q, k, v projections.
-      mask_token: have a learned mask token, for calls with masked=...
+      mask_token: have a learned mask token, for `Hide(masked=...)`.
       dtype: compute dtype; parameters and features are float32.
       remat: recompute each block in the backward pass.
 
     Returns:
-      Flax module (x [N, H, W, C], train, visible_ids=None, masked=None) -> [N, D]; method 'tokens' gives all.
+      Flax module (x [N, H, W, C], train, hide=None) -> [N, D]; method 'encode' gives all tokens.
 
     Raises:
       ValueError: on an unknown pool or positions, pool='cls' without a class token, sizes that do not divide.

@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 
 from jaxssl.ops.checks import positive_int
 from jaxssl.ops.meshes import any_mesh
@@ -20,11 +21,10 @@ def patchify(images: jax.Array, patch_size: int) -> jax.Array:
     images = jnp.asarray(images)
     if images.ndim != 4:
         raise ValueError(f"images must be [N, H, W, C], got shape {images.shape}")
-    num, height, width, channels = images.shape
+    _, height, width, _ = images.shape
     if height % patch_size or width % patch_size:
         raise ValueError(f"patch_size {patch_size} must divide the height and width of images {images.shape}")
-    grid = images.reshape(num, height // patch_size, patch_size, width // patch_size, patch_size, channels)
-    return grid.swapaxes(2, 3).reshape(num, -1, patch_size * patch_size * channels)
+    return rearrange(images, "n (row p) (column q) c -> n (row column) (p q c)", p=patch_size, q=patch_size)
 
 
 @any_mesh
@@ -38,7 +38,7 @@ def unpatchify(patches: jax.Array, patch_size: int, image_size: tuple[int, int] 
     patches = jnp.asarray(patches)
     if patches.ndim != 3:
         raise ValueError(f"patches must be [N, L, P*P*C], got shape {patches.shape}")
-    num, length, size = patches.shape
+    _, length, size = patches.shape
     if image_size is None:
         side = math.isqrt(length) * patch_size
         image_size = (side, side)
@@ -50,5 +50,5 @@ def unpatchify(patches: jax.Array, patch_size: int, image_size: tuple[int, int] 
         )
     if size == 0 or size % patch_size**2:
         raise ValueError(f"patch_size**2 = {patch_size**2} must divide the last axis of {patches.shape}")
-    grid = patches.reshape(num, rows, columns, patch_size, patch_size, size // patch_size**2)
-    return grid.swapaxes(2, 3).reshape(num, height, width, -1)
+    sizes = dict(row=rows, p=patch_size, q=patch_size)
+    return rearrange(patches, "n (row column) (p q c) -> n (row p) (column q) c", **sizes)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxssl.core import Method, Out, PredictFrom, Watch, networks_of
 from jaxssl.losses import jepa as jepa_loss
 from jaxssl.models.module import forward
+from jaxssl.models.tokens import Hide, Tokens
 from jaxssl.ops import ema_init
 from jaxssl.skeletons.chain import make_predict
 from jaxssl.skeletons.masked import Networks, begin_networks
@@ -22,22 +23,13 @@ class Drawn(NamedTuple):
     targets: jax.Array
 
 
-class Seen(NamedTuple):
-    """What an encoder says: all tokens [N, R + L, D] for the predictor, the L that stand for parts, features [N, D]."""
-
-    tokens: jax.Array
-    parts: jax.Array
-    features: jax.Array
-
-
 def jepa(
     encoder: Any,
     predictor: Callable[[Any], Any],
     draw: Callable[[jax.Array, Any], Drawn],
     momentum: Momentum,
     *,
-    show: Callable[[jax.Array], dict[str, jax.Array]],
-    read: Callable[[Any], Seen],
+    see: Callable[[Tokens], jax.Array],
     predict_from: PredictFrom,
     kind: str,
 ) -> Method:
@@ -48,12 +40,11 @@ def jepa(
     f' is the teacher, an exponential moving average of f; it sees the whole example and is stop-gradient.
 
     Args:
-      encoder: f, with a method `tokens`.
+      encoder: f, which can encode some of its patches (see `models.tokens`).
       predictor: x -> g, a module (z, C, T) -> predictions of the targets; not used afterwards.
       draw: (key, x) -> C and T.
       momentum: step -> m of the teacher.
-      show: C -> options of `encoder.tokens` that show it these parts only.
-      read: what `encoder.tokens` returns -> Seen.
+      see: the student's `Tokens` -> z, what the predictor gets of them [N, R + K, D].
       predict_from: see `core.networks_of`.
       kind: of `losses.jepa`.
 
@@ -63,7 +54,7 @@ def jepa(
 
     def student(nets: Networks, x: Any, key: jax.Array) -> tuple[jax.Array, Drawn]:
         drawn = draw(key, x)
-        z = read(nets("encoder", encoder, x, method="tokens", **show(drawn.context))).tokens
+        z = see(nets("encoder", encoder, x, method="encode", hide=Hide(drawn.context)))
         return nets("predictor", predictor(x), z, drawn.context, drawn.targets), drawn
 
     begin = begin_networks(encoder, ("encoder", "predictor"), student)
@@ -75,13 +66,13 @@ def jepa(
     def loss(params, memory, batch, key, step):
         x = batch["views"][0]
         pred, drawn = student(Networks(params, {}), x, key)
-        seen = read(forward(encoder, memory["teacher"]["encoder"], {}, x, method="tokens")[0])
-        target = jax.vmap(lambda row, ids: row[ids])(seen.parts, drawn.targets)
+        seen, _ = forward(encoder, memory["teacher"]["encoder"], {}, x, method="encode")
+        target = jax.vmap(lambda row, ids: row[ids])(seen.patches, drawn.targets)
         metrics = {
-            "target_std": jnp.mean(jnp.std(seen.parts, axis=0)),
+            "target_std": jnp.mean(jnp.std(seen.patches, axis=0)),
             **teacher_metrics(params, memory, momentum, step),
         }
-        return jepa_loss(pred, target, kind=kind), Out(memory, metrics, Watch(seen.features[None]))
+        return jepa_loss(pred, target, kind=kind), Out(memory, metrics, Watch(encoder.pooled(seen)[None]))
 
     predict = make_predict({"encoder": encoder}, networks)
     return Method(init, loss, predict, follow(["encoder"], momentum), networks=networks)

@@ -26,7 +26,7 @@ from jaxssl.methods.swav import swav
 from jaxssl.methods.vicreg import vicreg
 from jaxssl.models.mlp import mlp
 from jaxssl.models.text import text_encoder
-from jaxssl.models.two_tower import TwoTower
+from jaxssl.models.two_tower import two_tower
 from jaxssl.models.vit import vit
 from jaxssl.sharding import make_mesh
 
@@ -49,7 +49,7 @@ def clip_parts():
         "mask": jnp.ones((N, 5), bool),
     }
     batch = {"views": (view,), "group": jnp.asarray(random.integers(0, 12, N))}
-    return clip(TwoTower(image, text, "float32"), dim=6, multi_positive=True), batch
+    return clip(two_tower(image=image, text=text), dim=6, multi_positive=True), batch
 
 
 def pair_parts(make, **options):

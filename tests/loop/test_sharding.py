@@ -283,6 +283,7 @@ LOSSES = {
     "jepa": PAIR,
     "masked_patch_mse": (((N, 4, 12), 0), ((N, 4, 4, 3), 0)),
     "masked_token_cross_entropy": (((N, D), 0),),
+    "masked_token_mse": (((N, 4, D), 0), ((N, 4, D), 0)),
     "multiview_contrastive": (((N, D), 0), ((2, N, D), 1), ((3, N, D), 1)),
     "negative_cosine_similarity": PAIR,
     "neighbor_contrast": (((N, D), 0), ((N, N), 0)),
@@ -303,6 +304,7 @@ MASKED = np.random.default_rng(9).random((N, 4)) < 0.6
 EXTRA = {
     "comasked_consistency": dict(masked1=MASKED, masked2=~MASKED | (np.arange(4) % 2 == 0)),
     "masked_patch_mse": dict(masked=MASKED, patch_size=2),
+    "masked_token_mse": dict(masked=MASKED),
     "masked_token_cross_entropy": dict(targets=np.arange(N) % D, predicted=MASKED[:, 0]),
     "multiview_contrastive": dict(positive_weights=(1.0, 0.5), negative_weights=(1.0, 0.3, 0.6)),
 }

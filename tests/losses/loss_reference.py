@@ -177,7 +177,11 @@ def patches(images, size):
 
 
 def masked_patch_mse(pred, images, masked, patch_size, normalize_targets):
-    targets, total = patches(images, patch_size), 0.0
+    return masked_token_mse(pred, patches(images, patch_size), masked, normalize_targets)
+
+
+def masked_token_mse(pred, targets, masked, normalize_targets):
+    total = 0.0
     for n, patch in np.ndindex(masked.shape):
         target = targets[n, patch]
         if normalize_targets:

@@ -91,6 +91,7 @@ def _cases():
         constants={"masked": some(2, N, 4)},
         options={"patch_size": 2},
     )
+    yield _case("masked_token_mse", *tokens, constants={"masked": some(2, N, 3)})
     for pairing in ("diagonal", "row"):
         yield _case(
             "comasked_consistency",

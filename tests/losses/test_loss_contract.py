@@ -37,6 +37,10 @@ CALLS["masked_patch_mse"] = (
     lambda pred, images: losses.masked_patch_mse(pred, images, np.arange(4)[None] < 2, patch_size=2),
     [normal(0, 1, 4, 8), normal(1, 1, 4, 4, 2)],
 )
+CALLS["masked_token_mse"] = (
+    lambda pred, target: losses.masked_token_mse(pred, target, np.arange(4)[None] < 2),
+    [normal(0, 1, 4, 8), normal(1, 1, 4, 8)],
+)
 CALLS["comasked_consistency"] = (
     lambda z1, z2: losses.comasked_consistency(z1, z2, np.ones((2, 3), bool), np.ones((2, 3), bool)),
     [normal(0, 2, 3, 4), normal(1, 2, 3, 4)],

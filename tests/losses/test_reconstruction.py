@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from loss_reference import check_value_and_gradients, normal
 
-from jaxssl.losses import masked_patch_mse
+from jaxssl.losses import masked_patch_mse, masked_token_mse
 
 
 def loss(pred, images, masked):
@@ -25,6 +25,17 @@ def test_matches_loops(case, normalize_targets):
         lambda p, x: masked_patch_mse(p, x, masked, **options),
         lambda p, x: reference.masked_patch_mse(p, x, masked, **options),
         (pred, images),
+        {0},
+    )
+
+
+@pytest.mark.parametrize("normalize_targets", [True, False])
+def test_tokens_of_any_kind_match_loops(case, normalize_targets):
+    pred, images, masked = case
+    check_value_and_gradients(
+        lambda p, x: masked_token_mse(p, x, masked, normalize_targets=normalize_targets),
+        lambda p, x: reference.masked_token_mse(p, x, masked, normalize_targets),
+        (pred, np.asarray(reference.patches(images, 2), pred.dtype)),
         {0},
     )
 

@@ -88,6 +88,7 @@ MASKED = {
         (normal(0, 2, 3, 4), normal(1, 2, 2, 6, 1)),
         (~MASK, np.repeat(np.repeat(~MASK, 2, axis=1)[:, None], 2, axis=1)),
     ),
+    "masked_token_mse": (lambda *a: losses.masked_token_mse(*a, MASK), TOKENS, (~MASK, ~MASK)),
     "patch_matching": (lambda *a: losses.patch_matching(*a, valid=MASK), TOKENS, (~MASK, ~MASK)),
     "patch_matching_accuracy": (lambda *a: losses.patch_matching_accuracy(*a, valid=MASK), TOKENS, (~MASK, ~MASK)),
     "comasked_consistency": (

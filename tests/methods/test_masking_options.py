@@ -86,3 +86,28 @@ def test_the_least_and_the_most_that_can_be_hidden_are_taken(name, options):
 def test_a_single_patch_cannot_be_hidden_in_part(name, views):
     with pytest.raises(ValueError, match="of 1 patches"):
         trace(name, views=views)
+
+
+@pytest.mark.parametrize(
+    "encoder, x",
+    [
+        (dict(name="models.audio.vit", patch_size=(4, 2), **SMALL), jnp.zeros((2, 8, 16, 1))),
+        (dict(name="models.series.vit", patch_size=4, **SMALL), jnp.zeros((2, 32, 2))),
+        (dict(name="models.video.vit", patch_size=4, **{**SMALL, "embed_dim": 16}), jnp.zeros((2, 4, 8, 8, 3))),
+    ],
+    ids=["audio", "series", "video"],
+)
+def test_mae_takes_every_transformer_over_patches_of_raw_values(encoder, x):
+    """On spectrograms it ended in "unsupported operand type(s) for //: 'int' and 'tuple'"."""
+    method = build(dict(name="methods.mae", decoder_dim=16, decoder_depth=1, decoder_heads=2), build(encoder))
+    batch = {"views": (x,)}
+    params, memory = jax.eval_shape(method.init, jax.random.key(0), batch)
+    value, _ = jax.eval_shape(method.loss, params, memory, batch, jax.random.key(0), jnp.int32(0))
+    assert value.shape == ()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_encoder_that_lacks_what_is_needed_is_refused_by_name(name):
+    own = {option: value for option, value in METHODS[name][1].items()}
+    with pytest.raises(TypeError, match=rf"encoder=models\.heads\.MLP: methods\.{name} needs an encoder that"):
+        build(dict(name=f"methods.{name}", **own), build(dict(name="models.mlp")))

@@ -12,6 +12,7 @@ from jaxssl.experiment import resident_feed, setup
 from jaxssl.methods.t_jepa import t_jepa
 from jaxssl.models.module import forward
 from jaxssl.models.tabular import column_predictor, residual_mlp, table_transformer
+from jaxssl.models.tokens import Hide
 from jaxssl.ops import disjoint_subsets
 
 X = {"numbers": jnp.asarray(np.random.default_rng(0).normal(size=(6, 10)), jnp.float32)}
@@ -78,8 +79,8 @@ def test_t_jepa_predicts_from_the_context_alone():
     drawn = disjoint_subsets(jax.random.key(1), 6, 10, num_context=3, num_target=4, num_sets=2)
     encoder = table_transformer(embed_dim=8, depth=1, num_heads=2)
     predictor = column_predictor(encoder, 10, width=8, depth=1, num_heads=2)
-    z, _ = forward(encoder, params["encoder"], {}, X, columns=drawn.context, method="tokens")
-    h, _ = forward(encoder, memory["teacher"]["encoder"], {}, X, method="tokens")
+    z = forward(encoder, params["encoder"], {}, X, hide=Hide(drawn.context), method="encode")[0].h
+    h = forward(encoder, memory["teacher"]["encoder"], {}, X, method="encode")[0].h
     pred, _ = forward(predictor, params["predictor"], {}, z, drawn.context, drawn.targets)
     errors = [
         np.mean((pred[n, j, i] - h[n, 1 + drawn.targets[n, j, i]]) ** 2)
@@ -122,13 +123,13 @@ def test_t_jepa_predicts_a_column_whose_twin_it_sees():
     encoder = table_transformer(embed_dim=32, depth=2, num_heads=2, mlp_ratio=2.0)
     predictor = column_predictor(encoder, 24, width=32, depth=2, num_heads=2)
     rows = {"numbers": jnp.asarray(twins(500, seed=1)), "categories": jnp.zeros((500, 0), jnp.int32)}
-    h, _ = forward(encoder, state.memory["teacher"]["encoder"], {}, rows, method="tokens")
+    h = forward(encoder, state.memory["teacher"]["encoder"], {}, rows, method="encode")[0].h
 
     def error(context):
         """At column 0, whose twins are the columns 1 and 2."""
         context = jnp.tile(jnp.array(context), (500, 1))
         target = jnp.zeros((500, 1, 1), jnp.int32)
-        z, _ = forward(encoder, state.params["encoder"], {}, rows, columns=context, method="tokens")
+        z = forward(encoder, state.params["encoder"], {}, rows, hide=Hide(context), method="encode")[0].h
         pred, _ = forward(predictor, state.params["predictor"], {}, z, context, target)
         return float(jnp.mean((pred[:, 0, 0] - h[:, 1]) ** 2))
 

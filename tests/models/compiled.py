@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from jaxssl.models import module
+from jaxssl.models.tokens import Hide
 
 
 def setup(network, key, *inputs, **options):
@@ -17,7 +18,7 @@ def forward(network, params, stats, *inputs, **options):
 
 
 def _call(function, network, inputs, options):
-    arrays = {k: v for k, v in options.items() if isinstance(v, (jax.Array, np.ndarray))}
+    arrays = {k: v for k, v in options.items() if isinstance(v, (jax.Array, np.ndarray, Hide))}
     static = tuple(sorted((k, v) for k, v in options.items() if k not in arrays))
     return _compiled(function, network, static)(arrays, *inputs)
 

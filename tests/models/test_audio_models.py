@@ -7,6 +7,7 @@ import pytest
 from compiled import forward, setup
 
 from jaxssl.models.audio import Conv3, sample_cnn, vit
+from jaxssl.models.tokens import Hide
 
 RANDOM, KEY = np.random.default_rng(0), jax.random.key(0)
 
@@ -82,8 +83,8 @@ def spectrogram():
 
 def test_patches_are_rectangles_row_by_row(spectrogram):
     encoder, x, _ = spectrogram
-    found = np.asarray(encoder.patches(x))
-    assert found.shape == (3, 12, 8) and encoder.grid(x) == (2, 6)
+    found = np.asarray(encoder.patches_of(x))
+    assert found.shape == (3, 12, 8) and encoder.grid_of(x) == (2, 6)
     for row, column in np.ndindex(2, 6):
         expected = x[:, 4 * row : 4 * row + 4, 2 * column : 2 * column + 2, 0].reshape(3, -1)
         np.testing.assert_array_equal(found[:, 6 * row + column], expected)
@@ -91,7 +92,7 @@ def test_patches_are_rectangles_row_by_row(spectrogram):
 
 def test_hidden_patches_have_no_influence_and_their_places_do(spectrogram):
     encoder, x, params = spectrogram
-    apply = jax.jit(lambda x, masked: forward(encoder, params, {}, x, masked=masked, method="tokens")[0])
+    apply = jax.jit(lambda x, masked: forward(encoder, params, {}, x, hide=Hide(masked=masked), method="encode")[0].h)
     masked = np.zeros((3, 12), bool)
     masked[:, [0, 7]] = True
     changed = x.copy()
@@ -104,9 +105,9 @@ def test_hidden_patches_have_no_influence_and_their_places_do(spectrogram):
 
 def test_features_are_the_mean_of_the_tokens_at_any_length(spectrogram):
     encoder, x, params = spectrogram
-    tokens, _ = forward(encoder, params, {}, x, method="tokens")
+    tokens = forward(encoder, params, {}, x, method="encode")[0].patches
     np.testing.assert_allclose(forward(encoder, params, {}, x)[0], tokens.mean(1), atol=1e-6)
-    assert forward(encoder, params, {}, np.tile(x, (1, 1, 2, 1)), method="tokens")[0].shape == (3, 24, 8)
+    assert forward(encoder, params, {}, np.tile(x, (1, 1, 2, 1)), method="encode")[0].h.shape == (3, 24, 8)
 
 
 def test_spectrogram_refusals(spectrogram):

@@ -7,6 +7,7 @@ import pytest
 from compiled import forward, setup
 
 from jaxssl.models.points import PatchPointNet, decoder, transformer
+from jaxssl.models.tokens import Hide
 from jaxssl.optim import path_name
 
 X = np.random.default_rng(0).normal(size=(3, 40, 3)).astype(np.float32)
@@ -35,7 +36,7 @@ def test_features_do_not_depend_on_the_order_of_the_points(network):
 
 
 def test_features_are_mean_and_maximum_of_the_patches(network):
-    patches = np.asarray(encoded(network, X, method="tokens")["patches"])
+    patches = np.asarray(encoded(network, X, method="encode").patches)
     np.testing.assert_allclose(
         encoded(network, X), np.concatenate([patches.mean(1), patches.max(1)], axis=1), rtol=1e-5, atol=1e-6
     )
@@ -46,16 +47,16 @@ def test_masks_are_encoded_each_by_itself(network):
     encoder, params, stats = network
     order = np.stack([np.random.default_rng(n).permutation(6) for n in range(3)])
     ids = np.stack([np.tile(np.arange(6), (3, 1)), order], axis=1)
-    whole, found = encoded(network, X, method="tokens"), encoded(network, X, visible_ids=ids, method="tokens")
-    assert found["patches"].shape == (3, 2, 6, 8) and found["cls"].shape == (3, 2, 8)
-    np.testing.assert_allclose(found["patches"][:, 0], whole["patches"], atol=1e-4)
-    np.testing.assert_allclose(found["cls"][:, 0], whole["cls"], atol=1e-4)
-    assert np.abs(found["cls"][:, 1] - whole["cls"]).max() > 0.01, "the second mask has a class token of its own"
+    whole, found = encoded(network, X, method="encode"), encoded(network, X, hide=Hide(ids), method="encode")
+    assert found.patches.shape == (3, 2, 6, 8) and found.cls.shape == (3, 2, 8)
+    np.testing.assert_allclose(found.patches[:, 0], whole.patches, atol=1e-4)
+    np.testing.assert_allclose(found.cls[:, 0], whole.cls, atol=1e-4)
+    assert np.abs(found.cls[:, 1] - whole.cls).max() > 0.01, "the second mask has a class token of its own"
     same = {**params, "cls_token": jnp.tile(params["cls_token"][:1], (2, 1, 1))}
     same["cls_pos"] = jnp.tile(params["cls_pos"][:1], (2, 1, 1))
-    found = encoded((encoder, same, stats), X, visible_ids=ids, method="tokens")
-    expected = np.take_along_axis(np.asarray(whole["patches"]), order[..., None], axis=1)
-    np.testing.assert_allclose(found["patches"][:, 1], expected, atol=1e-4)
+    found = encoded((encoder, same, stats), X, hide=Hide(ids), method="encode")
+    expected = np.take_along_axis(np.asarray(whole.patches), order[..., None], axis=1)
+    np.testing.assert_allclose(found.patches[:, 1], expected, atol=1e-4)
 
 
 def test_hidden_patches_have_no_influence(network):
@@ -65,13 +66,13 @@ def test_hidden_patches_have_no_influence(network):
         np.concatenate([near, far], axis=1),
         np.concatenate([near, far * np.float32([1, 1, 1.001])], axis=1),
     )
-    first, second = (encoded(network, c, method="tokens") for c in (cloud, changed))
-    ids = np.flatnonzero(np.asarray(first["centers"])[0, :, 0] < 50)
+    first, second = (encoded(network, c, method="encode") for c in (cloud, changed))
+    ids = np.flatnonzero(np.asarray(first.extras["centers"])[0, :, 0] < 50)
     assert 0 < len(ids) < 6
     ids = ids[None, None]
-    some = [encoded(network, c, visible_ids=ids, method="tokens")["patches"] for c in (cloud, changed)]
+    some = [encoded(network, c, hide=Hide(ids), method="encode").patches for c in (cloud, changed)]
     np.testing.assert_array_equal(*some)
-    assert np.abs(first["patches"] - second["patches"]).max() > 0
+    assert np.abs(first.patches - second.patches).max() > 0
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
@@ -121,4 +122,4 @@ def test_refusals():
             setup(transformer(**SMALL), jax.random.key(0), x)
     with pytest.raises(ValueError, match="3 masks need cls_tokens=3"):
         ids = np.zeros((3, 3, 2), int)
-        setup(transformer(**SMALL), jax.random.key(0), X, visible_ids=ids, method="tokens")
+        setup(transformer(**SMALL), jax.random.key(0), X, hide=Hide(ids), method="encode")

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from compiled import forward, setup
 
-from jaxssl.models.series import convnet, predictor, sincos_1d, vit
+from jaxssl.models.positions import sincos_1d
+from jaxssl.models.series import convnet, predictor, vit
+from jaxssl.models.tokens import Hide
 from jaxssl.optim import path_name
 
 X = np.random.default_rng(0).normal(size=(3, 40, 2)).astype(np.float32)
@@ -28,13 +30,13 @@ def test_positions_are_sines_of_the_patch():
 
 def test_all_patches_visible_in_any_order_are_the_whole(network):
     encoder, params = network
-    whole, _ = forward(encoder, params, {}, X, method="tokens")
-    assert whole["patches"].shape == (3, 8, 8) and whole["registers"].shape == (3, 1, 8)
+    whole, _ = forward(encoder, params, {}, X, method="encode")
+    assert whole.patches.shape == (3, 8, 8) and whole.registers.shape == (3, 1, 8)
     order = np.stack([np.random.default_rng(n).permutation(8) for n in range(3)])
-    some, _ = forward(encoder, params, {}, X, visible_ids=order, method="tokens")
-    expected = np.take_along_axis(np.asarray(whole["patches"]), order[..., None], axis=1)
-    np.testing.assert_allclose(some["patches"], expected, atol=1e-5)
-    np.testing.assert_allclose(forward(encoder, params, {}, X)[0], whole["patches"].mean(1), rtol=1e-5)
+    some, _ = forward(encoder, params, {}, X, hide=Hide(order), method="encode")
+    expected = np.take_along_axis(np.asarray(whole.patches), order[..., None], axis=1)
+    np.testing.assert_allclose(some.patches, expected, atol=1e-5)
+    np.testing.assert_allclose(forward(encoder, params, {}, X)[0], whole.patches.mean(1), rtol=1e-5)
 
 
 def test_hidden_patches_have_no_influence(network):
@@ -42,7 +44,7 @@ def test_hidden_patches_have_no_influence(network):
     ids = np.tile([1, 6], (3, 1))
     changed = X.copy()
     changed[:, 10:30] += 5
-    found = [forward(encoder, params, {}, x, visible_ids=ids, method="tokens")[0]["patches"] for x in (X, changed)]
+    found = [forward(encoder, params, {}, x, hide=Hide(ids), method="encode")[0].patches for x in (X, changed)]
     np.testing.assert_array_equal(*found)
 
 

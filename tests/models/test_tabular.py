@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from compiled import forward, setup
 
-from jaxssl.models.tabular import column_predictor, residual_mlp, sincos, table_transformer
+from jaxssl.models.positions import sincos_1d
+from jaxssl.models.tabular import column_predictor, residual_mlp, table_transformer
+from jaxssl.models.tokens import Hide
 
 RANDOM = np.random.default_rng(0)
 X = {
@@ -45,7 +47,7 @@ def test_columns_left_out_have_no_influence():
     module = table_transformer(**SMALL)
     columns = jnp.tile(jnp.array([4, 1, 2]), (5, 1))
     params, _ = setup(module, jax.random.key(0), X)
-    apply = jax.jit(lambda x: forward(module, params, {}, x, columns=columns, method="tokens")[0])
+    apply = jax.jit(lambda x: forward(module, params, {}, x, hide=Hide(columns), method="encode")[0].h)
     before = apply(X)
     other = {"numbers": X["numbers"].at[:, 0].add(1.0), "categories": X["categories"].at[:, 1].set(5)}
     np.testing.assert_array_equal(apply(other), before)
@@ -57,9 +59,10 @@ def test_columns_left_out_have_no_influence():
 def test_chosen_columns_come_in_their_order():
     """All columns in another order are the same tokens in that order: positions go with the columns."""
     module, order = table_transformer(**SMALL), np.array([3, 0, 5, 1, 4, 2])
-    params, apply = built(module, X, method="tokens")
-    shuffled = jax.jit(lambda x: forward(module, params, {}, x, columns=jnp.tile(order, (5, 1)), method="tokens")[0])
-    tokens = apply(params, X)
+    params, apply = built(module, X, method="encode")
+    hide = Hide(jnp.tile(order, (5, 1)))
+    shuffled = jax.jit(lambda x: forward(module, params, {}, x, hide=hide, method="encode")[0].h)
+    tokens = apply(params, X).h
     np.testing.assert_allclose(shuffled(X)[:, 1:], tokens[:, 1:][:, order], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(shuffled(X)[:, 0], tokens[:, 0], rtol=1e-4, atol=1e-5)
 
@@ -94,7 +97,7 @@ def test_predictor_tells_targets_apart_and_sets_do_not_mix():
 
 
 def test_positions_are_distinct_and_bounded():
-    codes = sincos(65, 8)
+    codes = sincos_1d(8, 65)
     assert codes.shape == (65, 8) and np.abs(codes).max() <= 1
     assert len(np.unique(codes.round(5), axis=0)) == 65
 

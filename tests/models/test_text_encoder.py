@@ -117,7 +117,7 @@ def test_attention_mask_against_loops():
     mask = np.random.default_rng(0).random((2, 1, 5, 5)) < 0.5
     mask[..., 0] = True
     params = jax.jit(lambda: jax.tree.map(lambda p: p + 0.1, setup(module, jax.random.key(1), x)[0]))()
-    out = np.asarray(jax.jit(lambda p: forward(module, p, {}, x, jnp.asarray(mask))[0])(params))
+    out = np.asarray(jax.jit(lambda p: forward(module, p, {}, x, mask=jnp.asarray(mask))[0])(params))
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
     for n in range(2):
         q, k, v = np.split(np.asarray(x[n], np.float64) @ p["qkv"]["kernel"] + p["qkv"]["bias"], 3, axis=-1)

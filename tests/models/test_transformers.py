@@ -10,7 +10,8 @@ from compiled import forward, setup
 from PIL import Image
 
 from jaxssl.models.decoder import mae_decoder
-from jaxssl.models.positions import resample, sincos_2d, take_tokens, to_patches
+from jaxssl.models.positions import resample, sincos_2d, take_tokens
+from jaxssl.models.tokens import Hide
 from jaxssl.models.transformer import DropPath
 from jaxssl.models.vit import vit, vit_b, vit_s, vit_ti
 
@@ -20,7 +21,7 @@ SMALL = dict(patch_size=4, embed_dim=8, depth=2, num_heads=2, image_size=(8, 12)
 
 
 def encode(network, params, x=X, **options):
-    return forward(network, params, {}, x, method="tokens", **options)[0]
+    return forward(network, params, {}, x, method="encode", **options)[0]
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,11 @@ def params():
 
 def test_tokens_and_pooling(params):
     tokens = encode(vit(**SMALL), params)
-    assert jax.tree.map(jnp.shape, tokens) == {"cls": (2, 8), "registers": (2, 2, 8), "patches": (2, 6, 8)}
-    np.testing.assert_array_equal(forward(vit(**SMALL), params, {}, X)[0], tokens["cls"])
+    assert [part.shape for part in (tokens.cls, tokens.registers, tokens.patches)] == [(2, 8), (2, 2, 8), (2, 6, 8)]
+    assert tokens.grid == (2, 3) and tokens.map.shape == (2, 2, 3, 8)
+    np.testing.assert_array_equal(forward(vit(**SMALL), params, {}, X)[0], tokens.cls)
     pooled, _ = forward(vit(**SMALL, pool="mean"), params, {}, X)
-    np.testing.assert_allclose(pooled, tokens["patches"].mean(1), rtol=1e-6)
+    np.testing.assert_allclose(pooled, tokens.patches.mean(1), rtol=1e-6)
     assert pooled.dtype == jnp.float32
 
 
@@ -41,12 +43,12 @@ def test_visible_patches_keep_their_positions(params):
     network = vit(**SMALL)
     full = encode(network, params)
     ids = jnp.array([[3, 1, 0, 2, 5, 4], [0, 1, 2, 3, 4, 5]])
-    shuffled = encode(network, params, visible_ids=ids)
-    np.testing.assert_allclose(shuffled["cls"], full["cls"], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(shuffled["patches"], take_tokens(full["patches"], ids), rtol=1e-4, atol=1e-5)
-    assert encode(network, params, visible_ids=ids[:, :2])["patches"].shape == (2, 2, 8)
+    shuffled = encode(network, params, hide=Hide(ids))
+    np.testing.assert_allclose(shuffled.cls, full.cls, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(shuffled.patches, take_tokens(full.patches, ids), rtol=1e-4, atol=1e-5)
+    assert encode(network, params, hide=Hide(ids[:, :2])).patches.shape == (2, 2, 8)
     hidden_changed = X.at[:, 4:].add(1.0)
-    seen = [encode(network, params, x, visible_ids=jnp.array([[0, 1, 2]] * 2)) for x in (X, hidden_changed)]
+    seen = [encode(network, params, x, hide=Hide(jnp.array([[0, 1, 2]] * 2))) for x in (X, hidden_changed)]
     jax.tree.map(np.testing.assert_array_equal, *seen)
 
 
@@ -54,10 +56,10 @@ def test_masked_patches_do_not_reach_the_features():
     network = vit(**SMALL, mask_token=True)
     params, _ = setup(network, KEY, X)
     masked = jnp.zeros((2, 6), bool).at[:, 3:].set(True)
-    seen = [encode(network, params, x, masked=masked) for x in (X, X.at[:, 4:].add(1.0))]
+    seen = [encode(network, params, x, hide=Hide(masked=masked)) for x in (X, X.at[:, 4:].add(1.0))]
     jax.tree.map(np.testing.assert_array_equal, *seen)
-    with pytest.raises(ValueError, match="mask_token=True"):
-        encode(vit(**SMALL), {k: v for k, v in params.items() if k != "mask_token"}, masked=masked)
+    with pytest.raises(ValueError, match="needs an encoder that has a mask token"):
+        encode(vit(**SMALL), {k: v for k, v in params.items() if k != "mask_token"}, hide=Hide(masked=masked))
 
 
 def test_remat_and_half_precision_change_nothing_but_the_cost(params):
@@ -69,8 +71,8 @@ def test_remat_and_half_precision_change_nothing_but_the_cost(params):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), remat, plain)
     assert all(jnp.abs(leaf).max() > 0 for leaf in jax.tree.leaves(plain[1]))
     half = encode(vit(**SMALL, dtype="bfloat16"), params)
-    assert half["cls"].dtype == jnp.float32
-    np.testing.assert_allclose(half["patches"], encode(vit(**SMALL), params)["patches"], rtol=0.1, atol=0.1)
+    assert half.cls.dtype == jnp.float32
+    np.testing.assert_allclose(half.patches, encode(vit(**SMALL), params).patches, rtol=0.1, atol=0.1)
 
 
 def test_positions_of_other_input_sizes(params):
@@ -79,7 +81,7 @@ def test_positions_of_other_input_sizes(params):
     assert resample(table, (2, 3), (2, 3)) is table
     np.testing.assert_allclose(resample(jnp.ones((6, 8)), (2, 3), (5, 4)), 1, rtol=1e-5)
     larger = jnp.tile(X, (1, 2, 2, 1))
-    assert encode(network, params, larger)["patches"].shape == (2, 24, 8)
+    assert encode(network, params, larger).patches.shape == (2, 24, 8)
     native = vit(**{**SMALL, "image_size": (16, 24)})
     resampled = jnp.concatenate([params["pos_embed"][:3], resample(table, (2, 3), (4, 6))])
     stored = encode(native, {**params, "pos_embed": resampled}, larger)
@@ -104,7 +106,7 @@ def test_fixed_positions():
     network = vit(**SMALL, positions="fixed")
     params, _ = setup(network, KEY, X)
     assert "pos_embed" not in params
-    assert encode(network, params, jnp.tile(X, (1, 2, 1, 1)))["patches"].shape == (2, 12, 8)
+    assert encode(network, params, jnp.tile(X, (1, 2, 1, 1))).patches.shape == (2, 12, 8)
     with pytest.raises(ValueError, match="divisible by 4"):
         vit(embed_dim=6, num_heads=2, positions="fixed")
 
@@ -146,7 +148,7 @@ def test_bad_options_are_refused():
 
 
 def test_patches_are_read_row_by_row():
-    patches = to_patches(X, 4)
+    patches = vit(**SMALL).patches_of(X)
     np.testing.assert_array_equal(patches[1, 4], X[1, 4:8, 4:8].reshape(-1))
 
 

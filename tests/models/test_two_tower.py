@@ -9,8 +9,11 @@ import pytest
 from compiled import forward, setup
 from ml_collections import ConfigDict
 
+from jaxssl.build import build
 from jaxssl.config import load_config
 from jaxssl.models.causal_text import causal_text
+from jaxssl.models.convnet import convnet
+from jaxssl.models.towers import towers
 from jaxssl.models.transformer import TransformerBlock
 from jaxssl.models.two_tower import two_tower
 
@@ -102,27 +105,28 @@ TEXT = dict(name="models.causal_text", vocab_size=20, max_length=10, embed_dim=8
 
 
 def test_two_towers_are_the_two_encoders_side_by_side():
-    towers = two_tower(image=IMAGE, text=TEXT)
+    pair = two_tower(image=IMAGE, text=TEXT)
     x = {"image": jnp.ones((3, 8, 8, 1)), **texts()}
-    params, stats = setup(towers, jax.random.key(0), x)
+    params, stats = setup(pair, jax.random.key(0), x)
     assert set(params) == {"image", "text"}
-    both, _ = forward(towers, params, stats, x)
-    image, _ = forward(towers, params, stats, {"image": x["image"]})
+    both, _ = forward(pair, params, stats, x)
+    image, _ = forward(pair, params, stats, {"image": x["image"]})
     text, _ = forward(causal_text(**{k: v for k, v in TEXT.items() if k != "name"}), params["text"], {}, texts())
     assert set(image) == {"image"}
     np.testing.assert_array_equal(image["image"], both["image"])
     np.testing.assert_allclose(text, both["text"], atol=1e-6)
-    with pytest.raises(ValueError, match="two_tower takes a dict"):
-        forward(towers, params, stats, {"x": x["image"]})
+    with pytest.raises(ValueError, match="towers take a dict"):
+        forward(pair, params, stats, {"x": x["image"]})
 
 
 def test_dtype_and_remat_reach_both_towers_unless_one_has_its_own():
-    towers = two_tower(image=IMAGE, text={**TEXT, "dtype": "float32"}, dtype="bfloat16", remat=True)
-    assert (towers.image.dtype, towers.text.dtype) == ("bfloat16", "float32")
-    assert towers.image.remat and towers.text.remat
+    pair = two_tower(image=IMAGE, text={**TEXT, "dtype": "float32"}, dtype="bfloat16", remat=True)
+    image, text = pair.encoders.values()
+    assert (image.dtype, text.dtype) == ("bfloat16", "float32")
+    assert image.remat and text.remat
     x = {"image": jnp.ones((3, 8, 8, 1)), **texts()}
-    params, stats = setup(towers, jax.random.key(0), x)
-    out, _ = forward(towers, params, stats, x, train=True)
+    params, stats = setup(pair, jax.random.key(0), x)
+    out, _ = forward(pair, params, stats, x, train=True)
     assert all(h.dtype == jnp.float32 for h in out.values())
 
 
@@ -138,5 +142,28 @@ def test_options_of_a_tower_are_set_by_their_path_and_survive_json(tmp_path):
         load_config(CONFIG, {"encoder.text.dept": "3"})
     with pytest.raises(ValueError, match="is a section"):
         load_config(CONFIG, {"encoder.text": "3"})
-    with pytest.raises(ValueError, match="image must be dict"):
+    with pytest.raises(ValueError, match=r"image=\{\}: must be dict"):
         two_tower(image={}, text=TEXT)
+
+
+def test_towers_of_any_names():
+    parts = {"left": IMAGE, "right": convnet(widths=(6,), pool="mean"), "words": TEXT}
+    three = build(dict(name="models.towers", parts=parts, inputs={"words": ("tokens", "mask")}))
+    x = {"left": jnp.ones((3, 8, 8, 1)), "right": jnp.ones((3, 4, 4, 2)), **texts()}
+    params, stats = setup(three, jax.random.key(0), x)
+    assert set(params) == {"left", "right", "words"} and set(stats) == {"left", "right"}
+    h, new = forward(three, params, stats, x, train=True)
+    assert jax.tree.map(jnp.shape, h) == {"left": (3, 8), "right": (3, 6), "words": (3, 8)}
+    assert jax.tree.structure(new) == jax.tree.structure(stats)
+    alone, _ = forward(parts["right"], params["right"], stats["right"], x["right"])
+    some, _ = forward(three, params, stats, {"right": x["right"]})
+    assert set(some) == {"right"}
+    np.testing.assert_allclose(some["right"], alone, atol=1e-6)
+    found, _ = forward(three, params, stats, x, method="encode")
+    assert found["left"].grid == (4, 4) and found["right"].grid == (4, 4) and found["words"].grid == (8,)
+    with pytest.raises(ValueError, match="x with .*'sound'.*: towers take a dict with"):
+        forward(three, params, stats, {"sound": x["left"]})
+    for wrong, said in ((dict(parts={}), "must name an encoder"), (dict(parts={"a": {}}), r"a=\{\}: must be dict"),
+                        (dict(parts={"a": IMAGE}, inputs={"b": "a"}), "inputs.b: is no tower")):  # fmt: skip
+        with pytest.raises(ValueError, match=said):
+            towers(**wrong)

@@ -7,6 +7,8 @@ import pytest
 from compiled import forward, setup
 
 from jaxssl.models import video
+from jaxssl.models.positions import sincos_3d
+from jaxssl.models.tokens import Hide
 
 
 @pytest.mark.parametrize("size, strides, length", [(3, 1, 5), (3, 2, 5), (3, 2, 6), (5, 2, 7), (1, 2, 4)])
@@ -90,7 +92,7 @@ def test_the_published_network_has_the_published_shapes():
 
 def test_tubelets_are_cuboids_frames_first():
     x = np.arange(2 * 4 * 6 * 9 * 2).reshape(2, 4, 6, 9, 2).astype(np.float32)
-    found = np.asarray(video.to_tubelets(jnp.asarray(x), 2, 3))
+    found = np.asarray(video.vit(patch_size=3, tubelet=2).patches_of(jnp.asarray(x)))
     assert found.shape == (2, 2 * 2 * 3, 2 * 3 * 3 * 2)
     for number, (t, i, j) in enumerate(np.ndindex(2, 2, 3)):
         cuboid = x[:, 2 * t : 2 * t + 2, 3 * i : 3 * i + 3, 3 * j : 3 * j + 3]
@@ -98,7 +100,7 @@ def test_tubelets_are_cuboids_frames_first():
 
 
 def test_positions_tell_time_and_place_apart():
-    codes = video.sincos_3d(32, (3, 2, 4))
+    codes = sincos_3d(32, (3, 2, 4))
     assert codes.shape == (24, 32) and len(np.unique(codes.round(6), axis=0)) == 24
     np.testing.assert_array_equal(codes[:8, 8:], codes[8:16, 8:])
     np.testing.assert_array_equal(codes[:8, :8], np.tile(codes[:1, :8], (8, 1)))
@@ -110,10 +112,10 @@ def test_visible_tokens_are_those_asked_for():
     params, _ = setup(encoder, jax.random.key(0), CLIPS)
     ids = np.tile(np.random.default_rng(0).permutation(8), (3, 1))
     whole, _ = forward(encoder, params, {}, CLIPS)
-    mixed, _ = forward(encoder, params, {}, CLIPS, visible_ids=ids)
+    mixed, _ = forward(encoder, params, {}, CLIPS, hide=Hide(ids))
     np.testing.assert_allclose(whole, mixed, atol=1e-5)
-    some, _ = forward(encoder, params, {}, CLIPS, method="tokens", visible_ids=ids[:, :3])
-    assert some["patches"].shape == (3, 3, 16)
+    some, _ = forward(encoder, params, {}, CLIPS, method="encode", hide=Hide(ids[:, :3]))
+    assert some.patches.shape == (3, 3, 16)
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,9 @@ def test_recorded_outputs_are_reproduced(recorded):
     pooled, _ = forward(network, params, stats, x)
     np.testing.assert_allclose(pooled, io["pooled"], atol=1e-4, rtol=1e-4)
     if "resnet" in path.stem:
-        features = forward(network, params, stats, x, method="features")[0].transpose(0, 3, 1, 2)
+        features = forward(network, params, stats, x, method="encode")[0].map.transpose(0, 3, 1, 2)
     else:
-        tokens, _ = forward(network, params, stats, x, method="tokens")
-        features = jnp.concatenate([tokens["cls"][:, None], tokens["registers"], tokens["patches"]], axis=1)
+        features = forward(network, params, stats, x, method="encode")[0].h
     np.testing.assert_allclose(features, io["features"], atol=1e-4, rtol=1e-4)
 
 

@@ -43,7 +43,7 @@ def imports(file):
     "folder, allowed",
     [
         ("losses", {"jax", "optax", "numpy", "jaxssl.losses", "jaxssl.ops", "typing", "functools"}),
-        ("ops", {"jax", "optax", "numpy", "jaxssl.ops", "typing", "collections", "functools", "math"}),
+        ("ops", {"jax", "optax", "numpy", "jaxssl.ops", "einops", "typing", "collections", "functools", "math"}),
         (
             "methods",
             {
