@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.augment.dtypes import integer, unit_wave
+from jaxssl.core import Augment
 
 
-def plain(*, size: int):
+def plain(*, size: int) -> Augment:
     """Preprocessing for evaluation, without chance: the middle of the sound, `x` float32 [N, size]."""
     _check_size(size)
 
@@ -48,7 +49,7 @@ def views(
     semitones: tuple[float, float] = (-7.0, 7.0),
     reverb: float = 0.6,
     reverb_seconds: tuple[float, float] = (0.1, 0.8),
-):
+) -> Augment:
     """CLMR's views: `views`, arrays float32 [N, size], pieces of the sound, each altered by itself in this order.
 
     The first number of each step is the probability with which a view undergoes it; the defaults are those of the
@@ -136,7 +137,7 @@ def spectrogram(
     std: float = 4.569,
     floor: float = 1e-5,
     shift: int = 0,
-):
+) -> Augment:
     """One view, for methods that hide parts themselves: log-mel `views`, one array float32 [N, mels, frames, 1].
 
     Args:
@@ -173,7 +174,7 @@ def plain_spectrogram(
     mean: float = -4.268,
     std: float = 4.569,
     floor: float = 1e-5,
-):
+) -> Augment:
     """Preprocessing for evaluation: the log-mel spectrogram as an image, `x` float32 [N, mels, frames, 1].
 
     x = (log(max(energy, floor)) - mean) / (2 std). Defaults are those of SSAST, but for the rate.
@@ -198,14 +199,14 @@ def plain_spectrogram(
     return preprocess
 
 
-def add_noise(key, x, decibels):
+def add_noise(key: jax.Array, x: jax.Array, decibels: jax.Array | float) -> jax.Array:
     """x [T] and white noise of so many decibels less power."""
     x = unit_wave(x, "x")
     power = jnp.mean(jnp.square(x))
     return x + jnp.sqrt(power * 10 ** (-decibels / 10)) * jax.random.normal(key, x.shape)
 
 
-def pass_filter(x, corner, is_low, *, rate):
+def pass_filter(x: jax.Array, corner: jax.Array | float, is_low: jax.Array | bool, *, rate: int) -> jax.Array:
     """x [T] through a low-pass (is_low) or a high-pass of the second order, without phase; corner in hertz.
 
     The gain is 1 / sqrt(1 + (f / corner)^4), for a high-pass with corner / f. The ends are mirrored, so that the
@@ -221,14 +222,14 @@ def pass_filter(x, corner, is_low, *, rate):
     return jnp.fft.irfft(jnp.fft.rfft(padded) * gain, padded.shape[0])[edge : edge + x.shape[0]]
 
 
-def echo(x, samples, volume):
+def echo(x: jax.Array, samples: jax.Array | int, volume: jax.Array | float) -> jax.Array:
     """x [T] and itself so many samples later, times volume."""
     x = unit_wave(x, "x")
     at = jnp.arange(x.shape[0]) - jnp.round(samples).astype(jnp.int32)
     return x + volume * jnp.where(at >= 0, x[jnp.maximum(at, 0)], 0)
 
 
-def reverberate(key, x, samples):
+def reverberate(key: jax.Array, x: jax.Array, samples: jax.Array | float) -> jax.Array:
     """x [T] in a made-up room: the sound itself and decaying noise as its reflections, which fall by 60 dB in
     `samples`.
 
@@ -244,7 +245,7 @@ def reverberate(key, x, samples):
     return y * jnp.sqrt(jnp.mean(jnp.square(x)) / jnp.maximum(jnp.mean(jnp.square(y)), 1e-12))
 
 
-def shift_pitch(x, semitones, *, most=12.0, window=512):
+def shift_pitch(x: jax.Array, semitones: jax.Array | float, *, most: float = 12.0, window: int = 512) -> jax.Array:
     """x [T] higher by so many semitones at the same tempo: stretched in time by a phase vocoder, then read faster.
 
     Args:
@@ -286,7 +287,17 @@ def shift_pitch(x, semitones, *, most=12.0, window=512):
     return stretched[before] * (1 - part) + stretched[before + 1] * part
 
 
-def log_mel(x, *, rate, frames, mels, window_ms=25.0, hop_ms=10.0, low=20.0, floor=1e-5):
+def log_mel(
+    x: jax.Array,
+    *,
+    rate: int,
+    frames: int,
+    mels: int,
+    window_ms: float = 25.0,
+    hop_ms: float = 10.0,
+    low: float = 20.0,
+    floor: float = 1e-5,
+) -> jax.Array:
     """Log energies in bands of the mel scale: sound [N, T] -> [N, frames, mels], the natural logarithm.
 
     Each frame: its mean subtracted, times a Hann window, power spectrum, triangles of equal width on the scale
@@ -307,13 +318,13 @@ def log_mel(x, *, rate, frames, mels, window_ms=25.0, hop_ms=10.0, low=20.0, flo
     return jnp.log(jnp.maximum(energy, floor))
 
 
-def fourier(window, bins):
+def fourier(window: int, bins: int) -> np.ndarray:
     """float32 [window, bins + 2]: cosines, then sines, of the frequencies 0 ... bins / 2 of a transform of `bins`."""
     angles = 2 * np.pi * (np.outer(np.arange(window), np.arange(bins // 2 + 1)) % bins) / bins
     return np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
-def mel_filters(mels, bins, rate, low):
+def mel_filters(mels: int, bins: int, rate: int, low: float) -> np.ndarray:
     """float32 [bins / 2 + 1, mels]: triangles over the frequencies of a Fourier transform of so many samples."""
     scale = lambda hertz: 1127 * np.log1p(np.asarray(hertz) / 700)
     edges = np.linspace(scale(low), scale(rate / 2), mels + 2)

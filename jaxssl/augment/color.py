@@ -12,18 +12,18 @@ from jaxssl.augment.dtypes import unit_image
 GREY = (0.299, 0.587, 0.114)  # luma weights of ITU-R BT.601
 
 
-def adjust_brightness(image, factor):
+def adjust_brightness(image: jax.Array, factor: jax.Array | float) -> jax.Array:
     """Scale all values: clip(factor * image, 0, 1). `factor` float[] >= 0; 1 is the identity."""
     return _blend(unit_image(image), 0.0, factor)
 
 
-def adjust_contrast(image, factor):
+def adjust_contrast(image: jax.Array, factor: jax.Array | float) -> jax.Array:
     """Move values away from the mean luma m of the image: clip(factor * image + (1 - factor) * m, 0, 1)."""
     image = unit_image(image)
     return _blend(image, luma(image).mean(), factor)
 
 
-def adjust_saturation(image, factor):
+def adjust_saturation(image: jax.Array, factor: jax.Array | float) -> jax.Array:
     """Move values away from the luma of their pixel: clip(factor * image + (1 - factor) * luma, 0, 1).
 
     The identity on one channel.
@@ -32,7 +32,7 @@ def adjust_saturation(image, factor):
     return image if image.shape[-1] == 1 else _blend(image, luma(image), factor)
 
 
-def adjust_hue(image, shift):
+def adjust_hue(image: jax.Array, shift: jax.Array | float) -> jax.Array:
     """Turn the colour wheel: HSV hue <- (hue + shift) mod 1; saturation and value stay.
 
     Args:
@@ -57,7 +57,7 @@ def adjust_hue(image, shift):
     return jnp.stack([channel(5), channel(3), channel(1)], -1)
 
 
-def to_grayscale(image):
+def to_grayscale(image: jax.Array) -> jax.Array:
     """Replace every channel by the luma 0.299 R + 0.587 G + 0.114 B, [H, W, C] -> [H, W, C].
 
     The identity on one channel.
@@ -66,14 +66,14 @@ def to_grayscale(image):
     return jnp.broadcast_to(luma(image), image.shape)
 
 
-def solarize(image, threshold=0.5):
+def solarize(image: jax.Array, threshold: jax.Array | float = 0.5) -> jax.Array:
     """Invert the values that are at or above `threshold`, in [0, 1]: x -> 1 - x."""
     check_threshold("threshold", threshold)
     image = unit_image(image)
     return jnp.where(image >= threshold, 1 - image, image)
 
 
-def luma(image):
+def luma(image: jax.Array) -> jax.Array:
     """Luma of ITU-R BT.601, [H, W, C] -> [H, W, 1]; the image itself when it has one channel."""
     image = unit_image(image)
     if image.shape[-1] == 1:
@@ -82,7 +82,7 @@ def luma(image):
     return GREY[0] * r + GREY[1] * g + GREY[2] * b
 
 
-def color_jitter(image, factors, shift, order):
+def color_jitter(image: jax.Array, factors: jax.Array, shift: jax.Array | float, order: jax.Array) -> jax.Array:
     """Apply brightness, contrast, saturation and hue once each, in a given order that may be traced.
 
     Args:
@@ -111,7 +111,7 @@ def color_jitter(image, factors, shift, order):
     return _blend_in_order(image, blends, late, order)
 
 
-def check_threshold(name, threshold):
+def check_threshold(name: str, threshold: jax.Array | float) -> None:
     """Raise ValueError if `threshold` is known and not in [0, 1]."""
     known = not isinstance(threshold, jax.core.Tracer)
     if known and not np.all((np.asarray(threshold) >= 0) & (np.asarray(threshold) <= 1)):

@@ -16,7 +16,7 @@ import numpy as np
 ROUNDING = 0.01
 
 
-def unit_image(image, name: str = "image") -> jax.Array:
+def unit_image(image: jax.Array | np.ndarray, name: str = "image") -> jax.Array:
     """Pixels as float32 in [0, 1], of any shape; uint8 is divided by 255.
 
     Raises: ValueError for another dtype, and outside `jit` for floats beyond [0, 1].
@@ -26,7 +26,7 @@ def unit_image(image, name: str = "image") -> jax.Array:
     return values / 255 if image.dtype == jnp.uint8 else values
 
 
-def check_image(image, name: str = "image") -> jax.Array | np.ndarray:
+def check_image(image: jax.Array | np.ndarray, name: str = "image") -> jax.Array | np.ndarray:
     """The array itself, after the checks of `unit_image`."""
     image = _array(image)
     if image.dtype == jnp.uint8:
@@ -42,7 +42,7 @@ def check_image(image, name: str = "image") -> jax.Array | np.ndarray:
     return image
 
 
-def unit_wave(x, name: str = "audio") -> jax.Array:
+def unit_wave(x: jax.Array | np.ndarray, name: str = "audio") -> jax.Array:
     """Sound as float32, of any shape; int16 is divided by 32768, floats are taken as they are.
 
     Raises: ValueError for another dtype.
@@ -55,7 +55,7 @@ def unit_wave(x, name: str = "audio") -> jax.Array:
     return jnp.asarray(x, jnp.float32)
 
 
-def real(x, name: str) -> jax.Array:
+def real(x: jax.Array | np.ndarray, name: str) -> jax.Array:
     """Real numbers as float32. Raises: ValueError for truth values, complex numbers and what is no number."""
     x = _array(x)
     if not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer)):
@@ -63,7 +63,7 @@ def real(x, name: str) -> jax.Array:
     return jnp.asarray(x, jnp.float32)
 
 
-def integer(x, name: str) -> jax.Array:
+def integer(x: jax.Array | np.ndarray, name: str) -> jax.Array:
     """Whole numbers as int32. Raises: ValueError for another dtype, and outside `jit` for numbers beyond int32."""
     x = _array(x)
     if not jnp.issubdtype(x.dtype, jnp.integer):

@@ -2,10 +2,12 @@
 
 import jax
 
+from jaxssl.core import Augment
+
 KEYS = ("features", "node_mask", "senders", "receivers", "edge_mask")
 
 
-def ego(*, drop_edge_rate: float = 0.0, num_views: int = 1):
+def ego(*, drop_edge_rate: float = 0.0, num_views: int = 1) -> Augment:
     """Views that are the graph itself, each without a random part of its edges.
 
     drop_edge_rate: chance of every undirected edge to be left out of a view, in [0, 1).
@@ -39,7 +41,7 @@ def ego(*, drop_edge_rate: float = 0.0, num_views: int = 1):
     return augment
 
 
-def plain():
+def plain() -> Augment:
     """Preprocessing for evaluation: the graph as it is, as `x`. The key is not used."""
 
     def preprocess(key, batch):
@@ -50,12 +52,12 @@ def plain():
     return preprocess
 
 
-def nodes():
+def nodes() -> Augment:
     """The features of the nodes [N, F] as they are, as the one view: `views` = (features,)."""
     return lambda key, batch: _renamed(batch, lambda x: {"views": (x,)})
 
 
-def plain_nodes():
+def plain_nodes() -> Augment:
     """Preprocessing for evaluation: the features of the nodes [N, F] as they are, as `x`. The key is not used."""
     return lambda key, batch: _renamed(batch, lambda x: {"x": x})
 

@@ -30,6 +30,7 @@ from jaxssl.augment.view import (
     to_unit_float,
     view_augmentation,
 )
+from jaxssl.core import Augment
 
 
 def simclr(
@@ -49,7 +50,7 @@ def simclr(
     blur_sigma: tuple[float, float] = (0.1, 2.0),
     blur_kernel: int | None = None,
     return_boxes: bool = False,
-):
+) -> Augment:
     """Views of SimCLR: crop, flip, jitter (0.8, 0.8, 0.8, 0.2) * `color_strength`, greyscale, blur.
 
     Source: Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, 2020,
@@ -91,7 +92,7 @@ def byol(
     blur_kernel: int | None = None,
     solarize_probability: tuple[float, float] = (0.0, 0.2),
     return_boxes: bool = False,
-):
+) -> Augment:
     """Two unlike views of BYOL, Barlow Twins, VICReg: the first blurred, the second at times solarised.
 
     `blur_probability` and `solarize_probability` are pairs, one number for each view.
@@ -138,7 +139,7 @@ def moco_v2(
     blur_sigma: tuple[float, float] = (0.1, 2.0),
     blur_kernel: int | None = None,
     return_boxes: bool = False,
-):
+) -> Augment:
     """Views of MoCo v2: those of SimCLR with larger crops and weaker jitter.
 
     Source: Chen et al., Improved Baselines with Momentum Contrastive Learning, 2020, arXiv:2003.04297,
@@ -172,7 +173,7 @@ def mae(
     interpolation: str = "bicubic",
     flip_probability: float = 0.5,
     return_boxes: bool = False,
-):
+) -> Augment:
     """The view of masked image modelling: crop and flip only.
 
     Source: He et al., Masked Autoencoders Are Scalable Vision Learners, 2021, arXiv:2111.06377,
@@ -190,7 +191,7 @@ def plain(
     size: int | tuple[int, int] | None = None,
     crop_fraction: float = 1.0,
     interpolation: str = "bilinear",
-):
+) -> Augment:
     """Preprocessing for evaluation, without chance: centre crop, resize, standardise. The key is not used.
 
     With `size` None the image keeps its pixels. Otherwise the largest centred box with the aspect ratio of

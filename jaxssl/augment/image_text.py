@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxssl.augment import image as images
 from jaxssl.augment.dtypes import integer
 from jaxssl.augment.view import ViewOptions, view_augmentation
+from jaxssl.core import Augment
 
 
 def clip(
@@ -22,7 +23,7 @@ def clip(
     crop_scale: tuple[float, float] = (0.9, 1.0),
     flip_probability: float = 0.0,
     interpolation: str = "bicubic",
-):
+) -> Augment:
     """The view of CLIP: a random square crop of the image. `views` is a tuple of this one view.
 
     flip_probability: 0, because captions may speak of left and right.
@@ -48,7 +49,7 @@ def plain(
     size: int | tuple[int, int] | None = None,
     crop_fraction: float = 1.0,
     interpolation: str = "bilinear",
-):
+) -> Augment:
     """Preprocessing for evaluation, as `augment.image.plain`: `x` is a view; without `tokens` it has the image only."""
     of_image = images.plain(mean=mean, std=std, size=size, crop_fraction=crop_fraction, interpolation=interpolation)
 

@@ -16,6 +16,7 @@ from jaxssl.augment.view import (
     check_size,
     view_augmentation,
 )
+from jaxssl.core import Augment
 
 
 def dino(
@@ -39,7 +40,7 @@ def dino(
     blur_kernel: int | None = None,
     global_solarize_probability: tuple[float, float] = (0.0, 0.2),
     return_boxes: bool = False,
-):
+) -> Augment:
     """Two global views of DINO, blurred and solarised as in BYOL, and `num_local` local ones.
 
     `global_blur_probability` and `global_solarize_probability` are pairs, one number for each global view.
@@ -92,7 +93,7 @@ def swav(
     blur_sigma: tuple[float, float] = (0.1, 2.0),
     blur_kernel: int | None = None,
     return_boxes: bool = False,
-):
+) -> Augment:
     """Two global views of SwAV and `num_local` local ones, all with the colours and blur of SimCLR.
 
     Source: Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, 2020,

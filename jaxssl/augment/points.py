@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.augment.dtypes import real
+from jaxssl.core import Augment
 
 ROTATIONS = ("none", "vertical", "any")
 
 
-def plain():
+def plain() -> Augment:
     """Preprocessing for evaluation, without chance: `x` float32 [N, P, 3] in the unit sphere. The key is not used."""
 
     def preprocess(key, batch):
@@ -32,7 +33,7 @@ def views(
     translate: float = 0.2,
     jitter: float = 0.0,
     keep: tuple[float, float] = (1.0, 1.0),
-):
+) -> Augment:
     """Views of every cloud: `views`, arrays float32 [N, P, 3]. In this order, each with its own chance:
 
     part of the cloud, unit sphere, rotation, scale, translation, jitter. The defaults for scale and translation are
@@ -74,7 +75,7 @@ def views(
     return augment
 
 
-def unit_sphere(x):
+def unit_sphere(x: jax.Array) -> jax.Array:
     """Clouds [..., P, 3] with their mean at the origin and their farthest point at distance 1; one point stays at 0."""
     x = real(x, "x")
     x = x - x.mean(-2, keepdims=True)
@@ -82,7 +83,7 @@ def unit_sphere(x):
     return x * jax.lax.rsqrt(jnp.maximum(farthest, 1e-12))
 
 
-def rotate(key, x, *, vertical=True):
+def rotate(key: jax.Array, x: jax.Array, *, vertical: bool = True) -> jax.Array:
     """A cloud [P, 3] turned by a random angle about the third axis, or, uniformly, by any rotation."""
     x = real(x, "x")
     if vertical:
@@ -101,7 +102,7 @@ def rotate(key, x, *, vertical=True):
     return x @ matrix.T
 
 
-def see_part(key, x, keep):
+def see_part(key: jax.Array, x: jax.Array, keep: tuple[float, float]) -> jax.Array:
     """The points of a cloud [P, 3] nearest to a random viewer, a share in the range `keep`, filled up to P again."""
     key_side, key_share, key_fill = jax.random.split(key, 3)
     x = real(x, "x")

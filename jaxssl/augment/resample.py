@@ -14,7 +14,14 @@ from jaxssl.augment.dtypes import unit_image
 ATTEMPTS = 10  # candidates of a random crop before it falls back to a centre crop
 
 
-def crop_and_resize(image, box, size, *, interpolation="bilinear", flip=False):
+def crop_and_resize(
+    image: jax.Array,
+    box: jax.Array,
+    size: tuple[int, int],
+    *,
+    interpolation: str = "bilinear",
+    flip: jax.Array | bool = False,
+) -> jax.Array:
     """Cut a box out of an image and resize it with antialiasing, as Pillow's `Image.resize(size, box=box)`.
 
     out[i, j] = sum_uv k((y_i - u) / s_y) k((x_j - v) / s_x) image[u, v] / (sum of the weights), where y_i and
@@ -49,12 +56,12 @@ def _crop_and_resize(image, box, flip, *, size, interpolation):
     return _made(image.swapaxes(0, 1), 0, 1)
 
 
-def flip_horizontal(image):
+def flip_horizontal(image: jax.Array) -> jax.Array:
     """Mirror an image [H, W, C] left to right."""
     return unit_image(image)[:, ::-1]
 
 
-def gaussian_blur(image, sigma, kernel_size):
+def gaussian_blur(image: jax.Array, sigma: jax.Array | float, kernel_size: int) -> jax.Array:
     """Blur with a Gaussian cut off at `kernel_size` taps and normalised; the image is reflected at its edges.
 
     out[i] = sum_{|d| <= r} exp(-d^2 / 2 sigma^2) image[i + d] / (sum of the weights), along both sides.
@@ -82,7 +89,9 @@ def gaussian_blur(image, sigma, kernel_size):
     return _weighted_neighbours(image, taps, axis=1, stride=channels).reshape(height, width, channels)
 
 
-def random_box(uniforms, shape, scale, ratio):
+def random_box(
+    uniforms: jax.Array, shape: tuple[int, ...], scale: tuple[float, float], ratio: tuple[float, float]
+) -> jax.Array:
     """Turn uniform numbers into the box of a random resized crop.
 
     The area is uniform in `scale` times the image, the aspect ratio (width / height) log-uniform in `ratio`;
@@ -114,13 +123,13 @@ def random_box(uniforms, shape, scale, ratio):
     return jnp.where(fits[first], jnp.stack([y0, x0, h, w]), centre)
 
 
-def check_interpolation(interpolation):
+def check_interpolation(interpolation: str) -> None:
     """Raise ValueError unless `interpolation` is the name of a resampling kernel."""
     if interpolation not in _KERNELS:
         raise ValueError(f"interpolation must be one of {sorted(_KERNELS)}, got {interpolation!r}")
 
 
-def check_kernel(name, kernel_size, shape):
+def check_kernel(name: str, kernel_size: int, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless `kernel_size` is odd and its radius is smaller than both sides of `shape`."""
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"{name} must be odd and positive, got {kernel_size}")

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.augment.dtypes import integer, real
+from jaxssl.core import Augment
 
 
 def plain(
@@ -27,7 +28,7 @@ def plain(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
-):
+) -> Augment:
     """Preprocessing for evaluation, without chance: `x` float32 [N, T, C]. The key is not used."""
     prepare = _preparation(size, mean, std, clip)
 
@@ -44,7 +45,7 @@ def whole(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
-):
+) -> Augment:
     """One view without chance, for methods that hide parts themselves: `views`, one array float32 [N, T, C]."""
     prepare = _preparation(size, mean, std, clip)
 
@@ -63,7 +64,7 @@ def sensors(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
-):
+) -> Augment:
     """A view for each sensor, cut from the same time: `views`, V arrays float32 [N, t, channels].
 
     Channels 0 ... channels - 1 are those of the first sensor, and so on.
@@ -94,7 +95,7 @@ def plain_sensors(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
-):
+) -> Augment:
     """Preprocessing for evaluation of `sensors`, without chance: `x` float32 [N, V, T, channels]."""
     prepare = _preparation(size, mean, std, clip)
 
@@ -118,7 +119,7 @@ def views(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
-):
+) -> Augment:
     """Views for contrastive methods: `views`, arrays float32 [N, T, C]. In this order, each with its own chance:
 
     crop and stretch to T, time warp, permutation of segments, rotation, scaling, jitter.
@@ -160,7 +161,7 @@ def views(
     return augment
 
 
-def at_times(x, times):
+def at_times(x: jax.Array, times: jax.Array) -> jax.Array:
     """Values of a series x [T, C] at any times [t] in 0 ... T - 1, along straight lines: [t, C]."""
     x = real(x, "x")
     times = jnp.clip(times, 0, x.shape[0] - 1)
@@ -171,7 +172,7 @@ def at_times(x, times):
     return x[before] * (1 - part) + jnp.where(part > 0, after, 0) * part
 
 
-def crop_resize(key, x, crop_scale):
+def crop_resize(key: jax.Array, x: jax.Array, crop_scale: tuple[float, float]) -> jax.Array:
     """A piece of x [T, C] of random length and place, stretched to T."""
     key_length, key_start = jax.random.split(key)
     last = x.shape[0] - 1
@@ -180,7 +181,7 @@ def crop_resize(key, x, crop_scale):
     return at_times(x, start + span * jnp.linspace(0, 1, x.shape[0]))
 
 
-def time_warp(key, x, strength):
+def time_warp(key: jax.Array, x: jax.Array, strength: jax.Array | float) -> jax.Array:
     """x [T, C] at a speed that varies smoothly, exp(strength * a sum of three random sines); both ends stay."""
     key_height, key_phase = jax.random.split(key)
     height = jax.random.normal(key_height, (3,)) / jnp.sqrt(3.0)
@@ -192,7 +193,7 @@ def time_warp(key, x, strength):
     return at_times(x, passed * (x.shape[0] - 1) / passed[-1])
 
 
-def permute_segments(key, x, segments):
+def permute_segments(key: jax.Array, x: jax.Array, segments: int) -> jax.Array:
     """Equal pieces of x [T, C] in random order; what is left over at the end stays."""
     x = real(x, "x")
     length = x.shape[0] // segments
@@ -201,7 +202,7 @@ def permute_segments(key, x, segments):
     return jnp.concatenate([mixed, x[segments * length :]])
 
 
-def rotate(key, x):
+def rotate(key: jax.Array, x: jax.Array) -> jax.Array:
     """Each group of three channels of x [T, C] under its own uniformly random rotation; C is a multiple of 3."""
     x = real(x, "x")
     if x.shape[-1] % 3:
@@ -217,17 +218,17 @@ def rotate(key, x):
     return jnp.einsum("gij,tgj->tgi", matrix, x.reshape(x.shape[0], -1, 3)).reshape(x.shape)
 
 
-def rescale(key, x, strength):
+def rescale(key: jax.Array, x: jax.Array, strength: jax.Array | float) -> jax.Array:
     """x [T, C] times exp(strength * normal), one factor a channel."""
     return real(x, "x") * jnp.exp(strength * jax.random.normal(key, (x.shape[1],)))
 
 
-def add_noise(key, x, deviation):
+def add_noise(key: jax.Array, x: jax.Array, deviation: jax.Array | float) -> jax.Array:
     """x [T, C] and normal noise."""
     return real(x, "x") + deviation * jax.random.normal(key, x.shape)
 
 
-def split_sensors(x, channels):
+def split_sensors(x: jax.Array, channels: int) -> jax.Array:
     """Series [N, T, V * channels] -> [N, V, T, channels]."""
     x = real(x, "x")
     if x.shape[-1] % channels:

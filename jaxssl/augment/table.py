@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.augment.dtypes import integer, real
+from jaxssl.core import Augment
 
 KINDS = ("uniform", "gaussian", "rows")
 
 
-def plain():
+def plain() -> Augment:
     """Rows as they are, for evaluation and export.
 
     Returns:
@@ -24,7 +25,7 @@ def plain():
     return preprocess
 
 
-def unchanged():
+def unchanged() -> Augment:
     """Rows as they are, as the one view of methods that hide columns by themselves: `views` = (x,)."""
 
     def augment(key, batch):
@@ -42,7 +43,7 @@ def resampled(
     row_probability: float = 1.0,
     low: float = -1.7,
     high: float = 1.7,
-):
+) -> Augment:
     """The rows themselves, and beside them the rows with some cells drawn anew: `views` = (x, corrupted x).
 
     Args:

@@ -10,12 +10,15 @@ import jax.numpy as jnp
 
 from jaxssl.augment.dtypes import integer
 from jaxssl.augment.view import check_count
+from jaxssl.core import Augment
 
 # The id of the mask token, as in jaxssl.ops.tokens.
 MASK = 3
 
 
-def mirror(*, span: int = 2, min_length: int = 10, drop_rate: tuple[float, float] = (0.0, 0.0), mask_id: int = MASK):
+def mirror(
+    *, span: int = 2, min_length: int = 10, drop_rate: tuple[float, float] = (0.0, 0.0), mask_id: int = MASK
+) -> Augment:
     """Two views of a text: as it is, and with a random span of tokens hidden; both less some tokens, if asked for.
 
     The rest of the difference comes from the dropout of the network. The paper hides 5 characters of texts of 30 or
@@ -69,7 +72,7 @@ def mirror(*, span: int = 2, min_length: int = 10, drop_rate: tuple[float, float
     return augment
 
 
-def plain():
+def plain() -> Augment:
     """The text as it is: `x`, a dict of `tokens` and `mask`."""
 
     def preprocess(key, batch):
@@ -80,7 +83,9 @@ def plain():
     return preprocess
 
 
-def span_masked(key, tokens, length, *, span, min_length, mask_id):
+def span_masked(
+    key: jax.Array, tokens: jax.Array, length: jax.Array, *, span: int, min_length: int, mask_id: int
+) -> jax.Array:
     """Replaces `span` neighbouring tokens of one text by the mask token, if it has `min_length` tokens or more.
 
     The span lies between the first and the last token (class token and separator), which are kept. Other texts

@@ -24,6 +24,7 @@ from jaxssl.augment.view import (
     standardize,
     to_unit_float,
 )
+from jaxssl.core import Augment
 
 
 def cvrl(
@@ -46,7 +47,7 @@ def cvrl(
     blur_kernel: int | None = None,
     solarize_probability: tuple[float, float] = (0.0, 0.2),
     consistent: bool = True,
-):
+) -> Augment:
     """Two clips of each video, near more often than far, each augmented alike in all frames.
 
     With M the number of places where a clip can begin, the distance k of the two beginnings has the distribution
@@ -121,7 +122,7 @@ def plain(
     where: float = 0.5,
     crop_fraction: float = 1.0,
     interpolation: str = "bilinear",
-):
+) -> Augment:
     """Preprocessing for evaluation, without chance: one clip, centre crop, resize, standardise. The key is not used.
 
     Args:
@@ -148,7 +149,7 @@ def plain(
     return preprocess
 
 
-def interval_cdf(places, power=1.0):
+def interval_cdf(places: int, power: float | None = 1.0) -> np.ndarray:
     """F(k + 1) for k = 0 ... places - 1: the chance that two clips begin at most k frames apart (see `cvrl`).
 
     Args:
@@ -162,7 +163,7 @@ def interval_cdf(places, power=1.0):
     return part if power is None else part * (power + 1) / power - part ** (power + 1) / power
 
 
-def sample_clip_pair(key, length, frames, stride, *, power=1.0):
+def sample_clip_pair(key: jax.Array, length: int, frames: int, stride: int, *, power: float | None = 1.0) -> np.ndarray:
     """First frames of two clips of a video of `length` frames (see `cvrl`): int32 [2], in random order."""
     places = length - _span(frames, stride) + 1
     key_distance, key_start, key_order = jax.random.split(key, 3)
@@ -174,13 +175,13 @@ def sample_clip_pair(key, length, frames, stride, *, power=1.0):
     return jnp.where(jax.random.bernoulli(key_order), pair, pair[::-1])
 
 
-def take_clip(video, start, frames, stride):
+def take_clip(video: jax.Array, start: jax.Array | int, frames: int, stride: int) -> jax.Array:
     """Frames start, start + stride, ... of a video [T, H, W, C]: float32 [frames, H, W, C] in [0, 1]."""
     video = check_image(video, "video")
     return unit_image(jax.lax.dynamic_slice_in_dim(video, start, _span(frames, stride))[::stride])
 
 
-def augment_clip(key, clip, options, *, consistent=True):
+def augment_clip(key: jax.Array, clip: jax.Array, options: ViewOptions, *, consistent: bool = True) -> jax.Array:
     """A view of a clip [t, H, W, C] under `view.ViewOptions`, the same chances for all frames: [t, h, w, C].
 
     consistent=False: chances of their own for every frame.

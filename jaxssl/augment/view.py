@@ -1,7 +1,7 @@
 """One random view of an image from a set of options, and batches of such views: the base of every recipe."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxssl.augment import color, resample
 from jaxssl.augment.dtypes import unit_image
+from jaxssl.core import Augment, Batch
 
 _BOX_DRAWS = 2 * resample.ATTEMPTS + 2
 
@@ -51,7 +52,13 @@ class _Chances(NamedTuple):
     solarize: jax.Array
 
 
-def view_augmentation(groups, *, mean, std, return_boxes):
+def view_augmentation(
+    groups: Mapping[str, Sequence[tuple[ViewOptions, int]]],
+    *,
+    mean: float | Sequence[float],
+    std: float | Sequence[float],
+    return_boxes: bool,
+) -> Augment:
     """Build `augment(key, batch) -> batch` that replaces `image` by groups of random views.
 
     Args:
@@ -86,7 +93,7 @@ def view_augmentation(groups, *, mean, std, return_boxes):
     return augment
 
 
-def make_view(key, image, options):
+def make_view(key: jax.Array, image: jax.Array, options: ViewOptions) -> tuple[jax.Array, jax.Array, jax.Array]:
     """A random view of `image` [H, W, C], uint8 or float in [0, 1]: view [h, w, C] in [0, 1], box [4], flip bool[]."""
     image = unit_image(image)
     chances = _draw(key)
@@ -108,7 +115,7 @@ def make_view(key, image, options):
     return view, box, flip
 
 
-def to_unit_float(batch):
+def to_unit_float(batch: Batch) -> jax.Array:
     """Take `image` [N, H, W, C] out of a batch as float32 in [0, 1]; uint8 is divided by 255."""
     if "image" not in batch:
         raise ValueError(f"the batch has no 'image'; it has {sorted(batch)}")
@@ -118,7 +125,7 @@ def to_unit_float(batch):
     return unit_image(image)
 
 
-def standardize(image, mean, std):
+def standardize(image: jax.Array, mean: tuple[float, ...], std: tuple[float, ...]) -> jax.Array:
     """(image - mean) / std; `mean` and `std` are tuples of one number, or of one for each channel."""
     channels = image.shape[-1]
     if len(mean) not in (1, channels) or len(std) not in (1, channels):
@@ -128,7 +135,9 @@ def standardize(image, mean, std):
     return (unit_image(image) - jnp.array(mean, jnp.float32)) / jnp.array(std, jnp.float32)
 
 
-def check_statistics(mean, std):
+def check_statistics(
+    mean: float | Sequence[float], std: float | Sequence[float]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return `mean` and `std` as tuples of floats; ValueError unless 0 <= mean <= 1 and 0 < std <= 1."""
     mean, std = (tuple(np.atleast_1d(s).astype(float).tolist()) for s in (mean, std))
     if not std or min(std) <= 0:
@@ -138,7 +147,7 @@ def check_statistics(mean, std):
     return mean, std
 
 
-def check_size(name, size):
+def check_size(name: str, size: int | Sequence[int]) -> tuple[int, int]:
     """Return `size` as (h, w); ValueError unless it is one or two positive ints."""
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or any(not isinstance(side, int) or side <= 0 for side in pair):
@@ -146,19 +155,19 @@ def check_size(name, size):
     return pair
 
 
-def check_count(name, count, *, least):
+def check_count(name: str, count: int, *, least: int) -> None:
     """Raise ValueError unless `count` is an int of at least `least`."""
     if not isinstance(count, int) or count < least:
         raise ValueError(f"{name} must be an int >= {least}, got {count!r}")
 
 
-def check_probability(name, value):
+def check_probability(name: str, value: float) -> None:
     """Raise ValueError unless `value` is in [0, 1]."""
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be in [0, 1], got {value}")
 
 
-def check_probability_pair(name, pair):
+def check_probability_pair(name: str, pair: Sequence[float]) -> None:
     """Raise ValueError unless `pair` holds two probabilities, one for each of two unlike views."""
     if not isinstance(pair, Sequence) or len(pair) != 2:
         raise ValueError(f"{name} must be a pair, one number for each view, got {pair!r}")
@@ -166,13 +175,13 @@ def check_probability_pair(name, pair):
         check_probability(name, value)
 
 
-def check_range(name, pair, most=math.inf):
+def check_range(name: str, pair: Sequence[float], most: float = math.inf) -> None:
     """Raise ValueError unless `pair` is (lower, upper) with 0 < lower <= upper <= most."""
     if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= most:
         raise ValueError(f"{name} must be (lower, upper) with 0 < lower <= upper <= {most}, got {pair}")
 
 
-def check_options(options):
+def check_options(options: ViewOptions) -> ViewOptions:
     """Return `options` with `size` and `blur_kernel` filled in; ValueError names the first bad option."""
     size = check_size("size", options.size)
     for name, value in options._asdict().items():

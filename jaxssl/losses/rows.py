@@ -9,6 +9,8 @@ no row counts the loss is 0 and has no gradient. None: all rows count.
 other rows is the loss.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -40,7 +42,14 @@ def keep(where: jax.Array | None, array: jax.Array, axis: int = 0) -> jax.Array:
     return jnp.where(where, array, jnp.zeros((), array.dtype))
 
 
-def mask_weights(name, mask, axes, where, shape, dtype) -> jax.Array:
+def mask_weights(
+    name: str,
+    mask: jax.Array | None,
+    axes: str,
+    where: jax.Array | None,
+    shape: tuple[int, ...],
+    dtype: jnp.dtype,
+) -> jax.Array:
     """The weights of `mask` [N, ...], True or 1 = counts, as an array of `shape`; 0 in rows that do not count.
 
     Raises: ValueError when the mask, or None for all, has another shape, which the message calls `axes`.
@@ -58,12 +67,16 @@ def count(where: jax.Array | None, array: jax.Array) -> int | jax.Array:
 
 def both(where: jax.Array | None, num_rows: int) -> jax.Array | None:
     """The pairs of rows [N, N] that both count, and all pairs of a row with itself."""
-    return None if where is None else where[:, None] & where | jnp.eye(num_rows, dtype=bool)
+    return None if where is None else _pairs(where, num_rows)
+
+
+def _pairs(where: jax.Array, num_rows: int) -> jax.Array:
+    return where[:, None] & where | jnp.eye(num_rows, dtype=bool)
 
 
 def logits_of_both(where: jax.Array | None, logits: jax.Array) -> jax.Array:
     """`logits` [N, N] with -inf for pairs that do not count. A row that does not count has itself, and a logarithm."""
-    return logits if where is None else jnp.where(both(where, len(logits)), logits, -jnp.inf)
+    return logits if where is None else jnp.where(_pairs(where, len(logits)), logits, -jnp.inf)
 
 
 def mean(where: jax.Array | None, array: jax.Array) -> jax.Array:
@@ -86,7 +99,7 @@ def zero_unless(where: jax.Array | None, value: jax.Array, least: int = 1) -> ja
     return value if where is None else jnp.where(jnp.sum(where) >= least, value, 0)
 
 
-def reduce(where: jax.Array | None, values: jax.Array, reduction: str, of_row=jnp.mean) -> jax.Array:
+def reduce(where: jax.Array | None, values: jax.Array, reduction: str, of_row: Callable = jnp.mean) -> jax.Array:
     """The loss of `values` [N, ...]: an example's is their mean, or with `of_row` jnp.sum their sum.
 
     Raises: ValueError for another reduction.

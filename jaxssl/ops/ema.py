@@ -62,7 +62,7 @@ def cosine_momentum(start: float, end: float, total_steps: int) -> Callable[[jax
     return momentum
 
 
-def linear_momentum(start: float, end: float, total_steps: int) -> Callable[[jax.Array], jax.Array]:
+def linear_momentum(start: float, end: float, total_steps: int) -> Callable[[jax.Array], jax.Array | float]:
     """Schedule step -> momentum that goes from `start` to `end` along a line and then stays; 0 steps keep `start`.
 
     Raises: ValueError when start or end lie outside [0, 1] or total_steps < 0.
@@ -77,7 +77,7 @@ def linear_momentum(start: float, end: float, total_steps: int) -> Callable[[jax
     return momentum if total_steps else lambda step: start
 
 
-def momentum_schedule(start: float, end: float, steps: int) -> Callable[[jax.Array], jax.Array]:
+def momentum_schedule(start: float, end: float, steps: int) -> Callable[[jax.Array], jax.Array | float]:
     """Schedule step -> momentum: `cosine_momentum` over `steps`, or constantly `start` where steps is 0."""
     unit_interval("start", start)
     positive_int("steps", steps, least=0)

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec, get_abstract_mesh, use_abstract_mesh
@@ -53,7 +53,7 @@ def any_mesh(function: Function) -> Function:
             run = jax.checkpoint(run)
         return run([leaves[i] for i in places])
 
-    return under_any_mesh
+    return cast(Function, under_any_mesh)
 
 
 def _with_auto_axes(mesh: AbstractMesh) -> AbstractMesh:

@@ -1,6 +1,8 @@
 """Balanced assignment by optimal transport."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +38,9 @@ def sinkhorn(
     epsilon = positive_scalar("epsilon", epsilon, scores.dtype)
     positive_int("num_iters", num_iters, least=0)
     num_rows, num_prototypes = scores.shape
-    log, seen, shown = math.log, lambda log_q: log_q, lambda q: q
+    total: Any = num_rows
+    log: Callable = math.log
+    seen, shown = lambda log_q: log_q, lambda q: q
     if where is not None:
         where = jnp.asarray(where)
         if where.dtype != bool or where.shape != (num_rows,):
@@ -45,14 +49,14 @@ def sinkhorn(
         counted, where = (where | ~jnp.any(where))[:, None], where[:, None]
         scores = jnp.where(where, scores, 0)
         scores = jnp.where(counted, scores, jax.lax.stop_gradient(jnp.max(scores, where=counted, initial=-jnp.inf)))
-        num_rows = jnp.sum(counted, dtype=scores.dtype)
+        total = jnp.sum(counted, dtype=scores.dtype)
         log, seen, shown = jnp.log, lambda log_q: jnp.where(counted, log_q, -jnp.inf), lambda q: jnp.where(where, q, 0)
 
     def balance(_, log_q):
-        log_q = log_q - logsumexp(seen(log_q), axis=0, keepdims=True) + log(num_rows / num_prototypes)
+        log_q = log_q - logsumexp(seen(log_q), axis=0, keepdims=True) + log(total / num_prototypes)
         return log_q - logsumexp(log_q, axis=1, keepdims=True)
 
     # A common offset cancels; taking it out first keeps the digits of large scores.
     log_q = (scores - jax.lax.stop_gradient(jnp.max(scores))) / epsilon
-    log_q = log_q - logsumexp(seen(log_q)) + log(num_rows)
+    log_q = log_q - logsumexp(seen(log_q)) + log(total)
     return shown(jnp.exp(jax.lax.fori_loop(0, num_iters, balance, log_q)))

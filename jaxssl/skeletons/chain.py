@@ -55,7 +55,7 @@ def forward_chain_views(
     train: bool = False,
     key: jax.Array | None = None,
     remat: bool = False,
-) -> tuple[dict[str, Any], dict]:
+) -> tuple[dict[str, Any], Mapping]:
     """As `forward_chain` for every view apart, so that batch statistics see one view at a time.
 
     Args:

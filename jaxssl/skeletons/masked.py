@@ -34,7 +34,8 @@ class Networks:
 
     def begin(self, name: str, module: Any, *inputs: Any, **options: Any) -> None:
         """Makes the parameters of a network, from its own key."""
-        self.params[name], stats = setup(module, self.keys[name], *inputs, **options)
+        keys = self.keys or {}
+        self.params[name], stats = setup(module, keys[name], *inputs, **options)
         if stats:
             self.stats[name] = stats
 

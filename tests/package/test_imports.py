@@ -22,7 +22,15 @@ HEAVY = {
 
 
 @pytest.mark.parametrize(
-    "line", ["import jaxssl", "import jaxssl.losses", "from jaxssl.losses import nt_xent", "import jaxssl.ops"]
+    "line",
+    [
+        "import jaxssl",
+        "import jaxssl.losses",
+        "from jaxssl.losses import nt_xent",
+        "import jaxssl; jaxssl.losses.nt_xent, jaxssl.ops.sinkhorn",
+        "import jaxssl; assert {'losses', 'models', 'train'} <= set(dir(jaxssl)) and not hasattr(jaxssl, 'loses')",
+        "import jaxssl.ops",
+    ],
 )
 def test_light_imports(line):
     code = f"{line}\nimport sys\nprint(sorted({HEAVY!r} & set(sys.modules)))"
@@ -42,7 +50,7 @@ def imports(file):
 @pytest.mark.parametrize(
     "folder, allowed",
     [
-        ("losses", {"jax", "optax", "numpy", "jaxssl.losses", "jaxssl.ops", "typing", "functools"}),
+        ("losses", {"jax", "optax", "numpy", "jaxssl.losses", "jaxssl.ops", "typing", "collections", "functools"}),
         ("ops", {"jax", "optax", "numpy", "jaxssl.ops", "einops", "typing", "collections", "functools", "math"}),
         (
             "methods",
@@ -71,7 +79,7 @@ def imports(file):
                 "itertools",
             },
         ),
-        ("augment", {"jax", "numpy", "jaxssl.augment", "typing", "collections", "math", "functools"}),
+        ("augment", {"jax", "numpy", "jaxssl.augment", "jaxssl.core", "typing", "collections", "math", "functools"}),
     ],
 )
 def test_layers_import_only_what_is_below_them(folder, allowed):
