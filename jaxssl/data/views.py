@@ -30,7 +30,7 @@ def splits_of(of: Any, view: str) -> Splits:
     if not isinstance(of, Splits):
         raise TypeError(
             f"data.subset.{view}.of={str(of)[:60]}: is no data; a section of data would be right, as in"
-            " of=dict(name='data.fashion_mnist.fashion_mnist_12k')."
+            " of=dict(name='data.sets.fashion_mnist_12k')."
         )
     return of
 

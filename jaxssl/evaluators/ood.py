@@ -46,7 +46,7 @@ def ood(
     have no test set, all their examples are foreign ones.
 
     Args:
-      source: the other data, a section as `data`, as in dict(name="data.digits"), or `Splits`.
+      source: the other data, a section as `data`, as in dict(name="data.sets.digits"), or `Splits`.
       score: 'nearest', 'mahalanobis', 'confidence' or 'energy'.
       k: of the nearest neighbour (50 for CIFAR, 1,000 for ImageNet in the paper, where all of the training set is used).
       of: the output of `predict` [N, D] or [N, C]; '' = `features`, or `logits` for the last two scores.

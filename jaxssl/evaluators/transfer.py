@@ -17,7 +17,7 @@ def transfer(
     The encoder must take the other data: set `preprocess.size` where its images are of another size.
 
     Args:
-      source: the other data, a section as `data`, as in dict(name="data.digits"), or `Splits`.
+      source: the other data, a section as `data`, as in dict(name="data.sets.digits"), or `Splits`.
       evaluators: sections by name as in `evaluate.evaluators`, as in dict(knn=dict(name="evaluators.knn", k=5)).
       scope: under which the results stand; another one for every data set.
 

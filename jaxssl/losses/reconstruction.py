@@ -40,8 +40,9 @@ def masked_patch_mse(
     targets = patchify(float_array("images", images, rank=4), patch_size)
     if pred.shape != targets.shape:
         raise ValueError(f"pred must be [N, L, P*P*C] = {targets.shape} for these images, got {pred.shape}")
-    options = dict(normalize_targets=normalize_targets, where=where, reduction=reduction)
-    return masked_token_mse(pred, targets, masked, **options)
+    return masked_token_mse(
+        pred, targets, masked, normalize_targets=normalize_targets, where=where, reduction=reduction
+    )
 
 
 @any_mesh

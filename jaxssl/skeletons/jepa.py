@@ -69,7 +69,7 @@ def jepa(
         seen, _ = forward(encoder, memory["teacher"]["encoder"], {}, x, method="encode")
         target = jax.vmap(lambda row, ids: row[ids])(seen.patches, drawn.targets)
         metrics = {
-            "target_std": jnp.mean(jnp.std(seen.patches, axis=0)),
+            "target_std": jnp.mean(jnp.std(target, axis=0)),
             **teacher_metrics(params, memory, momentum, step),
         }
         return jepa_loss(pred, target, kind=kind), Out(memory, metrics, Watch(encoder.pooled(seen)[None]))

@@ -207,7 +207,7 @@ def test_a_file_of_one_s_own_is_trusted_and_its_run_folder_says_how_to_go_on(str
 
 
 def test_a_stored_config_downloads_nothing(strange):
-    data = dict(name="data.tfds", dataset="cifar10", image_size=32)
+    data = dict(name="data.readers.tfds", dataset="cifar10", image_size=32)
     file = f"{stored(strange, 'data', data)}/config.json"
     assert load_config(file).data.dataset == "cifar10"
     for change in (dict(download=True), dict(dataset="huggingface:mnist"), dict(dataset="kaggle:x/y")):

@@ -5,15 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl.data.index_stream import (
-    batch_ids,
-    group_ids,
-    groups_of,
-    mixed_ids,
-    permutation,
-    process_slice,
-    stream_position,
-)
+from jaxssl.data.index_stream import batch_ids, group_ids, groups_of, mixed_ids, process_slice, stream_position
+from jaxssl.data.permutation import permutation
 
 
 def whole_epoch(seed, epoch, size):

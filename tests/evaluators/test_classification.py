@@ -14,8 +14,8 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from jaxssl.data.fashion_mnist import fashion_mnist_12k
 from jaxssl.data.pipeline import evaluation_batches
+from jaxssl.data.sets.fashion_mnist_12k import fashion_mnist_12k
 from jaxssl.evaluators.classification import calibration_error, classification, risk_coverage
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
 

@@ -21,7 +21,7 @@ from jaxssl.evaluators.ood import fpr, ood
 from jaxssl.evaluators.transfer import transfer
 
 STATE = SimpleNamespace(params={}, memory={}, step=1)
-DIGITS = dict(name="data.digits")
+DIGITS = dict(name="data.sets.digits")
 PREPROCESS = plain(size=14, mean=(0.3,), std=(0.35,))
 W = np.random.default_rng(0).normal(size=(196, 5)).astype(np.float32) / 14
 
@@ -40,7 +40,7 @@ def whole(source, name):
 
 @pytest.fixture(scope="module")
 def splits():
-    return build(dict(name="data.fashion_mnist.fashion_mnist_12k", limit=500))
+    return build(dict(name="data.sets.fashion_mnist_12k", limit=500))
 
 
 @pytest.fixture(scope="module")
