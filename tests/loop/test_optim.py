@@ -201,8 +201,7 @@ def test_what_a_method_lets_rest_is_told_to_the_optimiser(config, option, names)
 def test_the_loop_is_given_the_schedules_of_its_config():
     config = load_config("simsiam_imagenet:quick")
     experiment = setup(config, devices=jax.devices()[:1])
-    arrays = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in experiment.splits.train.arrays.items()}
-    _, metrics = jax.eval_shape(experiment.update, experiment.abstract, arrays)
+    _, metrics = jax.eval_shape(experiment.update, experiment.abstract, experiment.feed_shapes())
     for name in ("learning_rate", "learning_rate_constant", "weight_decay"):
         assert metrics[name].shape == () and metrics[name].dtype == jnp.float32
 

@@ -82,8 +82,7 @@ def configs():
 def test_an_update_can_be_traced(config):
     """In its quick form, without compiling or computing anything."""
     experiment = setup(load_config(f"{config}:quick"), devices=jax.devices()[:1])
-    arrays = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in experiment.splits.train.arrays.items()}
-    state, metrics = jax.eval_shape(experiment.update, experiment.abstract, arrays)
+    state, metrics = jax.eval_shape(experiment.update, experiment.abstract, experiment.feed_shapes())
     assert jax.tree.structure(state) == jax.tree.structure(experiment.abstract)
     assert metrics["loss"].shape == () and metrics["loss"].dtype == jnp.float32
 
