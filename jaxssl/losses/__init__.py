@@ -1,8 +1,10 @@
 """Losses as pure functions of arrays, one file per mathematical family; imports only jax and numpy."""
 
 from jaxssl.losses.chunked import clip_chunked, info_nce_chunked, nt_xent_chunked, sigmoid_pairs_chunked
+from jaxssl.losses.classification import cross_entropy
 from jaxssl.losses.clustering import dec, dino, dino_center, swav
 from jaxssl.losses.contrastive import info_nce, neighbor_contrast, nt_xent, patch_matching, patch_matching_accuracy
+from jaxssl.losses.distillation import jeffreys, js, kd, soft_cross_entropy
 from jaxssl.losses.language import masked_token_cross_entropy
 from jaxssl.losses.margin import clan, clan_active_fraction
 from jaxssl.losses.multiview import multiview_contrastive
@@ -21,12 +23,16 @@ __all__ = [
     "clip",
     "clip_chunked",
     "comasked_consistency",
+    "cross_entropy",
     "dec",
     "dino",
     "dino_center",
     "info_nce",
     "info_nce_chunked",
+    "jeffreys",
     "jepa",
+    "js",
+    "kd",
     "masked_patch_mse",
     "masked_token_cross_entropy",
     "masked_token_mse",
@@ -40,6 +46,7 @@ __all__ = [
     "scaled_cosine_error",
     "sigmoid_pairs",
     "sigmoid_pairs_chunked",
+    "soft_cross_entropy",
     "swav",
     "vicreg",
     "vicreg_covariance",

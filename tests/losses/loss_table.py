@@ -101,6 +101,10 @@ def _cases():
         )
     tokens = {"targets": np.arange(N) % 4, "predicted": np.arange(N) != 3}
     yield _case("masked_token_cross_entropy", a, constants=tokens)
+    yield _case("cross_entropy", a, constants={"target": np.arange(N) % 4}, options={"label_smoothing": 0.1})
+    for name in ("kd", "jeffreys", "js"):
+        yield _case(name, a, b, options={"temperature": 2.0})
+    yield _case("soft_cross_entropy", a, softmax(b))
     views = ((0,), (1,), (1,))
     weights = {"positive_weights": np.ones(2, np.float32), "negative_weights": np.float32([1, 0, 2])}
     yield _case("multiview_contrastive", a, normal(1, 2, N, 4), normal(2, 3, N, 4), axes=views, options=weights)

@@ -20,9 +20,14 @@ PAIRS = [
     "byol",
     "barlow_twins",
     "vicreg",
+    "kd",
+    "jeffreys",
+    "js",
+    "soft_cross_entropy",
 ]
 
 CALLS = {name: (getattr(losses, name), [normal(0, 6, 4), normal(1, 6, 4)]) for name in PAIRS}
+CALLS["cross_entropy"] = lambda logits: losses.cross_entropy(logits, np.arange(len(logits)) % 4 - 1), [normal(0, 6, 4)]
 CALLS["info_nce_queue"] = losses.info_nce, [normal(0, 6, 4), normal(1, 6, 4), normal(2, 9, 4)]
 CALLS["swav"] = losses.swav, [np.tanh(normal(0, 2, 6, 4)), np.tanh(normal(1, 3, 6, 4))]
 CALLS["dino"] = losses.dino, [normal(0, 3, 6, 4), normal(1, 2, 6, 4), normal(2, 4)]
@@ -109,6 +114,10 @@ def test_zero_vectors_have_finite_gradients(name):
         ("swav", "temperature"),
         ("dino", "student_temperature"),
         ("dino", "teacher_temperature"),
+        ("kd", "temperature"),
+        ("jeffreys", "temperature"),
+        ("js", "temperature"),
+        ("soft_cross_entropy", "temperature"),
     ],
 )
 def test_temperatures(name, option):

@@ -23,6 +23,7 @@ ABOVE_ZERO = {
 }
 OTHERS = {
     "alpha",
+    "label_smoothing",
     "momentum",
     "log_scale",
     "bias",
