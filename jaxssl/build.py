@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from jaxssl.aliases import current_name, current_spec
 
 # The packages of jaxssl that hold factories.
-ROOMS = ("augment", "data", "evaluators", "methods", "models")
+ROOMS = ("augment", "data", "evaluators", "methods", "models", "pretrained", "studies")
 
 
 class Untrusted(ValueError):

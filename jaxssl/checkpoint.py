@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxssl.core import State, with_frozen, without_frozen
@@ -37,6 +38,11 @@ COMPLETE = ("_CHECKPOINT_METADATA", "default/_METADATA", "default/manifest.ocdbt
 
 class NotSaved(RuntimeError):
     """A checkpoint could not be written; the earlier ones are kept."""
+
+
+def has_steps(workdir: str | Path) -> bool:
+    """Whether a run folder holds a checkpoint, whole or not."""
+    return any(path.name.isdigit() for path in (Path(workdir) / "checkpoints").glob("*"))
 
 
 class Checkpoints:
@@ -106,6 +112,25 @@ class Checkpoints:
                 + (", or begin again with --restart." if kind != "unreadable" else ".")
             )
         return None
+
+    def arrays(self, step: int | None = None) -> tuple[int, dict[str, Any]]:
+        """(step, tree) of the newest checkpoint that can be used, or of that of `step`: NumPy arrays, whatever the config.
+
+        Raises ValueError where there is none.
+        """
+        steps = self.steps() if step is None else [step]
+        if not set(steps) & set(self.steps()):
+            raise ValueError(f"{self.folder} holds no checkpoint{f' of step {step}' * (step is not None)}.")
+        one = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        for candidate in reversed(steps):
+            with _quiet():
+                stored = self.manager.item_metadata(candidate).tree
+            like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(tuple(x.shape), x.dtype, sharding=one), stored)
+            tree, kind, reason = self._read(candidate, like)
+            if tree is not None:
+                return candidate, jax.tree.map(np.asarray, tree)
+            log.warning("checkpoint of step %d in %s is %s: %s", candidate, self.folder, kind, reason)
+        raise ValueError(f"no checkpoint in {self.folder} can be read: {reason}")
 
     def wait(self) -> None:
         """Until what was begun is on disk. Raises NotSaved where it could not be written."""

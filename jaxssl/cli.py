@@ -165,7 +165,14 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--allow-changes", action="store_true", help="resume with another seed, batch size, method or other data"
     )
+    sub.add_argument(
+        "--init", metavar="FILE.safetensors|RUN", help="begin with the encoder of a file or of a run folder"
+    )
     sub.add_argument("--restart", action="store_true", help="begin at step 0; moves what the folder holds to earlier/")
+
+    sub = command("stages", _stages, "Run a pipeline of runs, one after the other; the same command resumes it.")
+    sub.add_argument("pipeline", help="FILE.py[:ARG], or the name of a file in configs/stages")
+    sub.add_argument("--workdir", required=True, help="folder of the pipeline; its runs are folders in it")
 
     sub = command("evaluate", _evaluate, "Evaluate a run and its floors: raw input and the untrained encoder.")
     sub.add_argument("workdir", help="run folder")
@@ -214,10 +221,18 @@ def _train(args, overrides):
     if args.mesh:
         data, _, model = args.mesh.partition("x")
         overrides = {**overrides, "mesh.data": data, "mesh.model": model or "1"}
+    if args.init:
+        overrides = {**overrides, f"start.{init_option(args.init)}": args.init}
     config = load_config(args.config, overrides, data=args.data, trust=args.trust)
     workdir = Path(args.workdir)
     if workdir.exists() and not workdir.is_dir():
         raise ValueError(f"--workdir {workdir} is a file; give a folder.")
+    if config.study.name:
+        from jaxssl.study import run_study
+
+        setup_logging()
+        run_study(config, workdir)
+        return
     join(args.coordinator, args.num_processes, args.process_id)
     import jax
 
@@ -229,6 +244,25 @@ def _train(args, overrides):
         train(config, workdir, allow_changes=args.allow_changes, restart=args.restart)
 
 
+def init_option(path: str) -> str:
+    """The option of section `start` that takes what --init names. Raises ValueError where it is neither file nor run."""
+    if Path(path).is_dir():
+        return "run"
+    if Path(path).is_file() and path.endswith(".safetensors"):
+        return "file"
+    raise ValueError(f"--init {path}: give a run folder, or FILE.safetensors.")
+
+
+def _stages(args, overrides):
+    from jaxssl.runlog import setup_logging
+    from jaxssl.stages import load_stages, run_stages
+
+    if overrides:
+        raise ValueError(f"{OVERRIDE}...: stages takes no overrides; the pipeline's file says all options.")
+    setup_logging()
+    run_stages(load_stages(args.pipeline), args.workdir)
+
+
 def open_run(workdir: str, overrides=None, *, data=None, step=None, trust=False):
     """(experiment, state) of a run folder; trust: its config.json may name factories that are not of jaxssl."""
     import jax
@@ -236,6 +270,7 @@ def open_run(workdir: str, overrides=None, *, data=None, step=None, trust=False)
     from jaxssl.checkpoint import Checkpoints
     from jaxssl.config import load_config, options
     from jaxssl.experiment import setup
+    from jaxssl.frozen import redirected
 
     folder = Path(workdir)
     if not (folder / "config.json").is_file():
@@ -251,7 +286,7 @@ def open_run(workdir: str, overrides=None, *, data=None, step=None, trust=False)
         # The run may have been trained on another number of devices.
         with config.unlocked():
             config.mesh.data = math.gcd(config.batch_size, max(jax.device_count() // config.mesh.model, 1))
-    experiment = setup(config)
+    experiment = setup(redirected(config, folder))
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     state = checkpoints.restore(experiment.like(), step)
     checkpoints.close()

@@ -7,6 +7,8 @@ preprocess dict(name='augment.image.plain', ...)     what evaluation and export 
 encoder    dict(name='models....', dtype, remat, options)
 method     dict(name='methods....', options)
 optim      options of `jaxssl.optim.make_optimizer`
+study      dict(name='studies....', options)         what runs in the place of training (`jaxssl.study`); '' trains
+start      dict(run, file, step, parts, state)       what a new run begins from (`jaxssl.start`)
 mesh       dict(data=-1, model=1, rules=((pattern, 'replicate' | 'fsdp' | spec), ...))
 log, checkpoint, evaluate                            how often, and what
 """
@@ -19,7 +21,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from ml_collections import ConfigDict
 
@@ -41,7 +43,7 @@ from jaxssl.data.readers.packed import is_pack
 from jaxssl.optim import make_optimizer
 
 # Sections that `build` calls: there, every option that the factory takes may be set, written in the file or not.
-FACTORIES = ("data", "augment", "preprocess", "encoder", "method")
+FACTORIES = ("data", "augment", "preprocess", "encoder", "method", "study")
 EVALUATORS = dict(
     knn=dict(name="evaluators.knn", k=20, temperature=0.07),
     linear=dict(name="evaluators.linear"),
@@ -66,6 +68,8 @@ def base() -> ConfigDict:
             preprocess=dict(name="augment.image.plain"),
             encoder=dict(name=""),
             method=dict(name=""),
+            study=dict(name=""),
+            start=dict(run="", file="", step=None, parts=("encoder",), state=False),
             optim=dict(
                 name="adamw",
                 learning_rate=1e-3,
@@ -191,7 +195,7 @@ def _read_json(file: str) -> ConfigDict:
             f"config '{file}' is damaged: a {type(content).__name__}, not an object of sections; {advice}."
         )
     for name, default in base().to_dict().items():
-        if name not in FACTORIES:
+        if name not in FACTORIES or name == "study":
             content.setdefault(name, default)
         if isinstance(default, dict) and not isinstance(content.get(name, default), dict):
             kind = type(content[name]).__name__
@@ -312,6 +316,7 @@ KINDS = {
         rules=Annotated[tuple[tuple[str, str | tuple[str | None, ...]], ...], _wrong_rules],
         fsdp_min_size=Natural,
     ),
+    "start": dict(step=Natural | None, parts=Mapping | tuple[str, ...]),
     "log": dict(every=Count, monitor_after=Natural),
     "checkpoint": dict(every=Count, keep=Count),
     "evaluate": dict(every=Natural, batch_size=Count, during=tuple[str, ...], evaluators=Mapping, floors=Mapping),
@@ -400,10 +405,13 @@ def validate(config: ConfigDict) -> None:
 
     Values become what their types want: a list a tuple, 3.0 the integer 3. Raises ValueError naming the option.
     """
+    studies = bool(config.study.get("name"))
     with config.unlocked(), config.ignore_type():
         _settle(config, ())
         for section in base():
-            if isinstance(config[section], ConfigDict):
+            # A study needs data alone: the sections of networks may be as `base` has them.
+            left_out = section in ("augment", "preprocess", "encoder", "method") if studies else section == "study"
+            if isinstance(config[section], ConfigDict) and not left_out:
                 _settle(config[section], (section,))
         for group in ("evaluators", "floors"):
             for name in config.evaluate[group]:
@@ -435,7 +443,8 @@ def _settle(node: ConfigDict, path: tuple[str, ...]) -> None:
         for option in node:
             if option not in kinds:
                 raise ValueError(f"{where or 'config'} has no option '{option}'.{nearest(option, kinds)}")
-            if not (kinds[option] is Mapping and isinstance(node[option], ConfigDict)):
+            takes_sections = Mapping in (kinds[option], *get_args(kinds[option]))
+            if not (takes_sections and isinstance(node[option], ConfigDict)):
                 name = f"{where}.{option}" if where else option
                 fitted[option] = fit(node[option], kinds[option], name, defaults.get(option))
     for option, value in fitted.items():

@@ -19,14 +19,15 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from jaxssl import monitor
+from jaxssl import frozen, monitor
 from jaxssl.changes import record_config
-from jaxssl.checkpoint import Checkpoints
+from jaxssl.checkpoint import Checkpoints, has_steps
 from jaxssl.core import State
 from jaxssl.evaluate import Evaluation
 from jaxssl.experiment import Experiment, make_feed, setup
 from jaxssl.folder import check_start, occupied, put_away
 from jaxssl.runlog import Progress, RunLog, logged_to
+from jaxssl.start import started
 
 log = logging.getLogger("jaxssl")
 
@@ -79,23 +80,29 @@ def train(
             put_away(workdir)
         logged = logged_to(workdir / "log.txt") if jax.process_index() == 0 else contextlib.nullcontext()
         with logged:
-            experiment = setup(config, devices=devices, splits=splits)
-            evaluation = Evaluation(experiment)
             had_checkpoints = (workdir / "checkpoints").is_dir()
+            # Networks that never change are read from the run's own copy, whatever becomes of their origin.
+            held = frozen.begin(config, workdir, begun=has_steps(workdir), allow_changes=allow_changes)
+            experiment = setup(held, devices=devices, splits=splits)
+            evaluation = Evaluation(experiment)
             with contextlib.closing(Checkpoints(workdir / "checkpoints", config.checkpoint.keep)) as checkpoints:
                 state = checkpoints.restore(experiment.like())
                 start = 0 if state is None else int(state.step)
-                if start > config.total_steps:
-                    raise ValueError(f"total_steps={config.total_steps}: {workdir} is at step {start} already.")
                 experiment.check_update()
-                if state is None:
+                resumed = state is not None
+                if not resumed:
                     check_start(workdir, had_checkpoints=had_checkpoints, every=config.checkpoint.every)
+                    state = started(experiment, config.start)
+                    start = int(state.step)
+                if start > config.total_steps:
+                    origin = workdir if resumed else config.start.run
+                    raise ValueError(f"total_steps={config.total_steps}: {origin} is at step {start} already.")
                 # Only now: a config that does not fit the checkpoints must not take the place of the one that does.
-                record_config(config, workdir, start, allow_changes=allow_changes)
-                if state is None:
-                    state = experiment.initial()
-                else:
+                record_config(config, workdir, start if resumed else 0, allow_changes=allow_changes)
+                if resumed:
                     log.info("resumed from step %d", start)
+                elif start:  # a run that goes on from another one has a first checkpoint of its own
+                    checkpoints.save(state, start)
                 with Session(experiment, evaluation, workdir, checkpoints, start, lock.check) as session:
                     return session.run(state, start)
 

@@ -78,6 +78,26 @@ def projector(hidden_dims, out_dim, *, norm=True, last_norm=None, bias=True, bat
     return MLP(tuple(hidden_dims), out_dim, norm, last_norm, bias, batch_groups, dtype)
 
 
+def head_like(params, stats, dtype="float32"):
+    """The head of `projector` that has these parameters and batch statistics, for use in inference mode.
+
+    Args:
+      params, stats: its trees, arrays or shapes.
+
+    Raises:
+      ValueError: these are not the parameters of such a head.
+    """
+    layers = sorted((n for n in params if n.startswith("linear")), key=lambda n: int(n.removeprefix("linear") or -1))
+    norms = sorted({*params, *stats} - set(layers))
+    last = len(layers) - 1
+    if not layers or set(layers) | set(norms) > {f"{kind}{i}" for kind in ("linear", "norm") for i in range(last + 1)}:
+        raise ValueError(f"parameters {sorted(params)} are not those of a head made of linear layers")
+    dims = [params[name]["kernel"].shape[-1] for name in layers]
+    ends = None if f"norm{last}" not in norms else "batch" if f"norm{last}" in params else "batch_no_affine"
+    norm, bias = "norm0" in norms and last > 0, any("bias" in params[name] for name in layers)
+    return projector(tuple(dims[:-1]), dims[-1], norm=norm, last_norm=ends, bias=bias, dtype=dtype)
+
+
 def predictor(hidden_dims, out_dim, *, norm=True, last_norm=None, bias=True, batch_groups=1, dtype="float32"):
     """MLP head of the predicting branch, p = W_2 relu(BN(W_1 z)); options and errors as in `projector`.
 

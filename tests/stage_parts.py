@@ -1,0 +1,48 @@
+"""A pipeline of toys that takes seconds: train, embed, choose examples, train on them. For tests of pipelines."""
+
+import numpy as np
+from toy import get_config
+
+from jaxssl.after import embed
+from jaxssl.data.fashion_mnist import fashion_mnist_12k
+from jaxssl.data.source import Splits, from_arrays
+from jaxssl.files import whole_file
+from jaxssl.stages import Stage
+
+STEPS = 20
+
+
+def part(*, ids: str, limit: int = 200) -> Splits:
+    """The training examples that a file names."""
+    splits = fashion_mnist_12k(limit=limit)
+    arrays = {name: splits.train.arrays[name][np.load(ids)] for name in ("image", "label")}
+    return splits._replace(train=from_arrays(arrays))
+
+
+def double(run, *, factor: int = 2):
+    """Writes the ids of a study times a factor, less what is too large."""
+    ids = factor * np.load(run / "ids.npy")
+    with whole_file(run / "doubled.npy") as file:
+        np.save(file, ids[ids < 200])
+
+
+def toy_config(**changes):
+    config = get_config()
+    config.total_steps, config.checkpoint.every, config.log.every, config.log.tensorboard = STEPS, 5, 5, False
+    config.evaluate.evaluators = {"knn": config.evaluate.evaluators.knn.to_dict()}
+    config.evaluate.during, config.evaluate.floors, config.evaluate.final = ("knn",), {}, True
+    config.batch_size = 16
+    return config
+
+
+def get_stages(arg=None):
+    select = toy_config()
+    select.study = dict(name="studies.coreset", embeddings="{pretrain}/embed.npz", budget=40)
+    chosen = toy_config()
+    chosen.data = dict(name="stage_parts.part", mode="resident", ids="{select}/doubled.npy")
+    return [
+        Stage("pretrain", toy_config(), {"seed": 1}, after=(embed,), row="all"),
+        Stage("select", select, after=(double,), row=None),
+        Stage("again", chosen, {"start.parts": ("kernel",)}, start="pretrain", row="chosen"),
+        Stage("other", chosen, {"seed": 2}, row="chosen"),
+    ]
