@@ -83,7 +83,7 @@ def begin(config: ConfigDict, workdir: Path, *, begun: bool, allow_changes: bool
 def redirected(config: ConfigDict, workdir: Path) -> ConfigDict:
     """The config with every pretrained network that has a copy in the run folder taken from there."""
     changed = ConfigDict(config.to_dict())
-    for where in sections(config):
+    for where, spec in sections(config).items():
         folder = workdir / FOLDER / where
         if (folder / SPEC).is_file():
             *names, last = where.split(".")
@@ -91,7 +91,9 @@ def redirected(config: ConfigDict, workdir: Path) -> ConfigDict:
             for name in names:
                 node = node[name]
             with node.ignore_type():
-                node[last] = ConfigDict(dict(name="pretrained.copy", path=str(folder)))
+                # The config's own word for the encoder counts: it has been checked with the config.
+                own = {"encoder": spec["encoder"]} if "encoder" in spec else {}
+                node[last] = ConfigDict(dict(name="pretrained.copy", path=str(folder), **own))
     return changed.lock()
 
 

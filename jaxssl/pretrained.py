@@ -49,27 +49,25 @@ def run(
       parts: networks by name, in order: the encoder, then heads of linear layers, as ('encoder', 'head').
       step: of the checkpoint; default the newest.
       check: refuse a config that shows its views with another mean or deviation than the run was trained with.
-      trust: the run's config may name an encoder or method that is not of jaxssl.
 
     Raises:
       ValueError: no run folder, no such checkpoint or network, a head that is not made of linear layers.
     """
     where = f"pretrained.run.path='{path}'"
-    trust = trust or os.environ.get("JAXSSL_TRUST") == "1"
+    trust = _trusted()
     try:
         config = read_config(path)
         found = picked(read_networks(path, step, trust=trust), parts, path, f"pretrained.run.parts={parts}")
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     spec = config["encoder"]
-    resolve(spec.get("name"), trusted=trust)
     about = dict(encoder=spec, preprocess=config.get("preprocess", {}) if check else {}, step=found.step)
 
     def load():
         again = picked(read_networks(path, found.step, trust=trust), parts, path, "parts")
         return {"params": again.params, "stats": again.stats}
 
-    return Pretrained(_chain(build(spec), parts, found), load, about)
+    return Pretrained(_chain(_build_stored(spec), parts, found), load, about)
 
 
 def file(
@@ -126,11 +124,12 @@ def random(*, encoder: Any, seed: int = 0, shape: tuple[int, ...] = (28, 28, 1))
     return Pretrained({"encoder": encoder}, load)
 
 
-def copy(*, path: str) -> Pretrained:
+def copy(*, path: str, encoder: Any = None) -> Pretrained:
     """Networks that `jaxssl.frozen` has copied to a run folder.
 
     Args:
       path: folder below RUN/frozen.
+      encoder: the encoder, a section of its own; None: the one that the copy describes.
 
     Raises:
       ValueError: it lacks a file, or holds other bytes than were written.
@@ -141,7 +140,8 @@ def copy(*, path: str) -> Pretrained:
     tree = unflat(arrays)
     named = lambda kind: {name: tree.get(kind, {}).get(name, {}) for name in about["parts"]}
     found = Networks(named("params"), named("stats"), about.get("step") or 0)
-    chain = _chain(build(about["encoder"]), about["parts"], found)
+    encoder = _build_stored(about["encoder"]) if encoder is None else encoder
+    chain = _chain(encoder, about["parts"], found)
 
     def load():
         arrays = unflat(read_copy(path)[1])
@@ -166,6 +166,24 @@ def _chain(encoder, parts, found):
                 " be taken from a run."
             ) from None
     return chain
+
+
+def _trusted() -> bool:
+    return os.environ.get("JAXSSL_TRUST") == "1"
+
+
+def _build_stored(spec):
+    """What a section that lies in a run folder describes: data, which may name factories of jaxssl only."""
+
+    def look(node):
+        if isinstance(node, Mapping):
+            if "name" in node:
+                resolve(node["name"], trusted=_trusted())
+            for inner in node.values():
+                look(inner)
+
+    look(spec)
+    return build(spec)
 
 
 def _begin(encoder, shape, seed):

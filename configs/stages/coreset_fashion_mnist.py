@@ -2,8 +2,8 @@
 
 jaxssl stages configs/stages/coreset_fashion_mnist.py --workdir runs/coreset
 
-SimCLR on all images (300 steps), their features, 1,000 of them by k-centre and by facility location, SimCLR anew on these
-1,000 (200 steps, three seeds), and on three random parts of 1,000. All are evaluated on all images.
+SimCLR on all images (200 steps), their features, 1,000 of them by k-centre and by facility location, SimCLR anew on these
+1,000 (120 steps, three seeds), and on three random parts of 1,000. All are evaluated on all images.
 """
 
 from jaxssl.after import embed
@@ -31,10 +31,10 @@ def get_stages(arg=None):
 
 
 def pretraining(arg):
-    """SimCLR, as configs/image/simclr_fashion_mnist_12k.py, with half the steps."""
+    """SimCLR, as configs/image/simclr_fashion_mnist_12k.py, with a third of the steps."""
     config = fashion_mnist_12k()
     config.method = dict(name="methods.simclr", hidden_dims=(512,), dim=128, temperature=0.2)
-    config.optim.learning_rate, config.total_steps = 4e-3, 300
+    config.optim.learning_rate, config.total_steps = 4e-3, 200
     config.evaluate.evaluators = {n: config.evaluate.evaluators[n].to_dict() for n in ("knn", "few_labels")}
     config.evaluate.during = ("knn",)
     if arg == "quick":
@@ -59,5 +59,5 @@ def retraining(arg, selected):
     of = {name: value for name, value in config.data.to_dict().items() if name != "mode"}
     config.data = dict(name="data.subset.chosen", mode="resident", ids=f"{{{selected}}}/ids.npy", of=of)
     config.evaluate.floors = {}
-    config.total_steps = min(config.total_steps, 200)
+    config.total_steps = min(config.total_steps, 120)
     return config

@@ -226,3 +226,17 @@ def test_what_is_refused(teachers, tmp_path):
         ValueError, match="divergence='kd': compares class probabilities, and the teacher gives features"
     ):
         setup(tiny(dict(name="methods.distill", teacher=section("run", teachers), divergence="kd")))
+
+
+@pytest.mark.parametrize("place", ["run", "copy"])
+def test_what_lies_in_a_run_folder_may_name_factories_of_jaxssl_only(place, teachers, tmp_path, monkeypatch):
+    origin, run = shutil.copytree(teachers, tmp_path / "origin"), tmp_path / "run"
+    train(distill(section("run", origin), total_steps=2), run)
+    file = origin / "run" / "config.json" if place == "run" else run / "frozen" / "method.teacher" / "spec.json"
+    content = json.loads(file.read_text())
+    content["encoder"]["name"] = "toy.toy"
+    file.write_text(json.dumps(content))
+    make = dict(name="pretrained.run", path=str(origin / "run"))
+    make = make if place == "run" else dict(name="pretrained.copy", path=str(run / "frozen" / "method.teacher"))
+    with pytest.raises(ValueError, match="toy.toy.*not among the factories of jaxssl"):
+        build(make)
