@@ -7,7 +7,6 @@ an option of a config is text that begins with `{name}`, the folder of that earl
 """
 
 import functools
-import importlib.util
 import json
 import logging
 import re
@@ -24,6 +23,7 @@ from ml_collections import ConfigDict
 from jaxssl.build import nearest
 from jaxssl.changes import differences
 from jaxssl.config import load_config, override, validate
+from jaxssl.config_files import import_config, stage_files
 from jaxssl.evaluate import TRAINED
 from jaxssl.evaluators.columns import column_of
 from jaxssl.files import to_json, write_whole
@@ -33,8 +33,6 @@ log = logging.getLogger("jaxssl")
 # In the folder of a stage: what it was asked for, and how far it has come.
 RECORD = "stage.json"
 STARTED, TRAINED_STATE, FINISHED = "started", "trained", "finished"
-# Begins the names of the modules that files of stages become.
-MODULE = "jaxssl_stages_"
 EARLIER = re.compile(r"^\{(\w+)\}(?=/|$)")
 
 
@@ -59,28 +57,19 @@ class Stage(NamedTuple):
 
 
 def load_stages(path: str) -> list[Stage]:
-    """The stages of `FILE.py[:ARG]`. Raises ValueError naming the file where it has none."""
+    """The stages of `FILE.py[:ARG]`, or of one of the project's pipelines by its name.
+
+    Raises ValueError naming the file where there is none, or it has no stages.
+    """
     name, _, arg = path.partition(":")
-    file = find_stages(name)
-    spec = importlib.util.spec_from_file_location(MODULE + file.stem, file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    known = stage_files()
+    file = Path(name) if Path(name).is_file() else known.get(name)
+    if file is None:
+        raise ValueError(f"pipeline '{name}' does not exist.{nearest(name, known)}")
+    module = import_config(file)
     if not hasattr(module, "get_stages"):
         raise ValueError(f"pipeline '{file}' defines no function get_stages(arg).")
     return list(module.get_stages(arg or None))
-
-
-def find_stages(text: str) -> Path:
-    """The file that `FILE.py`, or the name of one of the project's pipelines, means. Raises ValueError."""
-    from jaxssl.config_files import configs_folder
-
-    folder = configs_folder()
-    known = {f.stem: f for f in folder.glob("stages/*.py")} if folder is not None else {}
-    if Path(text).is_file():
-        return Path(text)
-    if text in known:
-        return known[text]
-    raise ValueError(f"pipeline '{text}' does not exist.{nearest(text, known)}")
 
 
 def run_stages(stages: Iterable[Stage], workdir: str | Path) -> dict[str, dict[str, float]]:
@@ -230,7 +219,7 @@ def _names(functions: Sequence[Callable]) -> list[str]:
         options = {}
         while isinstance(function, functools.partial):
             options, function = {**function.keywords, **options}, function.func
-        module = function.__module__.rpartition(".")[2].removeprefix(MODULE)
+        module = function.__module__.rpartition(".")[2].removeprefix("jaxssl_config_")
         names.append(f"{module}.{function.__qualname__}{options or ''}")
     return names
 

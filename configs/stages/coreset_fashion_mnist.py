@@ -7,9 +7,12 @@ SimCLR on all images (200 steps), their features, 1,000 of them by k-centre and 
 """
 
 from jaxssl.after import embed
+from jaxssl.card import Card
 from jaxssl.recipes.image import fashion_mnist_12k, quick_convnet
 from jaxssl.stages import Stage
 
+CARD = Card("Coreset", "arXiv:1708.00489", 2017, "image", "selection", "study")
+OWN_ROW = "k-centre"
 SEEDS = (0, 1, 2)
 
 

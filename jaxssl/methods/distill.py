@@ -5,11 +5,14 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import byol, cross_entropy, jeffreys, jepa, js, kd
 from jaxssl.models.heads import projector
 from jaxssl.skeletons.frozen import frozen
 from jaxssl.skeletons.supervised import target_of, with_logits
+
+CARD = Card("Distillation", "arXiv:1503.02531", 2015, "any", "distillation")
 
 # Divergences of class probabilities, and distances of features.
 PROBABILITIES = dict(kd=kd, jeffreys=jeffreys, js=js)

@@ -5,10 +5,13 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import cross_entropy
 from jaxssl.models.heads import projector
 from jaxssl.skeletons.supervised import supervised as of_targets
+
+CARD = Card("Supervised", "arXiv:1512.00567", 2015, "any", "supervised")
 
 
 def supervised(
