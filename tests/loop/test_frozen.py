@@ -34,7 +34,7 @@ def tiny(method, **changes):
     config = get_config("simclr")
     config.augment = dict(name="augment.image.mae", size=16, mean=(0.286,), std=(0.353,), crop_scale=(0.5, 1.0))
     config.method, config.mesh.data, config.batch_size = method, 1, 20
-    config.total_steps, config.checkpoint.every, config.log.every = STEPS, 2, 1
+    config.total_steps, config.checkpoint.every, config.log.every, config.optim.warmup_steps = STEPS, 2, 1, 0
     for name, value in changes.items():
         config[name] = value
     return as_file(config)
@@ -53,7 +53,7 @@ def as_file(config):
 def teachers(tmp_path_factory):
     """A SimCLR run, and its encoder as a file."""
     folder = tmp_path_factory.mktemp("teachers")
-    config = load_config(TOY, {"total_steps": "2", "mesh.data": "1"})
+    config = load_config(TOY, {"total_steps": "2", "optim.warmup_steps": "0", "mesh.data": "1"})
     train(config, folder / "run")
     assert main(["export", str(folder / "run"), "--out", str(folder / "encoder.safetensors")]) == 0
     vit = build(VIT)
@@ -119,7 +119,7 @@ def test_a_resume_with_other_weights_is_refused_by_name(kind, teachers, tmp_path
         name = sorted(arrays)[0]
         save_file({**arrays, name: arrays[name] + 1}, origin / "encoder.safetensors")
     else:
-        other = load_config(TOY, {"total_steps": "2", "mesh.data": "1", "seed": "7"})
+        other = load_config(TOY, {"total_steps": "2", "optim.warmup_steps": "0", "mesh.data": "1", "seed": "7"})
         shutil.rmtree(origin / "run")
         train(other, origin / "run")
     before = (run / "frozen/method.teacher/spec.json").read_text()
@@ -133,7 +133,7 @@ def test_a_resume_with_other_weights_is_refused_by_name(kind, teachers, tmp_path
 def test_a_teacher_that_trained_on_is_taken_as_it_was(teachers, tmp_path):
     origin, run = shutil.copytree(teachers, tmp_path / "origin"), tmp_path / "run"
     train(distill(section("run", origin), total_steps=4), run)
-    more = load_config(TOY, {"total_steps": "4", "mesh.data": "1"})
+    more = load_config(TOY, {"total_steps": "4", "optim.warmup_steps": "0", "mesh.data": "1"})
     train(more, origin / "run")
     train(distill(section("run", origin)), run)
     assert json.loads((run / "frozen/method.teacher/spec.json").read_text())["step"] == 2
