@@ -63,8 +63,8 @@ def masked_token_mse(
     an example's value with 'none' is that of `losses.rows.weighted`. What stands in tokens that are not hidden reaches
     nothing. `target` is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes.
-    Source: He et al., "Masked Autoencoders Are Scalable Vision Learners", 2021, arXiv 2111.06377
-    (https://arxiv.org/abs/2111.06377).
+    Source: He et al., Masked Autoencoders Are Scalable Vision Learners, 2021, arXiv:2111.06377,
+    https://arxiv.org/abs/2111.06377
     """
     pred = float_array("pred", pred, rank=3)
     target = jax.lax.stop_gradient(float_array("target", target, rank=3))
