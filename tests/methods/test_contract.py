@@ -149,8 +149,8 @@ def linear_update(config, method, batch, num_devices):
 def test_an_objective_on_an_encoder_of_one_matrix(file):
     """What the method adds to its skeleton: loss, gradients and memory, the same on one device and on eight."""
     config = load_config(f"{file}:quick")
-    method = make_method(config, Linear())
-    example = load_splits(config).train.fetch(np.arange(ROWS))
+    source = load_splits(config).train
+    method, example = make_method(config, Linear(), source), source.fetch(np.arange(ROWS))
     views = jax.eval_shape(build(options(config.augment)), jax.random.key(0), example)["views"]
     keys = jax.random.split(jax.random.key(1), len(views))
     shared = jax.random.normal(jax.random.key(2), (ROWS, 16))
