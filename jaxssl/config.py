@@ -62,7 +62,7 @@ def base() -> ConfigDict:
             total_steps=1000,
             batch_size=256,
             gradient_chunks=1,  # c > 1: the same loss and gradient with the activations of a c-th of the batch
-            max_minutes=0.0,  # 0: no limit; else save and stop after so many minutes
+            max_minutes=0.0,  # 0: no limit; else save and stop after this many minutes
             data=dict(name="data.sets.fashion_mnist_12k", mode="resident"),
             augment=dict(name=""),
             preprocess=dict(name="augment.image.plain"),

@@ -171,7 +171,7 @@ class Method(NamedTuple):
     networks(params, memory) -> (params, stats)
         Whose weights are evaluated, embedded and exported, by name ('encoder', ...): the student's or the teacher's.
     negatives: whether other examples of the batch, or of a queue, are taken for different ones.
-    rests: (pattern, steps) pairs; parameters whose path matches rest for so many steps, and with them all that the
+    rests: (pattern, steps) pairs; parameters whose path matches rest for that many steps, and with them all that the
         optimiser remembers of them (see `optim.make_optimizer`).
     """
 

@@ -21,6 +21,8 @@ HEADLINE = "few_labels/10_mean"
 # Packages whose modules may have a card.
 ROOMS = ("methods", "studies", "evaluators")
 PUBLISHED = "published"
+# Skeletons whose methods are an objective alone: checked with one of them, the networks are checked for all.
+JOINT = {"siamese", "teacher"}
 
 
 class System(NamedTuple):
@@ -186,8 +188,8 @@ def skeleton_of(config: Any) -> str:
 def contract() -> dict[Path, str]:
     """{config: how much of the contract of methods is checked with it in every run of the tests}.
 
-    'full': one config of each skeleton, and one of each method that writes a loss of its own. 'short': one config of
-    each other method, whose objective a skeleton trains, and the published recipes. 'data': the config needs data of
+    'full': one config of each skeleton, and one of each method that brings networks or a loss of its own. 'short': one
+    config of each other method, an objective on a skeleton of `JOINT`, and the published recipes. 'data': the config needs data of
     one's own. 'again': a further config of a method; with --slow, as all others, it is checked in full.
     A config file with `CONTRACT = "full"` is always checked so.
     """
@@ -209,5 +211,5 @@ def contract() -> dict[Path, str]:
             skeleton = skeleton_of(config)
             one_more = "again" if not first else "short" if skeleton in skeletons else "full"
             found[file], first = getattr(module, "CONTRACT", one_more), False
-            skeletons |= {skeleton} - {""}
+            skeletons |= {skeleton} & JOINT
     return dict(sorted(found.items()))

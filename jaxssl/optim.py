@@ -169,7 +169,7 @@ def make_optimizer(
                       With 'constant' the rate of these paths stays at its peak after the warm-up, with 'cosine' it
                       decays, whatever `schedule` says.
     clip_norm:        global norm; 0 is none.
-    rests:            (pattern, steps) pairs, `core.Method.rests`: paths that neither move nor are remembered for so many
+    rests:            (pattern, steps) pairs, `core.Method.rests`: paths that neither move nor are remembered for that many
                       steps; then the optimiser starts on them as if new, at the rates of the step.
     The remaining options default to the optimiser's own; one that it does not have is refused.
 

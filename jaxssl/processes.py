@@ -10,7 +10,7 @@ from jaxssl.names import shortened
 
 log = logging.getLogger("jaxssl")
 
-# So long may a process be silent until the others take it for lost. It is silent while it is frozen, not while it computes.
+# The others take a process for lost when it has been silent for this long. It is silent when frozen, not when it computes.
 HEARTBEAT_S = 60
 # Exit status of what stopped and can be resumed by the same command: by a signal, or because another process is lost.
 RESUME = 75

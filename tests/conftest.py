@@ -1,5 +1,7 @@
-"""Eight virtual devices for the whole suite, quick compilation, and the option --slow."""
+"""Eight virtual devices for the whole suite, quick compilation, workers that stay small, and the option --slow."""
 
+import ctypes
+import gc
 import logging
 import os
 import tempfile
@@ -23,11 +25,16 @@ if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
 os.environ.setdefault("NPROC", "64")
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# So many threads, each with heaps of its own, would keep what one of them has freed: worker processes have two heaps.
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 # Worker processes and the child processes of tests compile the same programs.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), "jaxssl-test-cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
+import jax  # noqa: E402
 import pytest  # noqa: E402
+
+libc = ctypes.CDLL(None)
 
 
 def pytest_addoption(parser):
@@ -50,3 +57,13 @@ def quiet_log():
         log.removeHandler(handler)
         handler.close()
     log.propagate = True
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_worker():
+    """After every file the programs it compiled are dropped, and what they held is given back to the system."""
+    yield
+    jax.clear_caches()
+    gc.collect()
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)

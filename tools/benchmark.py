@@ -193,7 +193,7 @@ def run_suite(args, overrides: list[str]) -> int:
 
 
 def suite_data(folder: Path) -> dict:
-    """{'stream': folder of JPEG files, 32 and 224: packs for views of so many pixels}."""
+    """{'stream': folder of JPEG files, 32 and 224: packs for views of that many pixels}."""
     import numpy as np
     from benchmark_input import make_files, with_pillow
 

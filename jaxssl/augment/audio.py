@@ -64,7 +64,7 @@ def views(
       gain, gain_db: change of loudness in decibels.
       filters: a low-pass or a high-pass, either by even chance, without phase, 12 dB an octave.
       low_pass, high_pass: range of their corner, in hertz; what lies above half the rate leaves the sound as it is.
-      delay, delay_ms, delay_volume: add one echo so much later, so loud.
+      delay, delay_ms, delay_volume: add one echo, delay_ms later, times delay_volume.
       pitch_shift, semitones: change of pitch that keeps the tempo, by a phase vocoder.
       reverb, reverb_seconds: reverberation by a made-up room; time in which it falls by 60 decibels.
     """
@@ -141,8 +141,7 @@ def spectrogram(
     """One view, for methods that hide parts themselves: log-mel `views`, one array float32 [N, mels, frames, 1].
 
     Args:
-      shift: the sound is moved by up to so many samples to either side, what comes in is silence; 0 for no
-        chance at all.
+      shift: the sound is moved by at most `shift` samples to either side, and silence fills the gap; 0 turns it off.
       the others: as `plain_spectrogram`.
     """
     options = dict(rate=rate, size=size, frames=frames, mels=mels, window_ms=window_ms, hop_ms=hop_ms, low=low)
@@ -200,7 +199,7 @@ def plain_spectrogram(
 
 
 def add_noise(key: jax.Array, x: jax.Array, decibels: jax.Array | float) -> jax.Array:
-    """x [T] and white noise of so many decibels less power."""
+    """x [T] and white noise whose power is lower by `decibels`."""
     x = unit_wave(x, "x")
     power = jnp.mean(jnp.square(x))
     return x + jnp.sqrt(power * 10 ** (-decibels / 10)) * jax.random.normal(key, x.shape)
@@ -223,7 +222,7 @@ def pass_filter(x: jax.Array, corner: jax.Array | float, is_low: jax.Array | boo
 
 
 def echo(x: jax.Array, samples: jax.Array | int, volume: jax.Array | float) -> jax.Array:
-    """x [T] and itself so many samples later, times volume."""
+    """x [T] and itself `samples` later, times volume."""
     x = unit_wave(x, "x")
     at = jnp.arange(x.shape[0]) - jnp.round(samples).astype(jnp.int32)
     return x + volume * jnp.where(at >= 0, x[jnp.maximum(at, 0)], 0)
@@ -246,7 +245,7 @@ def reverberate(key: jax.Array, x: jax.Array, samples: jax.Array | float) -> jax
 
 
 def shift_pitch(x: jax.Array, semitones: jax.Array | float, *, most: float = 12.0, window: int = 512) -> jax.Array:
-    """x [T] higher by so many semitones at the same tempo: stretched in time by a phase vocoder, then read faster.
+    """x [T] higher by `semitones` at the same tempo: stretched in time by a phase vocoder, then read faster.
 
     Args:
       most: an upper bound of semitones, which fixes the work.
@@ -325,7 +324,7 @@ def fourier(window: int, bins: int) -> np.ndarray:
 
 
 def mel_filters(mels: int, bins: int, rate: int, low: float) -> np.ndarray:
-    """float32 [bins / 2 + 1, mels]: triangles over the frequencies of a Fourier transform of so many samples."""
+    """float32 [bins / 2 + 1, mels]: triangles over the frequencies of a Fourier transform of `bins` samples."""
     scale = lambda hertz: 1127 * np.log1p(np.asarray(hertz) / 700)
     edges = np.linspace(scale(low), scale(rate / 2), mels + 2)
     at = scale(np.fft.rfftfreq(bins, 1 / rate))[:, None]

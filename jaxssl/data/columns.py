@@ -266,7 +266,7 @@ def column_splits(
 
 
 def _spread(rows, count):
-    """So many rows, evenly from all, so that every class stays."""
+    """`count` rows, evenly from all, so that every class stays."""
     return rows if len(rows) <= count else rows[np.linspace(0, len(rows) - 1, count).astype(int)]
 
 

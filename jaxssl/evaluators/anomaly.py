@@ -19,8 +19,8 @@ def anomaly(data: EvaluationData, *, normal: int = 0):
 
     `anomaly/auroc`: each class of anomalies against the normal rows, the mean over these classes.
     `anomaly/<class>`: of each class apart, where there are several.
-    `anomaly/auroc_either_way`: the mean of max(a, 1 - a), which also counts as good what calls normal rows strange;
-        published numbers of CLAN are of this kind.
+    `anomaly/auroc_either_way`: the mean of max(a, 1 - a), under which a score that ranks normal rows higher also counts as
+        good; published numbers of CLAN are of this kind.
 
     Args:
       normal: label of the normal rows.

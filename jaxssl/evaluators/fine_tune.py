@@ -34,8 +34,8 @@ def fine_tune(
     The row of the untrained encoder is then supervised training of the same network on the same labels alone, which is
     what self-supervision has to beat. `fine_tune/<n>_mean` and `fine_tune/<n>_std` over the draws, whose rows are those of
     `few_labels` with the same seed. Adam at a constant rate, the evaluation's preprocessing without augmentation, and
-    networks as in evaluation: no dropout, batch norms keep their statistics (of an untrained network those it started with,
-    so that its row is then less than supervised training could reach). All that `predict` reads of parameters and
+    networks in inference mode: no dropout, and batch norms keep their statistics. An untrained network keeps those it
+    started with, so that its row is lower than supervised training could reach. All that `predict` reads of parameters and
     memory is trained, but for those statistics; the state itself is left as it is. Costs `draws` trainings for each n.
 
     Args:
@@ -141,7 +141,7 @@ def _trainable(path, leaf):
 
 
 def _trainer(network, tx, steps, size, num_classes):
-    """(examples, labels) -> (leaves, weight, bias) after so many steps of `size` rows."""
+    """(examples, labels) -> (leaves, weight, bias) after `steps` steps of `size` rows."""
 
     def train(leaves, batch, labels):
         take = lambda tree, rows: jax.tree.map(lambda x: x[rows], tree)

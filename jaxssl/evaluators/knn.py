@@ -60,7 +60,7 @@ def knn_predict(train_x, train_y, test_x, *, k: int, temperature: float, num_cla
 
     Source: Wu, Xiong, Yu, Lin, Unsupervised Feature Learning via Non-Parametric Instance Discrimination,
     2018,
-      https://arxiv.org/abs/1805.01978; as used by Caron et al., DINO, 2021, https://arxiv.org/abs/2104.14294.
+      https://arxiv.org/abs/1805.01978; as used by Caron et al., DINO, 2021, https://arxiv.org/abs/2104.14294
     """
     _check_options(k, temperature)
     train_x, train_y, test_x = jnp.asarray(train_x), jnp.asarray(train_y), jnp.asarray(test_x)

@@ -26,7 +26,7 @@ def rankme(data: EvaluationData, *, num_rows: int = 4096, seed: int = 0, of: str
       of: the output of `predict` [N, D]; of another than the features the results are '<of>/rankme/...'.
 
     Source: Garrido, Balestriero, Najman, LeCun, RankMe: Assessing the Downstream Performance of Pretrained
-      Self-Supervised Representations by Their Rank, 2023, https://arxiv.org/abs/2210.02885.
+      Self-Supervised Representations by Their Rank, 2023, https://arxiv.org/abs/2210.02885
     """
     if not isinstance(num_rows, int) or num_rows < 2:
         raise ValueError(f"num_rows must be an integer of at least 2; got {num_rows!r}")

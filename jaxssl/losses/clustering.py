@@ -34,8 +34,8 @@ def swav(
     The codes are stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, fewer than two views, temperature
     or epsilon <= 0.
-    Source: Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments", 2020,
-    arXiv 2006.09882 (https://arxiv.org/abs/2006.09882).
+    Source: Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, 2020,
+    arXiv:2006.09882, https://arxiv.org/abs/2006.09882
     """
     scores = float_array("global_scores", global_scores, rank=3)
     num_global = scores.shape[0]
@@ -89,8 +89,8 @@ def dino(
     `teacher_logits`, `center` and `teacher_temperature` are stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, no pair of different views,
     temperatures <= 0.
-    Source: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", 2021, arXiv 2104.14294
-    (https://arxiv.org/abs/2104.14294).
+    Source: Caron et al., Emerging Properties in Self-Supervised Vision Transformers, 2021, arXiv:2104.14294,
+    https://arxiv.org/abs/2104.14294
     """
     student = float_array("student_logits", student_logits, rank=3)
     teacher = float_array("teacher_logits", teacher_logits, rank=3)
@@ -126,7 +126,7 @@ def dino_center(
     Returns float32 at least: with a momentum near 1 an average in half precision never moves. Everything is
     stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, a known momentum outside [0, 1].
-    Source: Caron et al., 2021, arXiv 2104.14294 (https://arxiv.org/abs/2104.14294).
+    Source: Caron et al., 2021, arXiv:2104.14294, https://arxiv.org/abs/2104.14294
     """
     old = float_array("center", center, rank=1)
     teacher = float_array("teacher_logits", teacher_logits, rank=3)
@@ -155,8 +155,8 @@ def dec(
     `where`, `reduction`: as in `losses.rows`.
     The target is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes.
-    Source: Xie, Girshick, Farhadi, "Unsupervised Deep Embedding for Clustering Analysis", 2016, arXiv 1511.06335
-    (https://arxiv.org/abs/1511.06335).
+    Source: Xie, Girshick, Farhadi, Unsupervised Deep Embedding for Clustering Analysis, 2016, arXiv:1511.06335,
+    https://arxiv.org/abs/1511.06335
     """
     q = float_array("q", q, rank=2)
     where = rows_that_count(where, len(q))

@@ -30,8 +30,8 @@ def nt_xent(
     `where`, `reduction`: as in `losses.rows`; an example's value is the mean of its two directions.
     Nothing is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, temperature <= 0.
-    Source: Chen, Kornblith, Norouzi, Hinton, "A Simple Framework for Contrastive Learning of Visual
-    Representations", 2020, arXiv 2002.05709 (https://arxiv.org/abs/2002.05709).
+    Source: Chen, Kornblith, Norouzi, Hinton, A Simple Framework for Contrastive Learning of Visual
+    Representations, 2020, arXiv:2002.05709, https://arxiv.org/abs/2002.05709
     """
     z1, z2 = float_pair("z1", z1, "z2", z2)
     temperature = positive_scalar("temperature", temperature, z1.dtype)
@@ -65,10 +65,10 @@ def info_nce(
     `where`, `reduction`: as in `losses.rows`; of `query` and `key`, all `negatives` count.
     `key` and `negatives` are stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, temperature <= 0.
-    Source: He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", 2019, arXiv
-    1911.05722 (https://arxiv.org/abs/1911.05722); Chen, Xie, He, "An Empirical Study of Training
-    Self-Supervised Vision Transformers", 2021, arXiv 2104.02057; van den Oord et al., "Representation
-    Learning with Contrastive Predictive Coding", 2018, arXiv 1807.03748.
+    Source: He et al., Momentum Contrast for Unsupervised Visual Representation Learning, 2019,
+    arXiv:1911.05722, https://arxiv.org/abs/1911.05722; Chen, Xie, He, An Empirical Study of Training
+    Self-Supervised Vision Transformers, 2021, arXiv:2104.02057, https://arxiv.org/abs/2104.02057; van den Oord et al.,
+    Representation Learning with Contrastive Predictive Coding, 2018, arXiv:1807.03748, https://arxiv.org/abs/1807.03748
     """
     query, key = float_pair("query", query, "key", key)
     temperature = positive_scalar("temperature", temperature, query.dtype)
@@ -107,8 +107,8 @@ def neighbor_contrast(
     and columns of the weights.
     `weights` is stop-gradient.
     Raises: TypeError, ValueError for integers, shapes other than [N, D] and [N, N], scale <= 0.
-    Source: Kulatilleke, Portmann, Chandra, "SCGC: Self-Supervised Contrastive Graph Clustering", 2022, arXiv
-    2204.12656 (https://arxiv.org/abs/2204.12656).
+    Source: Kulatilleke, Portmann, Chandra, SCGC: Self-Supervised Contrastive Graph Clustering, 2022,
+    arXiv:2204.12656, https://arxiv.org/abs/2204.12656
     """
     z, weights = float_array("z", z, rank=2), float_array("weights", weights, rank=2)
     if weights.shape != (len(z), len(z)):
@@ -148,8 +148,8 @@ def patch_matching(
     `losses.rows.weighted`. What stands in patches that do not take part reaches nothing.
     `target` is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, another `over`.
-    Source: Gong, Lai, Chung, Glass, "SSAST: Self-Supervised Audio Spectrogram Transformer", 2021, arXiv 2110.09784
-    (https://arxiv.org/abs/2110.09784).
+    Source: Gong, Lai, Chung, Glass, SSAST: Self-Supervised Audio Spectrogram Transformer, 2021, arXiv:2110.09784,
+    https://arxiv.org/abs/2110.09784
     """
     logits, valid = _patch_logits(pred, target, valid, over, where)
     # A row that does not count sees itself only, so that its logarithm exists.

@@ -27,8 +27,8 @@ def masked_token_cross_entropy(
     `losses.rows.weighted`. What stands in tokens that do not count reaches nothing.
     Nothing is stop-gradient but w, through which no gradient flows.
     Raises: TypeError, ValueError for integer logits, targets that are no integers, shapes that do not agree.
-    Source: Devlin, Chang, Lee, Toutanova, "BERT: Pre-training of Deep Bidirectional Transformers for Language
-    Understanding", 2018, arXiv 1810.04805 (https://arxiv.org/abs/1810.04805).
+    Source: Devlin, Chang, Lee, Toutanova, BERT: Pre-training of Deep Bidirectional Transformers for Language
+    Understanding, 2018, arXiv:1810.04805, https://arxiv.org/abs/1810.04805
     """
     logits = float_array("logits", logits, rank=2)
     targets = jnp.asarray(targets)

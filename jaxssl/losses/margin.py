@@ -36,8 +36,8 @@ def clan(
     pairs. A zero row has cosine 0 with everything, and zero gradient.
     Raises: TypeError, ValueError for integers, wrong shapes, widths that differ, alpha outside [0, 1], a margin
     or an eps that is not above 0.
-    Source: Wilkie, Hindy, Tachtatzis, Atkinson, "Contrastive Self-Supervised Network Intrusion Detection using
-    Augmented Negative Pairs", 2025, arXiv 2509.06550 (https://arxiv.org/abs/2509.06550).
+    Source: Wilkie, Hindy, Tachtatzis, Atkinson, Contrastive Self-Supervised Network Intrusion Detection using
+    Augmented Negative Pairs, 2025, arXiv:2509.06550, https://arxiv.org/abs/2509.06550
     """
     unit_interval("alpha", alpha)
     z, hinge, where, counted = _pairs(z, z_aug, margin, squared, where, where_aug)

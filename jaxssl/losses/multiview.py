@@ -36,8 +36,8 @@ def multiview_contrastive(
     `temperature`: T, a number or a (traced) scalar. `where`, `reduction`: as in `losses.rows`; row n of all views.
     The weights are stop-gradient; nothing else is.
     Raises: TypeError, ValueError for integers, shapes that do not fit, temperature <= 0.
-    Source: Jain, Tang, Min, Kawsar, Mathur, "ColloSSL: Collaborative Self-Supervised Learning for Human Activity
-    Recognition", 2022, arXiv 2202.00758 (https://arxiv.org/abs/2202.00758).
+    Source: Jain, Tang, Min, Kawsar, Mathur, ColloSSL: Collaborative Self-Supervised Learning for Human Activity
+    Recognition, 2022, arXiv:2202.00758, https://arxiv.org/abs/2202.00758
     """
     anchor = float_array("anchor", anchor, rank=2)
     views = {}

@@ -40,9 +40,9 @@ def clip(
     Nothing is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, groups that are not int [N],
     max_scale <= 0.
-    Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021,
-    arXiv:2103.00020 (https://arxiv.org/abs/2103.00020); the targets of groups as in Yang et al., "Unified Contrastive
-    Learning in Image-Text-Label Space", 2022, arXiv:2204.03610 (https://arxiv.org/abs/2204.03610).
+    Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021,
+    arXiv:2103.00020, https://arxiv.org/abs/2103.00020; the targets of groups as in Yang et al., Unified Contrastive
+    Learning in Image-Text-Label Space, 2022, arXiv:2204.03610, https://arxiv.org/abs/2204.03610
     """
     image, text = float_pair("image", image, "text", text)
     log_scale = finite_scalar("log_scale", log_scale, image.dtype)
@@ -80,8 +80,8 @@ def sigmoid_pairs(
     that of its image with all texts.
     Nothing is stop-gradient.
     Raises: as `clip`.
-    Source: Zhai, Mustafa, Kolesnikov, Beyer, "Sigmoid Loss for Language Image Pre-Training", 2023, arXiv:2303.15343
-    (https://arxiv.org/abs/2303.15343).
+    Source: Zhai, Mustafa, Kolesnikov, Beyer, Sigmoid Loss for Language Image Pre-Training, 2023, arXiv:2303.15343,
+    https://arxiv.org/abs/2303.15343
     """
     image, text = float_pair("image", image, "text", text)
     log_scale, bias = (finite_scalar(name, x, image.dtype) for name, x in (("log_scale", log_scale), ("bias", bias)))

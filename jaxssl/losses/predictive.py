@@ -24,10 +24,10 @@ def jepa(
     stop-gradient; two axes or more. Where they are equal the gradient is 0 for both kinds. `where`, `reduction`: as in
     `losses.rows`, the rows being those of the first axis.
     Raises: TypeError, ValueError for integers, wrong or different shapes, an unknown kind.
-    Source: Assran et al., "Self-Supervised Learning from Images with a Joint-Embedding Predictive Architecture",
-    2023, arXiv 2301.08243 (https://arxiv.org/abs/2301.08243); 'l1' as in Weimann and Conrad, "Self-Supervised
-    Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG Classification Performance", 2024, arXiv
-    2410.13867 (https://arxiv.org/abs/2410.13867).
+    Source: Assran et al., Self-Supervised Learning from Images with a Joint-Embedding Predictive Architecture,
+    2023, arXiv:2301.08243, https://arxiv.org/abs/2301.08243; 'l1' as in Weimann and Conrad, Self-Supervised
+    Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG Classification Performance, 2024,
+    arXiv:2410.13867, https://arxiv.org/abs/2410.13867
     """
     if kind not in ("l1", "l2"):
         raise ValueError(f"kind must be 'l1' or 'l2', got {kind!r}")

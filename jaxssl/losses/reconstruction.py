@@ -33,8 +33,8 @@ def masked_patch_mse(
     `images` are stop-gradient.
     Raises: TypeError, ValueError for integer pred or images, wrong or different shapes, a patch size that
     does not divide the image.
-    Source: He et al., "Masked Autoencoders Are Scalable Vision Learners", 2021, arXiv 2111.06377
-    (https://arxiv.org/abs/2111.06377).
+    Source: He et al., Masked Autoencoders Are Scalable Vision Learners, 2021, arXiv:2111.06377,
+    https://arxiv.org/abs/2111.06377
     """
     pred = float_array("pred", pred, rank=3)
     targets = patchify(float_array("images", images, rank=4), patch_size)
@@ -63,8 +63,8 @@ def masked_token_mse(
     an example's value with 'none' is that of `losses.rows.weighted`. What stands in tokens that are not hidden reaches
     nothing. `target` is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes.
-    Source: He et al., "Masked Autoencoders Are Scalable Vision Learners", 2021, arXiv 2111.06377
-    (https://arxiv.org/abs/2111.06377).
+    Source: He et al., Masked Autoencoders Are Scalable Vision Learners, 2021, arXiv:2111.06377,
+    https://arxiv.org/abs/2111.06377
     """
     pred = float_array("pred", pred, rank=3)
     target = jax.lax.stop_gradient(float_array("target", target, rank=3))
@@ -100,8 +100,8 @@ def scaled_cosine_error(
     value with 'none' is that of `losses.rows.weighted`. What stands in rows that do not count reaches nothing.
     `target` is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, alpha < 1.
-    Source: Hou et al., "GraphMAE: Self-Supervised Masked Graph Autoencoders", 2022, arXiv 2205.10803
-    (https://arxiv.org/abs/2205.10803).
+    Source: Hou et al., GraphMAE: Self-Supervised Masked Graph Autoencoders, 2022, arXiv:2205.10803,
+    https://arxiv.org/abs/2205.10803
     """
     pred = float_array("pred", pred, rank=jnp.ndim(pred))
     target = jax.lax.stop_gradient(float_array("target", target, rank=jnp.ndim(target)).astype(pred.dtype))
@@ -137,9 +137,9 @@ def chamfer(
     is that of `losses.rows.weighted`. What stands in sets that do not count reaches nothing.
     `target` is stop-gradient.
     Raises: TypeError, ValueError for integers, shapes that do not fit, an unknown kind.
-    Source: Fan, Su and Guibas, "A Point Set Generation Network for 3D Object Reconstruction from a Single Image", 2016,
-    arXiv 1612.00603 (https://arxiv.org/abs/1612.00603); as in Pang et al., "Masked Autoencoders for Point Cloud
-    Self-supervised Learning", 2022, arXiv 2203.06604 (https://arxiv.org/abs/2203.06604).
+    Source: Fan, Su and Guibas, A Point Set Generation Network for 3D Object Reconstruction from a Single Image, 2016,
+    arXiv:1612.00603, https://arxiv.org/abs/1612.00603; as in Pang et al., Masked Autoencoders for Point Cloud
+    Self-supervised Learning, 2022, arXiv:2203.06604, https://arxiv.org/abs/2203.06604
     """
     pred = float_array("pred", pred, rank=max(jnp.ndim(pred), 2))
     target = jax.lax.stop_gradient(float_array("target", target, rank=pred.ndim).astype(pred.dtype))

@@ -23,8 +23,8 @@ def barlow_twins(
     `z1`, `z2`: [N, D], N >= 2. `redundancy_weight`: the paper's lambda. `where`: as in `losses.rows`; where fewer
     than two rows count the loss is 0. Nothing is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, N < 2.
-    Source: Zbontar, Jing, Misra, LeCun, Deny, "Barlow Twins: Self-Supervised Learning via Redundancy
-    Reduction", 2021, arXiv 2103.03230 (https://arxiv.org/abs/2103.03230).
+    Source: Zbontar, Jing, Misra, LeCun, Deny, Barlow Twins: Self-Supervised Learning via Redundancy
+    Reduction, 2021, arXiv:2103.03230, https://arxiv.org/abs/2103.03230
     """
     z1, z2 = float_pair("z1", z1, "z2", z2)
     at_least_two_rows("z1", z1)
@@ -54,8 +54,8 @@ def vicreg(
     `z1`, `z2`: [N, D], N >= 2, not normalised. `where`: as in `losses.rows`; where fewer than two rows count
     variance and covariance are 0. Nothing is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, N < 2.
-    Source: Bardes, Ponce, LeCun, "VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised
-    Learning", 2021, arXiv 2105.04906 (https://arxiv.org/abs/2105.04906).
+    Source: Bardes, Ponce, LeCun, VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised
+    Learning, 2021, arXiv:2105.04906, https://arxiv.org/abs/2105.04906
     """
     z1, z2 = float_pair("z1", z1, "z2", z2)
     at_least_two_rows("z1", z1)

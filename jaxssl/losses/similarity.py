@@ -18,8 +18,8 @@ def negative_cosine_similarity(
     `p`: predictions [N, D]; `z`: targets [N, D], stop-gradient. A zero row counts as cosine 0 with zero
     gradient. `where`, `reduction`: as in `losses.rows`.
     Raises: TypeError, ValueError for integers, wrong or different shapes.
-    Source: Chen and He, "Exploring Simple Siamese Representation Learning", 2020, arXiv 2011.10566
-    (https://arxiv.org/abs/2011.10566).
+    Source: Chen and He, Exploring Simple Siamese Representation Learning, 2020, arXiv:2011.10566,
+    https://arxiv.org/abs/2011.10566
     """
     p, z = float_pair("p", p, "z", z)
     where = rows_that_count(where, len(p))
@@ -35,8 +35,8 @@ def byol(p: jax.Array, z: jax.Array, *, where: jax.Array | None = None, reductio
     `p`: predictions [N, D]; `z`: targets [N, D], stop-gradient. For one direction; the caller adds the
     swapped pair. `where`, `reduction`: as in `losses.rows`.
     Raises: TypeError, ValueError for integers, wrong or different shapes.
-    Source: Grill et al., "Bootstrap Your Own Latent", 2020, arXiv 2006.07733
-    (https://arxiv.org/abs/2006.07733).
+    Source: Grill et al., Bootstrap Your Own Latent, 2020, arXiv:2006.07733,
+    https://arxiv.org/abs/2006.07733
     """
     value = 2 + 2 * negative_cosine_similarity(p, z, where=where, reduction=reduction)
     where = rows_that_count(where, jnp.shape(p)[0])
@@ -65,8 +65,8 @@ def comasked_consistency(
     nothing.
     Nothing is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, an unknown pairing.
-    Source: Ren et al., "Bringing Masked Autoencoders Explicit Contrastive Properties for Point Cloud Self-Supervised
-    Learning", 2024, arXiv 2407.05862 (https://arxiv.org/abs/2407.05862).
+    Source: Ren et al., Bringing Masked Autoencoders Explicit Contrastive Properties for Point Cloud Self-Supervised
+    Learning, 2024, arXiv:2407.05862, https://arxiv.org/abs/2407.05862
     """
     z1, z2 = float_pair("z1", z1, "z2", z2, rank=3)
     where = rows_that_count(where, len(z1))

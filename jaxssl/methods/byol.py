@@ -33,7 +33,7 @@ def byol(
       hidden_dims, dim: widths of the projector g, without biases; batch norm and ReLU after each hidden layer.
       predictor_dim: width of the hidden layer of the predictor h.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
-      momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
+      momentum_end, momentum_steps: where m ends, and the steps of the cosine that leads there; 0 steps keep it constant.
       predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the
         online network's (github.com/google-deepmind/deepmind-research, byol/eval_experiment.py: `online_params`).
 

@@ -17,8 +17,8 @@ def clan(encoder, *, margin: float = 0.5, alpha: float = 0.5, squared: bool = Fa
         z = f(x),  z' = f(augmented x),  d = (1 - cos) / 2
         L = alpha * mean d(z_i, z_j) + (1 - alpha) * mean relu(margin - d(z_i, z'_j))
 
-    over the pairs that are not at zero already. A row is the stranger the smaller the cosine of its features and the
-    mean of the training features is (`evaluators.anomaly`). Nothing is stop-gradient. Equal features of all rows are
+    over the pairs that are not at zero already. The anomaly score of a row falls with the cosine between its features
+    and the mean of the training features (`evaluators.anomaly`). Nothing is stop-gradient. Equal features of all rows are
     a stationary point of value (1 - alpha) * margin: there `active_fraction` stays at 1.
 
     Args:

@@ -47,13 +47,13 @@ def dino(
       encoder: backbone f, [N, H, W, C] -> [N, D], for every crop size.
       hidden_dim, bottleneck_dim, num_prototypes, head_layers, head_norm: of the DINO head g.
       student_temperature: tau_s.
-      teacher_temperature, teacher_temperature_end, teacher_temperature_steps: tau_t, linearly from one to the other in
-        so many steps, then constant; 0 steps keep the first. Published: 0.04 to 0.07 within 30 epochs, or 0.04.
+      teacher_temperature, teacher_temperature_end, teacher_temperature_steps: tau_t, linearly from the first to the
+        second within these steps, then constant; 0 steps keep the first. Published: 0.04 to 0.07 within 30 epochs, or 0.04.
       center_momentum: of the centre.
       freeze_steps: steps during which the head's last layer rests, and with it all that the optimiser remembers of it;
         one epoch in the published recipe.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
-      momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
+      momentum_end, momentum_steps: where m ends, and the steps of the cosine that leads there; 0 steps keep it constant.
       remat_views: compute every crop again in the backward pass, crop by crop: the same loss and gradient with the
         activations of one crop at a time, for one more forward pass.
       predict_from: 'teacher' or 'student', whose features are evaluated and exported; the published evaluation takes the

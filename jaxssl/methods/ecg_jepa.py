@@ -40,7 +40,7 @@ def ecg_jepa(
       predictor_dim, predictor_depth, predictor_heads: of g, which is not used afterwards.
       kind: 'l1', or 'l2' for the squared error.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
-      momentum_end, momentum_steps: where m ends, along a line of so many steps; 0 steps keep it constant.
+      momentum_end, momentum_steps: where m ends, and the steps of the line that leads there; 0 steps keep it constant.
       predict_from: 'teacher' or 'student', whose features are evaluated and exported; the published evaluation takes the
         teacher's (github.com/kweimann/ECG-JEPA, finetune.py: `target_encoder`).
 

@@ -36,7 +36,7 @@ def moco_v3(
       predictor_dim: width of the hidden layer of the predictor h.
       temperature: tau.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
-      momentum_end, momentum_steps: where m ends, along a cosine of so many steps; 0 steps keep it constant.
+      momentum_end, momentum_steps: where m ends, and the steps of the cosine that leads there; 0 steps keep it constant.
       predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the
         query's (github.com/facebookresearch/moco-v3, main_lincls.py: `base_encoder`).
 

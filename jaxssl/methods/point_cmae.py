@@ -35,8 +35,8 @@ def point_cmae(
         L = w_r sum_b chamfer(points_b, hidden patches_b) + w_c mean over patches hidden by both of (1 - cos(d_1, d_2))
 
     f is one encoder with a class token for each mask; the decoders g_1 and g_2 have equal sizes and weights of their
-    own. d are their tokens after the final norm. Hidden are floor(ratio * G) patches of every mask, uniformly; d has no
-    stop-gradient, the hidden patches are targets and have. Features are those of the whole cloud, nothing hidden.
+    own. d are their tokens after the final norm. Every mask hides floor(ratio * G) patches, drawn uniformly. The hidden
+    patches are stop-gradient; d is not. Features are those of the whole cloud, without a mask.
 
     Args:
       encoder: a transformer of models.points with cls_tokens=2 (or 0).

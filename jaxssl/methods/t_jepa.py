@@ -42,7 +42,7 @@ def t_jepa(
       predictor_dim, predictor_depth, predictor_heads: of the predictor g, which is not used afterwards.
       kind: 'l2' squared or 'l1' absolute error.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
-      momentum_end, momentum_steps: where m ends, along a line of so many steps; 0 steps keep it constant.
+      momentum_end, momentum_steps: where m ends, and the steps of the line that leads there; 0 steps keep it constant.
       predict_from: 'teacher' or 'student', whose features are evaluated and exported; the published probes take the
         teacher's (github.com/jose-melo/t-jepa, src/train.py: `target_encoder`).
 

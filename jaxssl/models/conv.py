@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 # Above this input size the shifted copies of the taps cost more memory than they are worth.
 TAPS_MAX_SIZE = 64
-# The gradient of a kernel is summed over so many images at a time, unless their maps have fewer pixels than these.
+# The gradient of a kernel is summed over IMAGES_A_PRODUCT images at a time where their maps have SMALLEST_MAP pixels.
 IMAGES_A_PRODUCT, SMALLEST_MAP = 16, 36
 
 kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")

@@ -57,8 +57,8 @@ def student_t_assignment(z: jax.Array, centroids: jax.Array, *, degrees: float |
 
     q_ic ~ (1 + |z_i - mu_c|^2 / degrees)^(-(degrees + 1) / 2).
     Raises: TypeError, ValueError for integers, shapes that do not fit, degrees <= 0.
-    Source: Xie, Girshick, Farhadi, "Unsupervised Deep Embedding for Clustering Analysis", 2016, arXiv 1511.06335
-    (https://arxiv.org/abs/1511.06335).
+    Source: Xie, Girshick, Farhadi, Unsupervised Deep Embedding for Clustering Analysis, 2016, arXiv:1511.06335,
+    https://arxiv.org/abs/1511.06335
     """
     z, centroids = float_array("z", z, rank=2), float_array("centroids", centroids, rank=2)
     if z.shape[1] != centroids.shape[1]:

@@ -48,8 +48,8 @@ def cosine_momentum(start: float, end: float, total_steps: int) -> Callable[[jax
 
     m(step) = end - (end - start) * (cos(pi * step / total_steps) + 1) / 2.
     Raises: ValueError when start or end lie outside [0, 1] or total_steps < 1.
-    Source: Grill et al., "Bootstrap Your Own Latent", 2020, arXiv 2006.07733
-    (https://arxiv.org/abs/2006.07733).
+    Source: Grill et al., Bootstrap Your Own Latent, 2020, arXiv:2006.07733,
+    https://arxiv.org/abs/2006.07733
     """
     unit_interval("start", start)
     unit_interval("end", end)

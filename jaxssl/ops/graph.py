@@ -13,8 +13,8 @@ def propagate(h: jax.Array, senders: jax.Array, receivers: jax.Array, edge_mask:
 
     `h`: [M, D]; `senders`, `receivers`: int [E], positions of nodes; `edge_mask`: bool [E], False = padding, which
     changes nothing. An undirected edge is there in both directions. One graph; `jax.vmap` for several.
-    Source: Kipf and Welling, "Semi-Supervised Classification with Graph Convolutional Networks", 2016, arXiv 1609.02907
-    (https://arxiv.org/abs/1609.02907).
+    Source: Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, 2016, arXiv:1609.02907,
+    https://arxiv.org/abs/1609.02907
     """
     size, weight = h.shape[0], edge_mask.astype(h.dtype)
     degree = 1 + jax.ops.segment_sum(weight, receivers, size)

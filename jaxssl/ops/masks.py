@@ -71,8 +71,8 @@ def random_masked(
     Either `ratio`, a Python number in [0, 1], since it fixes the shape of `visible_ids`: then floor((1 - ratio) *
     num_patches) patches stay visible; or `num_hidden`, how many are hidden. Returns a `RandomMask`.
     Raises: TypeError, ValueError for a ratio outside [0, 1], sizes below 1, both or none of ratio and num_hidden.
-    Source: He et al., "Masked Autoencoders Are Scalable Vision Learners", 2021, arXiv 2111.06377
-    (https://arxiv.org/abs/2111.06377).
+    Source: He et al., Masked Autoencoders Are Scalable Vision Learners, 2021, arXiv:2111.06377,
+    https://arxiv.org/abs/2111.06377
     """
     positive_int("num_rows", num_rows)
     if (ratio is None) == (num_hidden is None):
@@ -109,8 +109,8 @@ def multi_block_mask_1d(
     interval that touches a hidden one (either, where both do).
     `keep_ratio`: a Python number in (0, 1), since it fixes shapes; `min_block`: int. Returns a `BlockMask`.
     Raises: TypeError, ValueError for a ratio that keeps nothing or all, or sizes below 1.
-    Source: Weimann and Conrad, "Self-Supervised Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG
-    Classification Performance", 2024, arXiv 2410.13867 (https://arxiv.org/abs/2410.13867).
+    Source: Weimann and Conrad, Self-Supervised Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG
+    Classification Performance, 2024, arXiv:2410.13867, https://arxiv.org/abs/2410.13867
     """
     positive_int("num_rows", num_rows)
     positive_int("num_patches", num_patches)
@@ -159,8 +159,8 @@ def clustered_mask_2d(
     `grid`: (rows, columns); `cluster`: (least, most) side, (1, 1) hides single patches. `num_masked` is a Python
     number.
     Raises: TypeError, ValueError for sizes below 1, more hidden patches than there are.
-    Source: Gong et al., "SSAST: Self-Supervised Audio Spectrogram Transformer", 2021, arXiv 2110.09784
-    (https://arxiv.org/abs/2110.09784).
+    Source: Gong et al., SSAST: Self-Supervised Audio Spectrogram Transformer, 2021, arXiv:2110.09784,
+    https://arxiv.org/abs/2110.09784
     """
     rows, columns = grid
     for name, value in (("num_rows", num_rows), ("grid[0]", rows), ("grid[1]", columns), ("cluster[0]", cluster[0])):

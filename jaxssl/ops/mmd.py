@@ -20,8 +20,8 @@ def mmd(x: jax.Array, y: jax.Array, *, widths: Sequence[float] = WIDTHS) -> jax.
     each row with itself included.
     `x`: [N, D]; `y`: [M, D]; `widths`: s, above 0.
     Raises: TypeError, ValueError for integers, shapes that do not fit, a width that is not above 0.
-    Source: Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012; widths as in Jain et al., "ColloSSL: Collaborative
-    Self-Supervised Learning for Human Activity Recognition", 2022, arXiv 2202.00758 (https://arxiv.org/abs/2202.00758).
+    Source: Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012; widths as in Jain et al., ColloSSL: Collaborative
+    Self-Supervised Learning for Human Activity Recognition, 2022, arXiv:2202.00758, https://arxiv.org/abs/2202.00758
     """
     x, y = float_array("x", x, rank=2), float_array("y", y, rank=2)
     if x.shape[1] != y.shape[1]:
@@ -71,8 +71,8 @@ def select_sensors(
     `distances`: [V], V >= 2; `anchor`: int, never selected; `key`: for 'random'.
     Returns (positive, negative): 0 or 1 float32 [V], so that the choice may be traced; no gradient flows through it.
     Raises: ValueError for an unknown policy, fewer than two sensors, an anchor that is none, 'random' without a key.
-    Source: Jain et al., "ColloSSL: Collaborative Self-Supervised Learning for Human Activity Recognition", 2022, arXiv
-    2202.00758 (https://arxiv.org/abs/2202.00758).
+    Source: Jain et al., ColloSSL: Collaborative Self-Supervised Learning for Human Activity Recognition, 2022,
+    arXiv:2202.00758, https://arxiv.org/abs/2202.00758
     """
     distances = float_array("distances", distances, rank=1)
     count = distances.shape[0]

@@ -34,8 +34,8 @@ def farthest_points(x: jax.Array, num: int, *, start: int | None = None) -> jax.
     the mean, so that the choice does not depend on the order of the points (published: index 0).
     Returns indices int32 [N, num]. Stop-gradient.
     Raises: TypeError, ValueError for integers, another rank, or a `num` or `start` that does not fit.
-    Source: Eldar, Lindenbaum, Porat, Zeevi, "The farthest point strategy for progressive image sampling", 1997,
-    doi:10.1109/83.623193; Qi et al., "PointNet++", 2017, arXiv 1706.02413 (https://arxiv.org/abs/1706.02413).
+    Source: Eldar, Lindenbaum, Porat, Zeevi, The farthest point strategy for progressive image sampling, 1997,
+    doi:10.1109/83.623193; Qi et al., PointNet++, 2017, arXiv:1706.02413, https://arxiv.org/abs/1706.02413
     """
     x = jax.lax.stop_gradient(float_array("x", x, rank=3))
     positive_int("num", num)
@@ -82,8 +82,8 @@ def group_points(x: jax.Array, num_groups: int, group_size: int) -> tuple[jax.Ar
 
     Centres are farthest points of x [N, P, 3], groups their nearest neighbours, themselves among them. The patches,
     as sets, do not depend on the order of the points. Raises as `farthest_points`, `nearest_points`.
-    Source: Pang et al., "Masked Autoencoders for Point Cloud Self-supervised Learning", 2022, arXiv 2203.06604
-    (https://arxiv.org/abs/2203.06604).
+    Source: Pang et al., Masked Autoencoders for Point Cloud Self-supervised Learning, 2022, arXiv:2203.06604,
+    https://arxiv.org/abs/2203.06604
     """
     x = float_array("x", x, rank=3)
     chosen = farthest_points(x, num_groups)

@@ -30,9 +30,9 @@ def sinkhorn(
     to 1 (for num_iters = 0 only the total is N).
     Differentiable; callers that want constant codes stop the gradient themselves.
     Raises: TypeError, ValueError for integer scores, a wrong rank, epsilon <= 0, num_iters < 0.
-    Source: Cuturi, "Sinkhorn Distances", 2013, arXiv 1306.0895 (https://arxiv.org/abs/1306.0895); as used by
-    Caron et al., "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments", 2020, arXiv
-    2006.09882.
+    Source: Cuturi, Sinkhorn Distances, 2013, arXiv:1306.0895, https://arxiv.org/abs/1306.0895; as used by
+    Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, 2020,
+    arXiv:2006.09882, https://arxiv.org/abs/2006.09882
     """
     scores = float_array("scores", scores, rank=2)
     epsilon = positive_scalar("epsilon", epsilon, scores.dtype)

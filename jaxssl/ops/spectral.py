@@ -20,8 +20,8 @@ def effective_rank(x: jax.Array, *, center: bool = False, eps: float | jax.Array
     and not from the eigenvalues of a Gram matrix, whose square root would magnify their rounding.
     An all-zero `x` gives about 1.
     Raises: TypeError, ValueError for integers or a wrong rank.
-    Source: Garrido et al., "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised
-    Representations by Their Rank", 2023, arXiv 2210.02885 (https://arxiv.org/abs/2210.02885).
+    Source: Garrido et al., RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised
+    Representations by Their Rank, 2023, arXiv:2210.02885, https://arxiv.org/abs/2210.02885
     """
     x = float_array("x", x, rank=2)
     eps = scalar_at_least("eps", eps, x.dtype, 0)
@@ -39,8 +39,8 @@ def alignment(z1: jax.Array, z2: jax.Array) -> jax.Array:
 
     mean_n ||z1_n - z2_n||^2 on L2-normalised rows.
     `z1`, `z2`: [N, D].
-    Source: Wang and Isola, "Understanding Contrastive Representation Learning through Alignment and
-    Uniformity on the Hypersphere", 2020, arXiv 2005.10242 (https://arxiv.org/abs/2005.10242).
+    Source: Wang and Isola, Understanding Contrastive Representation Learning through Alignment and
+    Uniformity on the Hypersphere, 2020, arXiv:2005.10242, https://arxiv.org/abs/2005.10242
     """
     z1, z2 = float_pair("z1", z1, "z2", z2)
     return jnp.mean(jnp.sum(jnp.square(l2_normalize(z1) - l2_normalize(z2)), axis=1))
@@ -53,7 +53,7 @@ def uniformity(z: jax.Array, t: float | jax.Array = 2) -> jax.Array:
     log of the mean over pairs i != j of exp(-t ||z_i - z_j||^2), on L2-normalised rows.
     `z`: [N, D], N >= 2.
     Raises: ValueError for N < 2 or a known t <= 0.
-    Source: Wang and Isola, 2020, arXiv 2005.10242 (https://arxiv.org/abs/2005.10242).
+    Source: Wang and Isola, 2020, arXiv:2005.10242, https://arxiv.org/abs/2005.10242
     """
     z = float_array("z", z, rank=2)
     at_least_two_rows("z", z)
@@ -75,8 +75,8 @@ def feature_std(x: jax.Array) -> jax.Array:
 
     0 = collapsed, where the gradient is zero; rows spread evenly over the sphere give 1 / sqrt(D), the value to compare
     with.
-    Source: Chen and He, "Exploring Simple Siamese Representation Learning", 2020, arXiv 2011.10566
-    (https://arxiv.org/abs/2011.10566).
+    Source: Chen and He, Exploring Simple Siamese Representation Learning, 2020, arXiv:2011.10566,
+    https://arxiv.org/abs/2011.10566
     """
     variance = jnp.var(l2_normalize(float_array("x", x, rank=2)), axis=0)
     varies = variance != 0

@@ -25,8 +25,8 @@ def disjoint_subsets(
     All sets are uniform, and independent between rows; target sets of a row are drawn apart, each without
     repetition, and may overlap each other.
     Raises: TypeError, ValueError for sizes below 1, or num_context + num_target above num_columns.
-    Source: Thimonier et al., "T-JEPA: Augmentation-Free Self-Supervised Learning for Tabular Data", 2024,
-    arXiv 2410.05016 (https://arxiv.org/abs/2410.05016).
+    Source: Thimonier et al., T-JEPA: Augmentation-Free Self-Supervised Learning for Tabular Data, 2024,
+    arXiv:2410.05016, https://arxiv.org/abs/2410.05016
     """
     sizes = dict(
         num_rows=num_rows, num_columns=num_columns, num_context=num_context, num_target=num_target, num_sets=num_sets

@@ -12,5 +12,5 @@ def resting(tree: Any, step: jax.Array, steps: int) -> Any:
 
 
 def rests(pattern: str, steps: int) -> tuple[tuple[str, int], ...]:
-    """`Method.rests` of parameters whose path matches, for so many steps; () for none."""
+    """`Method.rests` of parameters whose path matches, for `steps` steps; () for none."""
     return ((pattern, steps),) if steps else ()

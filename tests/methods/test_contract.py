@@ -1,32 +1,43 @@
-"""The contract that every method keeps, checked over every config of the project in its quick form.
+"""The contract that every method keeps, checked over the configs of the project in their quick form.
 
-One experiment a config: one compilation for one device, one for eight, shared by all checks of that config.
+In full for one config of each method that has a loss of its own, and for one of each skeleton of joint embeddings:
+one experiment a config, one compilation for one device, one for eight, shared by all checks of that config. A method that
+is an objective on such a skeleton is traced with its config, and compiled with an encoder of one matrix. With --slow
+everything is checked in full.
+
+A config file names with `RESTING = r"..."` the parameters that get no gradient in the first step.
 """
 
 import ast
 import json
 import math
 import re
+from pathlib import Path
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxssl.build import build
 from jaxssl.checkpoint import Checkpoints
 from jaxssl.config import load_config, options
 from jaxssl.config_files import config_files, import_config
-from jaxssl.core import State, beside_views
-from jaxssl.experiment import resident_feed, setup
-from jaxssl.index import contract
+from jaxssl.core import State, init_state, make_update
+from jaxssl.experiment import load_splits, make_method, resident_feed, setup
+from jaxssl.index import PUBLISHED, contract
 from jaxssl.monitor import split
 from jaxssl.optim import path_name
+from jaxssl.sharding import batch_sharding, make_mesh
 
 STEPS = 30
 SHARDED_STEPS = 10
+# Of the batch that an objective is checked on.
+ROWS = 32
 # A ConvNet or ViT that has collapsed in 30 steps shows an effective rank near 1.
 RANK_FLOOR = 2.0
 
@@ -50,6 +61,7 @@ def record(tx: optax.GradientTransformation) -> optax.GradientTransformation:
 
 
 class Run(NamedTuple):
+    file: Path
     config: object
     experiment: object
     states: list  # before each of the first SHARDED_STEPS steps and after them, on the host
@@ -58,7 +70,6 @@ class Run(NamedTuple):
     ranks: list  # effective rank of the features after the first and the last step
     first_grads: dict
     compilations: int
-    resting: str  # pattern of the parameters that rest in the first step, which a config file names as RESTING
 
 
 def rank(features):
@@ -78,62 +89,96 @@ def configs():
     return [pytest.param(c, id=c.stem, marks=marks) for c, marks in marked]
 
 
-@pytest.mark.parametrize("config", [c for c, v in contract().items() if v == "short"], ids=lambda c: c.stem)
-def test_an_update_can_be_traced(config):
+def check_gradients(gradients, file):
+    """A dead head or a doubled stop-gradient shows here. Normalisation cancels biases ahead of it: none may exist."""
+    resting, rested = getattr(import_config(file), "RESTING", ""), False
+    for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
+        name = path_name(path)
+        assert np.isfinite(gradient).all(), name
+        if resting and re.search(resting, name):
+            rested = True
+            assert not np.abs(gradient).any(), f"{name} gets a gradient, {file.name} says that it rests"
+        else:
+            assert np.abs(gradient).max() > 0, f"{name} gets no gradient"
+    assert rested or not resting, f"RESTING of {file.name} matches no parameter"
+
+
+SHORT = [pytest.param(c, id=c.stem) for c, level in contract().items() if level == "short"]
+
+
+@pytest.mark.parametrize("file", SHORT)
+def test_an_update_can_be_traced(file):
     """In its quick form, without compiling or computing anything."""
-    experiment = setup(load_config(f"{config}:quick"), devices=jax.devices()[:1])
+    experiment = setup(load_config(f"{file}:quick"), devices=jax.devices()[:1])
     state, metrics = jax.eval_shape(experiment.update, experiment.abstract, experiment.feed_shapes())
-    assert jax.tree.structure(state) == jax.tree.structure(experiment.abstract)
+    assert jax.tree.map(_type, state) == jax.tree.map(_type, experiment.abstract)
     assert metrics["loss"].shape == () and metrics["loss"].dtype == jnp.float32
 
 
-def filled_like(tree, rng):
-    """Arrays of those shapes: normal numbers, counted integers, True."""
-
-    def fill(x):
-        if jnp.issubdtype(x.dtype, jnp.floating):
-            return jnp.asarray(rng.normal(size=x.shape), x.dtype)
-        return jnp.arange(x.size).reshape(x.shape).astype(x.dtype)
-
-    return jax.tree.map(fill, tree)
+def _type(x):
+    return x.shape, x.dtype
 
 
-@pytest.mark.parametrize("config", [c for c, v in contract().items() if v == "short"], ids=lambda c: c.stem)
-def test_the_objective_alone_is_on_eight_devices_what_it_is_on_one(config):
-    """On random embeddings; the networks around it are checked with another method of the same skeleton."""
-    experiment = setup(load_config(f"{config}:quick"), devices=jax.devices()[:1])
-    split, key, step = experiment.method.split, jax.random.key(0), jnp.zeros((), jnp.int32)
-    if split is None:
-        pytest.skip("its loss is not written as a function of embeddings")
-    augment = build(options(experiment.config.augment))
+class Linear(nn.Module):
+    """An encoder that compiles in no time."""
 
-    def begin(params, memory, batch):
-        batch = augment(key, batch)
-        return split.embed(params, memory, batch, key, step)[0], beside_views(batch)
+    dtype: str = "float32"
 
-    params, memory, rng = experiment.abstract.params, experiment.abstract.memory, np.random.default_rng(0)
-    example = experiment.splits.train.fetch(np.arange(experiment.config.batch_size))
-    embeddings, batch = filled_like(jax.eval_shape(begin, params, memory, example), rng)
-    params, memory = filled_like((params, memory), rng)
-    objective = lambda embeddings, params, memory, batch: split.objective(params, memory, embeddings, batch, key, step)
-    found = []
-    for devices in (jax.devices()[:1], jax.devices()[:8]):
-        mesh = jax.make_mesh((len(devices),), ("data",), devices=devices, axis_types=(jax.sharding.AxisType.Auto,))
-        place = lambda tree, spec: jax.device_put(tree, jax.sharding.NamedSharding(mesh, spec))
-        rows, whole = jax.sharding.PartitionSpec("data"), jax.sharding.PartitionSpec()
+    @nn.compact
+    def __call__(self, x, train=False):
+        return nn.Dense(12, use_bias=False)(x)
+
+
+def linear_update(config, method, batch, num_devices):
+    """(first state, update) of a method on one batch; the update keeps its gradients as `record` does."""
+    mesh = make_mesh(num_devices, 1, jax.devices()[:num_devices])
+    tx, root, same = record(optax.sgd(0.1)), jax.random.key(config.seed), lambda key, batch: batch
+    step = make_update(method, same, tx, root)
+    here = NamedSharding(mesh, PartitionSpec())
+    initial = jax.jit(lambda: init_state(method, same, tx, root, jax.tree.map(jnp.zeros_like, batch)))
+
+    @jax.jit
+    def update(state):
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-            inputs = place(embeddings, rows), place(params, whole), place(memory, whole), place(batch, rows)
-            (value, _), gradient = jax.jit(jax.value_and_grad(objective, has_aux=True))(*inputs)
-        found.append((float(value), to_host(gradient)))
-    (one, gradient), (eight, sharded) = found
-    assert np.isfinite(one) and math.isclose(one, eight, rel_tol=1e-5)
-    assert distance(sharded, gradient) < 1e-4
-    assert any(np.abs(g).max() > 0 for g in jax.tree.leaves(gradient)), "no embedding gets a gradient"
+            return step(state, jax.lax.with_sharding_constraint(batch, batch_sharding(mesh)))
+
+    return jax.device_put(initial(), here), lambda state: update(jax.device_put(state, here))
+
+
+@pytest.mark.parametrize("file", [p for p in SHORT if p.values[0].parent.name != PUBLISHED])
+def test_an_objective_on_an_encoder_of_one_matrix(file):
+    """What the method adds to its skeleton: loss, gradients and memory, the same on one device and on eight."""
+    config = load_config(f"{file}:quick")
+    source = load_splits(config).train
+    method, example = make_method(config, Linear(), source), source.fetch(np.arange(ROWS))
+    views = jax.eval_shape(build(options(config.augment)), jax.random.key(0), example)["views"]
+    keys = jax.random.split(jax.random.key(1), len(views))
+    shared = jax.random.normal(jax.random.key(2), (ROWS, 16))
+    batch = {"views": tuple(shared + 0.3 * jax.random.normal(key, shared.shape) for key in keys)}
+
+    state, update = linear_update(config, method, batch, 1)
+    states, losses = [to_host(state)], []
+    for _ in range(3):
+        state, metrics = update(state)
+        states.append(to_host(state))
+        losses.append(float(metrics["loss"]))
+    assert np.isfinite(losses).all() and metrics["loss"].dtype == jnp.float32
+    assert jax.tree.map(_type, states[0]) == jax.tree.map(_type, states[-1])
+    check_gradients(states[1].opt_state.grads, file)
+    features = method.predict(state.params, state.memory, {"x": shared})["features"]
+    assert features.shape == (ROWS, 12)
+
+    _, update = linear_update(config, method, batch, 8)
+    for before, after, loss in zip(states, states[1:], losses):
+        state, metrics = update(before)
+        assert math.isclose(float(metrics["loss"]), loss, rel_tol=1e-4, abs_tol=1e-6)
+        assert distance(state.opt_state.grads, after.opt_state.grads) < 1e-3
+        assert distance(state.memory, after.memory) < 1e-4
 
 
 @pytest.fixture(scope="module", params=configs())
 def run(request):
-    config, resting = load_config(f"{request.param}:quick"), getattr(import_config(request.param), "RESTING", "")
+    config = load_config(f"{request.param}:quick")
     experiment = setup(config, devices=jax.devices()[:1], wrap_tx=record)
     state = experiment.initial()
     feed = resident_feed(experiment)
@@ -148,7 +193,7 @@ def run(request):
             ranks.append(rank(watched["features"][0]))
         if step == 0:
             grads = to_host(state.opt_state.grads)
-    return Run(config, experiment, states, state, rows, ranks, grads, experiment.update._cache_size(), resting)
+    return Run(request.param, config, experiment, states, state, rows, ranks, grads, experiment.update._cache_size())
 
 
 def test_loss_is_a_finite_float32_scalar(run):
@@ -158,11 +203,7 @@ def test_loss_is_a_finite_float32_scalar(run):
 
 
 def test_every_parameter_gets_a_gradient(run):
-    """A dead head or a doubled stop-gradient shows here. Normalisation cancels biases ahead of it: none may exist."""
-    for path, grad in jax.tree_util.tree_leaves_with_path(run.first_grads):
-        assert np.isfinite(grad).all(), path_name(path)
-        if not (run.resting and re.search(run.resting, path_name(path))):
-            assert np.abs(grad).max() > 0, f"{path_name(path)} gets no gradient"
+    check_gradients(run.first_grads, run.file)
 
 
 def test_memory_keeps_structure_shapes_and_dtypes(run):

@@ -43,7 +43,7 @@ def read_off(content: bytes, num_points: int, random: np.random.Generator) -> np
     lines = [(i, line) for i, line in lines if line]
     if not lines or not lines[0][1].upper().startswith("OFF"):
         raise ValueError("it does not begin with OFF")
-    # Some files have the counts in the first line, without so much as a blank.
+    # Some files have the counts in the first line, without a blank between.
     lines[0] = lines[0][0], lines[0][1][3:].strip()
     lines = lines if lines[0][1] else lines[1:]
 

@@ -49,8 +49,8 @@ def table(
         set are the held-out ones and all other rows; class 0 is the normal one.
       test_fraction: share of the rows (with `normal`: of the normal rows) held out, drawn by `seed`, in each class
         alike; 0: no test set.
-      like: another file whose training rows say how the columns of this one are standardised and coded: the file
-        that an encoder was trained on, when it meets new rows. The label may then be missing.
+      like: the file that an encoder was trained on, for new rows of the same kind. Its training rows then say how the
+        columns are standardised and coded, and the label may be missing.
       categorical: columns that are categories although they hold numbers.
       drop: columns left out.
       max_categories: codes of a column, that of the missing included; only the most frequent categories have one.

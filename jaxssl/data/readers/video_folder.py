@@ -45,8 +45,8 @@ def video_folder(
     Labels (for probes only) and test videos: as in data.readers.image_folder, whole videos at a time.
     A file that cannot be read is named in the log and left out; so is one too short for a piece. Where decoding fails on
     the way, the frames ahead of the failure are used.
-    For the evaluation: `extra['neighbours']`, pairs of pieces of one video of which the second begins where the first
-    ends, from the test videos, or from all where there are none.
+    For the evaluation: `extra['neighbours']`, pairs of consecutive pieces of one video, from the test videos, or from all
+    videos where there are no test videos.
 
     Args:
       path: the folder.

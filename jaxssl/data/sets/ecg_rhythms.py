@@ -63,7 +63,7 @@ def _rhythms(random, count):
         shape = (seconds[:, None] - centres[seen, :, None]) / widths[seen, :, None]
         signal[rows[seen], at + edge] += np.einsum("nlw,nwt->ntl", heights[seen], np.exp(-0.5 * shape**2))
     signal = signal[:, edge:-edge]
-    # What no electrode is spared: a baseline that wanders with the breath, and noise.
+    # Every electrode also records a baseline that wanders with the breath, and noise.
     clock = np.arange(length)[None, :, None] / RATE
     phase, hertz = random.uniform(0, 2 * np.pi, (count, 1, 4)), random.uniform(0.1, 0.4, (count, 1, 1))
     signal += random.uniform(0, 0.2, (count, 1, 4)) * np.sin(2 * np.pi * hertz * clock + phase)

@@ -6,7 +6,7 @@ from jaxssl.evaluators.floors.flat import flat
 
 
 def mahalanobis(data, preprocess, *, shrinkage: float = 0.01):
-    """Strange is what is far from the mean of the training rows, in deviations: (x - m)^T C^-1 (x - m).
+    """The anomaly score is the squared Mahalanobis distance to the mean of the training rows: (x - m)^T C^-1 (x - m).
 
     C is the covariance of the training rows, with `shrinkage` of its mean variance added along the diagonal.
     """
@@ -22,7 +22,7 @@ def mahalanobis(data, preprocess, *, shrinkage: float = 0.01):
 
 
 def isolation_forest(data, preprocess, *, trees: int = 100, seed: int = 0):
-    """Strange is what few random cuts set apart from the training rows; scikit-learn's IsolationForest."""
+    """The anomaly score is that of an isolation forest: few random cuts isolate an anomaly (scikit-learn's IsolationForest)."""
 
     def fit(rows):
         from sklearn.ensemble import IsolationForest

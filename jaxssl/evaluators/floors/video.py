@@ -13,7 +13,7 @@ def gradients_and_flow(data, preprocess, *, cells: int = 2, times: int = 2, bins
 
     Args:
       cells: the frame is cut into cells x cells, as equal as can be.
-      times: the clip is cut into so many parts in time, at most its number of frames less one.
+      times: the number of parts in time that the clip is cut into, at most its number of frames less one.
       bins: directions.
       window: r of the (2 r + 1)^2 pixels of the flow.
 
