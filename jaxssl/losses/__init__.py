@@ -3,6 +3,7 @@
 from jaxssl.losses.chunked import clip_chunked, info_nce_chunked, nt_xent_chunked, sigmoid_pairs_chunked
 from jaxssl.losses.clustering import dec, dino, dino_center, swav
 from jaxssl.losses.contrastive import info_nce, neighbor_contrast, nt_xent, patch_matching, patch_matching_accuracy
+from jaxssl.losses.dense import dense_info_nce, vicreg_local
 from jaxssl.losses.language import masked_token_cross_entropy
 from jaxssl.losses.margin import clan, clan_active_fraction
 from jaxssl.losses.multiview import multiview_contrastive
@@ -22,6 +23,7 @@ __all__ = [
     "clip_chunked",
     "comasked_consistency",
     "dec",
+    "dense_info_nce",
     "dino",
     "dino_center",
     "info_nce",
@@ -44,5 +46,6 @@ __all__ = [
     "vicreg",
     "vicreg_covariance",
     "vicreg_invariance",
+    "vicreg_local",
     "vicreg_variance",
 ]
