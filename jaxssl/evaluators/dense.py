@@ -35,7 +35,7 @@ def segmentation(
     """Mean intersection over union of predicted pixel classes, `segmentation/knn_miou` and `segmentation/linear_miou`.
 
     `per_image` random places of each of `num_images` training images, with the class of most of their pixels, are what
-    is learnt from. Every place of a test image gets scores: the votes of its `k` nearest of these, exp(cos / temperature),
+    is learnt from; in an image all its classes are equally likely, however many places they have. Every place of a test image gets scores: the votes of its `k` nearest of these, exp(cos / temperature),
     or the probabilities of a logistic regression on standardised features. The scores go to pixels bilinearly; the class
     of the largest score is the pixel's. The mean is over the classes that occur in the test images' pixels.
     `segmentation/knn_accuracy` and `segmentation/linear_accuracy` are shares of right pixels.
@@ -180,15 +180,18 @@ def _masks(batch, target, patches):
 
 
 def _sample(batch, found, *, target, of, num_classes, count, seed):
-    """`count` random places of every image: features [N, count, D] and labels [N, count]."""
+    """`count` random places of every image, all its classes alike: features [N, count, D] and labels [N, count]."""
     patches = found[of]
     labels = place_labels(_masks(batch, target, patches), patches.shape[1:3], num_classes)
 
     def one(index, patches, labels):
         key = jax.random.fold_in(jax.random.key(seed), index)
-        ids = jax.random.choice(key, labels.size, (min(count, labels.size),), replace=False)
-        ids = jnp.resize(ids, (count,))
-        return patches.reshape(-1, patches.shape[-1])[ids].astype(jnp.float32), labels.reshape(-1)[ids]
+        labels = labels.reshape(-1)
+        often = jnp.sum(labels[:, None] == labels, axis=1)
+        # The largest of log(weight) + Gumbel noise: a draw without replacement. Places that do not count come last.
+        score = jnp.where(labels >= 0, jax.random.gumbel(key, labels.shape) - jnp.log(often), -jnp.inf)
+        ids = jnp.resize(jax.lax.top_k(score, min(count, labels.size))[1], (count,))
+        return patches.reshape(-1, patches.shape[-1])[ids].astype(jnp.float32), labels[ids]
 
     x, y = jax.vmap(one)(batch["index"], patches, labels)
     return {"places": x, "labels": y}

@@ -188,3 +188,21 @@ def test_what_is_missing_is_said():
     for wrong in (dict(k=0), dict(num_images=1.5), dict(temperature=0), dict(penalties=())):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             segmentation(data, **wrong)
+
+
+def test_places_are_drawn_from_all_classes_of_an_image_alike():
+    """One place in sixteen is of class 1, and half of the draws."""
+    from jaxssl.evaluators.dense import _sample
+
+    masks = np.zeros((400, 4, 4), np.uint8)
+    masks[:, 1, 2] = 1
+    batch = {"segmentation": masks, "index": np.arange(400)}
+    found = {"patches": jnp.arange(16.0).reshape(1, 4, 4, 1) * jnp.ones((400, 1, 1, 1))}
+    drawn = jax.jit(lambda b, f: _sample(b, f, target="segmentation", of="patches", num_classes=2, count=1, seed=0))(
+        batch, found
+    )
+    assert 0.4 < np.mean(drawn["labels"]) < 0.6
+    np.testing.assert_array_equal(drawn["places"][..., 0] == 6, drawn["labels"] == 1)
+    # All of them: each once.
+    every = _sample(batch, found, target="segmentation", of="patches", num_classes=2, count=16, seed=0)
+    np.testing.assert_array_equal(np.sort(every["places"][..., 0], axis=1), np.tile(np.arange(16), (400, 1)))

@@ -18,7 +18,7 @@ GROUND = 24
 def scenes(
     *,
     size: int = 64,
-    items: tuple[int, int] = (2, 4),
+    items: tuple[int, int] = (3, 6),
     item_size: tuple[int, int] = (20, 32),
     limit: int | None = None,
     seed: int = 0,
