@@ -20,6 +20,7 @@ def test_arrays(splits):
         for name in ("segmentation", "instance"):
             assert source.arrays[name].shape == (size, 64, 64) and source.arrays[name].dtype == np.uint8
         assert source.fetch(np.array([3, 1]))["segmentation"].shape == (2, 64, 64)
+        assert set(source.for_training(source.fetch(np.arange(2)))) == {"image", "index"}
         assert list(source.extra["segmentation_names"]) == ["background", *CLASS_NAMES]
 
 

@@ -73,7 +73,8 @@ def _drawn(source, seed, count, size, items, item_size, background) -> Source:
     area = np.stack([(segmentation == 1 + c).sum((1, 2)) for c in range(len(CLASS_NAMES))], axis=1)
     arrays = dict(image=image, segmentation=segmentation, instance=instance, label=area.argmax(1))
     drawn = from_arrays(arrays, class_names=CLASS_NAMES, where=f"scenes {seed[1]}")
-    return dataclasses.replace(drawn, extra={"segmentation_names": np.array(["background", *CLASS_NAMES])})
+    names = {"segmentation_names": np.array(["background", *CLASS_NAMES])}
+    return dataclasses.replace(drawn, extra=names, withheld=(*drawn.withheld, "segmentation", "instance"))
 
 
 def _resized(grey, side):
