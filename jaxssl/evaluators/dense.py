@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -31,20 +32,21 @@ def segmentation(
     temperature: float = 0.07,
     penalties: tuple[float, ...] = PENALTIES,
     seed: int = 0,
-):
+) -> Callable:
     """Mean intersection over union of predicted pixel classes, `segmentation/knn_miou` and `segmentation/linear_miou`.
 
-    `per_image` random places of each of `num_images` training images, with the class of most of their pixels, are what
-    is learnt from; in an image all its classes are equally likely, however many places they have. Every place of a test image gets scores: the votes of its `k` nearest of these, exp(cos / temperature),
-    or the probabilities of a logistic regression on standardised features. The scores go to pixels bilinearly; the class
-    of the largest score is the pixel's. The mean is over the classes that occur in the test images' pixels.
-    `segmentation/knn_accuracy` and `segmentation/linear_accuracy` are shares of right pixels.
+    The training set is `per_image` random places of each of `num_images` training images, with the class of most of
+    their pixels; in an image all its classes are equally likely, however many places they have. Every place of a test
+    image gets scores: the votes of its `k` nearest training places, exp(cos / temperature), or the probabilities of a
+    logistic regression on standardised features. The scores go to pixels bilinearly; the class of the largest score is
+    the pixel's. The mean is over the classes that occur in the test images' pixels. `segmentation/knn_accuracy` and
+    `segmentation/linear_accuracy` are shares of right pixels.
 
     The linear map takes the penalty (relative to the mean loss) with the best mean intersection over union of places on
     the last fifth of the training images, reported as `segmentation/penalty`, and is then fitted to all of them.
 
     Args:
-      target: array int [N, H, W] of the batches, the class of every pixel; what is not in [0, num_classes) is not counted.
+      target: array int [N, H, W] of the batches, the class of every pixel; outside [0, num_classes) = not counted.
       of: output [N, h, w, D] of `predict`.
       num_classes: C; 0 takes as many as there are names in `<target>_names` of the source's `extra`.
       num_images, num_test_images: the first ones of each part.
@@ -107,7 +109,9 @@ def segmentation(
     return run
 
 
-def knn_scores(x: jax.Array, *, train_x, train_y, k: int, temperature: float, num_classes: int) -> jax.Array:
+def knn_scores(
+    x: jax.Array, *, train_x: jax.Array, train_y: jax.Array, k: int, temperature: float, num_classes: int
+) -> jax.Array:
     """Shares of the classes among the votes exp(cos / temperature) of the k nearest of `train_x` [M, D].
 
     `x`: [N, D]; `train_y`: int [M]. Returns [N, C].

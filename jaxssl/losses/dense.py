@@ -27,9 +27,9 @@ def dense_info_nce(
 
     mean_nl -log(exp(q_nl.k_nm / T) / (exp(q_nl.k_nm / T) + sum_j exp(q_nl.c_j / T))),  m = matches_nl
 
-    `query`: [N, L, D]; `key`: [N, M, D], maps of two views with their grids flattened; `negatives`: [K, D], for instance
-    a queue; all L2-normalised inside. `matches`: int [N, L] in [0, M), the place of the key map that shows what a place
-    of the query map shows; as published that of `ops.nearest_by_feature` of the backbone's maps.
+    `query`: [N, L, D]; `key`: [N, M, D], maps of two views with their grids flattened; `negatives`: [K, D], a queue
+    for instance; all L2-normalised inside. `matches`: int [N, L] in [0, M), the place of the key map that shows what a
+    place of the query map shows; as published that of `ops.nearest_by_feature` of the backbone's maps.
     `temperature`: T, a number or a (traced) scalar; 0.2 in the release.
     `where`, `reduction`: as in `losses.rows`; of query, key and matches, all `negatives` count.
     `key` and `negatives` are stop-gradient.
@@ -76,10 +76,10 @@ def vicreg_local(
         L = l(P_12) / 2 + l(P_21) / 2 + l(F_12) / 2 + l(F_21) / 2
         l(x, y) = lambda |x - y|^2 / (N K D) + mean_k [mu (v(x_k) + v(y_k)) / 2 + nu (c(x_k) + c(y_k)) / 2]
 
-    P_12 are the K places of view 1 whose nearest place of view 2, in the pixels of the image, is nearest, each with that
-    place; F_12 likewise by the Euclidean distance of `z1` and `z2`. x_k [N, D] are the k-th of these places of all
-    examples, in the order of the map: v and c, `vicreg_variance` and `vicreg_covariance`, are those of one k over the
-    batch, not of all places together.
+    P_12 are the K places of view 1 whose nearest place of view 2, in the pixels of the image, is nearest, each with
+    that place; F_12 likewise by the Euclidean distance of `z1` and `z2`. x_k [N, D] are the k-th of these places of
+    all examples, in the order of the map: v and c, `vicreg_variance` and `vicreg_covariance`, are those of one k over
+    the batch, not of all places together.
 
     `z1`: [N, L, D], `z2`: [N, M, D], projected maps with their grids flattened, not normalised; `centres1`: [N, L, 2],
     `centres2`: [N, M, 2], of `ops.patch_centres`. `position_matches`, `feature_matches`: K of the places of view 1, and

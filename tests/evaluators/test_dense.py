@@ -16,7 +16,7 @@ from jaxssl.evaluators.dense import (
     to_pixels,
 )
 from jaxssl.evaluators.features import EvaluationData, NotApplicable
-from jaxssl.evaluators.floors_dense import patches
+from jaxssl.evaluators.floors.patches import patches
 
 STATE = SimpleNamespace(params={}, memory={}, step=0)
 C = 3
@@ -213,7 +213,7 @@ def test_floors_are_the_pixels_of_patches():
     images = np.random.default_rng(0).normal(size=(3, 8, 12, 3)).astype(np.float32)
     preprocess = lambda key, batch: {"x": batch["image"]}
     raw = patches(None, preprocess, patch_size=4)({}, {}, {"image": images})
-    assert raw["features"].shape == (3, 8 * 12 * 3) and raw["patches"].shape == (3, 2, 3, 48)
+    assert raw["patches"].shape == (3, 2, 3, 48)
     np.testing.assert_array_equal(raw["patches"][1, 1, 2], images[1, 4:8, 8:12].reshape(-1))
     mean = patches(None, preprocess, patch_size=4, colour=True)({}, {}, {"image": images})["patches"]
     np.testing.assert_allclose(mean[1, 1, 2], images[1, 4:8, 8:12].mean((0, 1)), rtol=1e-5, atol=1e-6)

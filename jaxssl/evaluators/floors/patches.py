@@ -1,13 +1,16 @@
 """Floors of what is asked of single places: the pixels of a patch."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from jaxssl.ops import patchify
 
 
-def patches(data, preprocess, *, patch_size: int = 4, colour: bool = False):
-    """Patches of `x` [N, H, W, C] as they are, `patches` [N, H / p, W / p, p * p * C]; and the image as `features`.
+def patches(data: Any, preprocess: Callable, *, patch_size: int = 4, colour: bool = False) -> Callable:
+    """Patches of `x` [N, H, W, C] as they are: `patches` [N, H / p, W / p, p * p * C], and no `features`.
 
     colour: only the mean colour of each patch, [N, H / p, W / p, C].
     """
@@ -21,6 +24,6 @@ def patches(data, preprocess, *, patch_size: int = 4, colour: bool = False):
         found = patchify(x, patch_size).reshape(len(x), *grid, -1)
         if colour:
             found = found.reshape(*found.shape[:3], -1, x.shape[-1]).mean(3)
-        return {"features": x.reshape(len(x), -1), "patches": found}
+        return {"patches": found}
 
     return predict
