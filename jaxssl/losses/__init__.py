@@ -4,6 +4,7 @@ from jaxssl.losses.chunked import clip_chunked, info_nce_chunked, nt_xent_chunke
 from jaxssl.losses.classification import cross_entropy
 from jaxssl.losses.clustering import dec, dino, dino_center, swav
 from jaxssl.losses.contrastive import info_nce, neighbor_contrast, nt_xent, patch_matching, patch_matching_accuracy
+from jaxssl.losses.dense import dense_info_nce, vicreg_local
 from jaxssl.losses.distillation import jeffreys, js, kd, soft_cross_entropy
 from jaxssl.losses.language import masked_token_cross_entropy
 from jaxssl.losses.margin import clan, clan_active_fraction
@@ -25,6 +26,7 @@ __all__ = [
     "comasked_consistency",
     "cross_entropy",
     "dec",
+    "dense_info_nce",
     "dino",
     "dino_center",
     "info_nce",
@@ -51,5 +53,6 @@ __all__ = [
     "vicreg",
     "vicreg_covariance",
     "vicreg_invariance",
+    "vicreg_local",
     "vicreg_variance",
 ]

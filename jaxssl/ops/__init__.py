@@ -2,6 +2,14 @@
 
 from jaxssl.ops.bank import bank_take, bank_update
 from jaxssl.ops.cluster import kmeans, student_t_assignment, target_distribution
+from jaxssl.ops.correspondence import (
+    Matches,
+    best_matches,
+    nearest_by_feature,
+    nearest_by_position,
+    patch_centres,
+    take_places,
+)
 from jaxssl.ops.ema import cosine_momentum, ema_init, ema_update, linear_momentum, momentum_schedule, tree_distance
 from jaxssl.ops.masks import (
     BlockMask,
@@ -25,11 +33,13 @@ from jaxssl.ops.subsets import ColumnSubsets, disjoint_subsets
 __all__ = [
     "BlockMask",
     "ColumnSubsets",
+    "Matches",
     "RandomMask",
     "alignment",
     "any_mesh",
     "bank_take",
     "bank_update",
+    "best_matches",
     "clustered_mask_2d",
     "cosine_momentum",
     "disjoint_subsets",
@@ -47,9 +57,12 @@ __all__ = [
     "mmd",
     "momentum_schedule",
     "multi_block_mask_1d",
+    "nearest_by_feature",
+    "nearest_by_position",
     "nearest_points",
     "pairwise_mmd",
     "partly_hidden",
+    "patch_centres",
     "patchify",
     "queue_push",
     "random_masked",
@@ -57,6 +70,7 @@ __all__ = [
     "sinkhorn",
     "squared_distances",
     "student_t_assignment",
+    "take_places",
     "target_distribution",
     "tree_distance",
     "uniformity",

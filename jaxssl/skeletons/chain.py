@@ -137,7 +137,8 @@ def by_view(embeddings: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
 def make_predict(chain: Chain, networks: Callable = student) -> Callable:
     """`predict` of a method: the outputs of its chain on `x` [N, ...] in inference mode.
 
-    `features` [N, D] is the output of the first network, the encoder; the others have their own names. `networks`: as
+    `features` [N, D] is the output of the first network, the encoder; the others have their own names. `patches`
+    [N, h, w, D] is the encoder's last map, where it has one and x is [N, H, W, C]. `networks`: as
     `core.Method.networks`; a network of the chain that it lacks, as a teacher lacks the predictor, is left out.
     """
     first = next(iter(chain))
@@ -145,7 +146,11 @@ def make_predict(chain: Chain, networks: Callable = student) -> Callable:
     def predict(params, memory, batch):
         params, stats = networks(params, memory)
         named = part(chain, [name for name in chain if name in params])
-        outputs, _ = forward_chain(named, params, {name: stats.get(name, {}) for name in named}, batch["x"])
+        stats = {name: stats.get(name, {}) for name in named}
+        outputs, _ = forward_chain(named, params, stats, batch["x"])
+        if "patches" in getattr(chain[first], "can", ()) and getattr(batch["x"], "ndim", 0) == 4:
+            tokens, _ = forward(chain[first], params[first], stats[first], batch["x"], method="encode")
+            outputs["patches"] = tokens.map
         return {"features": outputs.pop(first), **outputs}
 
     return predict

@@ -20,6 +20,7 @@ NO_REDUCTION = {
     "clan_active_fraction": "a share of pairs",
     "dino_center": "no loss but a mean over the batch",
     "vicreg": "has parts without",
+    "vicreg_local": "has parts without",
     "vicreg_covariance": "a covariance over the batch",
     "vicreg_variance": "a variance over the batch",
 }
@@ -65,6 +66,11 @@ def _cases():
         yield _case(name, a, b, options={"block_size": 2})
     for name in ("info_nce", "info_nce_chunked"):
         yield _case(name, a, b, normal(2, 8, 4), axes=rows)
+    places = {"matches": np.arange(2 * N).reshape(N, 2) % 3}
+    yield _case("dense_info_nce", normal(0, N, 2, 4), normal(1, N, 3, 4), normal(2, 8, 4), axes=rows, constants=places)
+    by = {"position_matches": (2, 1), "feature_matches": (1, 2)}
+    centres = 8 * normal(2, N, 2, 2), 8 * normal(3, N, 3, 2)
+    yield _case("vicreg_local", normal(0, N, 2, 4), 0.4 * normal(1, N, 3, 4), *centres, options=by)
     yield _case("vicreg_variance", 0.4 * a)
     yield _case("vicreg_covariance", a)
     yield _case("neighbor_contrast", a, np.abs(normal(2, N, N)), axes=((0,), (0, 1)))

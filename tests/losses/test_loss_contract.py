@@ -37,6 +37,14 @@ CALLS["sigmoid_pairs"] = (
     [normal(0, 6, 4), normal(1, 6, 4)],
 )
 CALLS["patch_matching"] = losses.patch_matching, [normal(0, 3, 4, 5), normal(1, 3, 4, 5)]
+CALLS["dense_info_nce"] = (
+    lambda query, key, queue: losses.dense_info_nce(query, key, queue, np.arange(8).reshape(2, 4) % 3),
+    [normal(0, 2, 4, 5), normal(1, 2, 3, 5), normal(2, 6, 5)],
+)
+CALLS["vicreg_local"] = (
+    lambda *a: losses.vicreg_local(*a, position_matches=(3, 2), feature_matches=(2, 2)),
+    [normal(0, 5, 4, 3), normal(1, 5, 3, 3), 8 * normal(2, 5, 4, 2), 8 * normal(3, 5, 3, 2)],
+)
 CALLS["clan"] = losses.clan, [normal(0, 6, 4), normal(1, 8, 4)]
 CALLS["masked_patch_mse"] = (
     lambda pred, images: losses.masked_patch_mse(pred, images, np.arange(4)[None] < 2, patch_size=2),

@@ -33,6 +33,10 @@ OPS = {
         lambda x, y: ops.bank_update(x, jnp.array([3, -1, 3, 0]), y, momentum=0.5),
         (draw(8, D), draw(N, D)),
     ),
+    "best_matches": (
+        lambda x: ops.best_matches(jnp.zeros(x.shape, int), x, 2),
+        (draw(N, K),),
+    ),
     "clustered_mask_2d": (lambda: ops.clustered_mask_2d(jax.random.key(0), 2, (4, 4), 5, cluster=(1, 2)), ()),
     "disjoint_subsets": (
         lambda: ops.disjoint_subsets(jax.random.key(0), 4, 6, num_context=2, num_target=2, num_sets=2),
@@ -49,8 +53,14 @@ OPS = {
     "l2_normalize": (ops.l2_normalize, (draw(N, D),)),
     "mmd": (lambda x, y: ops.mmd(x, y, widths=WIDTHS), (draw(N, D), draw(N, D) + 1)),
     "multi_block_mask_1d": (lambda: ops.multi_block_mask_1d(jax.random.key(0), 2, 8, 0.5, min_block=2), ()),
+    "nearest_by_feature": (
+        lambda x, y: (ops.nearest_by_feature(x, y), ops.nearest_by_feature(x, y, metric="euclidean")),
+        (draw(2, 4, 3), draw(2, 8, 3)),
+    ),
+    "nearest_by_position": (ops.nearest_by_position, (draw(2, 4, 2), draw(2, 8, 2))),
     "nearest_points": (lambda x, y: ops.nearest_points(x, y, 2), (draw(2, 4, 3), draw(2, 8, 3))),
     "pairwise_mmd": (lambda x: ops.pairwise_mmd(x, widths=WIDTHS), (draw(2, N, D),)),
+    "patch_centres": (lambda x: ops.patch_centres(x, jnp.arange(len(x)) % 2 == 0, (2, 3)), (draw(N, 4),)),
     "patchify": (lambda x: ops.patchify(x, 2), (draw(2, 4, 4, 2),)),
     "queue_push": (lambda x, y: ops.queue_push(x, jnp.int32(3), y), (draw(8, D), draw(N, D))),
     "random_masked": (lambda: ops.random_masked(jax.random.key(0), 2, 8, 0.5), ()),
@@ -58,6 +68,7 @@ OPS = {
     "sinkhorn": (ops.sinkhorn, (draw(N, K),)),
     "squared_distances": (ops.squared_distances, (draw(N, D), draw(N, D) + 1)),
     "student_t_assignment": (ops.student_t_assignment, (draw(N, D), draw(2, D))),
+    "take_places": (lambda x: ops.take_places(x, jnp.array([[1, 1], [0, 3]])), (draw(2, 4, 3),)),
     "target_distribution": (ops.target_distribution, (positive(N, K),)),
     "tree_distance": (lambda x, y: ops.tree_distance({"w": x}, {"w": y}), (draw(N, D), draw(N, D) + 1)),
     "uniformity": (ops.uniformity, (draw(N, D),)),
@@ -80,7 +91,7 @@ OPS = {
     ),
 }
 NO_FUNCTIONS_OF_ARRAYS = {
-    *("BlockMask", "ColumnSubsets", "RandomMask", "any_mesh", "hidden_count", "partly_hidden"),
+    *("BlockMask", "ColumnSubsets", "Matches", "RandomMask", "any_mesh", "hidden_count", "partly_hidden"),
     *("cosine_momentum", "linear_momentum", "momentum_schedule"),
 }
 
