@@ -8,6 +8,7 @@ import math
 import sys
 from pathlib import Path
 
+from jaxssl.build import resolve
 from jaxssl.evaluators.columns import Column, cell, column_of
 from jaxssl.index import HEADLINE, Results, Row, rows, shown
 from jaxssl.recipes.image import fashion_mnist_12k
@@ -24,18 +25,6 @@ HEAD = (
     "linear, all labels",
     "in words",
 )
-# Sources whose examples, or a part of them, are computed and not collected.
-GENERATED = {
-    "data.sets.tones": "generated data",
-    "data.sets.words": "words spoken by a synthesiser",
-    "data.sets.fashion_captions": "captions made by rules",
-    "data.sets.fashion_clouds": "clouds made from images",
-    "data.sets.solids": "generated data",
-    "data.sets.ecg_rhythms": "generated data",
-    "data.sets.flows": "generated data",
-    "data.sets.sensors": "generated data",
-    "data.sets.moving_items": "generated motions",
-}
 
 
 def row(cells) -> str:
@@ -118,7 +107,7 @@ def _best(found: Results, column: Column) -> str:
 
 def generated(data: str) -> str:
     """What of a source's data is computed and not collected, in words; '' where nothing is."""
-    return GENERATED.get(data, "")
+    return getattr(sys.modules[resolve(data).__module__], "GENERATED", "")
 
 
 def others() -> list[str]:

@@ -4,6 +4,9 @@ import numpy as np
 
 from jaxssl.data.source import Splits, from_arrays
 
+# What of it is computed and not collected, in words for tables.
+GENERATED = "generated data"
+
 RHYTHMS = ("normal", "tachycardia", "irregular RR", "absent P wave")
 RATE, SECONDS = 100, 10  # samples a second, and the length of a recording
 # The waves P, Q, R, S, T of one beat: seconds from R at a distance of 1 s between beats, width in seconds.

@@ -8,6 +8,9 @@ from jaxssl.data.captions import check_max_length, fill, groups_of, make_prompts
 from jaxssl.data.sets.fashion_mnist_12k import fashion_mnist_12k
 from jaxssl.data.source import Splits, from_arrays
 
+# What of it is computed and not collected, in words for tables.
+GENERATED = "captions made by rules"
+
 # In the order of the classes of Fashion-MNIST; the first name is also that of the prompts.
 SYNONYMS = (
     ("t-shirt", "tee", "top"),

@@ -6,6 +6,9 @@ from jaxssl.data.readers.points import check_num_points
 from jaxssl.data.sets.fashion_mnist_12k import fashion_mnist_12k
 from jaxssl.data.source import Splits, from_arrays
 
+# What of it is computed and not collected, in words for tables.
+GENERATED = "clouds made from images"
+
 
 def fashion_clouds(*, limit: int | None = 5000, num_points: int = 256, seed: int = 0) -> Splits:
     """Images of Fashion-MNIST as clouds: `points` [N, P, 3], 5,000 for training and 1,000 for testing, ten classes.

@@ -6,6 +6,9 @@ from jaxssl.data.sets.fashion_mnist import CLASS_NAMES
 from jaxssl.data.sets.fashion_mnist_12k import fashion_mnist_12k
 from jaxssl.data.source import Splits, from_arrays
 
+# What of it is computed and not collected, in words for tables.
+GENERATED = "generated motions"
+
 # (to the right, down, clockwise, growing) of each motion, and how high it bounces.
 _DIAGONAL = 0.5**0.5
 MOTIONS = {

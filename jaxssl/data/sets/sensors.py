@@ -5,6 +5,9 @@ import numpy as np
 from jaxssl.data.columns import splits_from_numbers
 from jaxssl.data.source import Splits
 
+# What of it is computed and not collected, in words for tables.
+GENERATED = "generated data"
+
 
 def sensors(
     *,

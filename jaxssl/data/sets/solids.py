@@ -6,6 +6,9 @@ from jaxssl.data.readers.points import check_num_points
 from jaxssl.data.sets.shapes import SOLIDS, sample_surface, unit_sphere
 from jaxssl.data.source import Splits, from_arrays
 
+# What of it is computed and not collected, in words for tables.
+GENERATED = "generated data"
+
 CLASSES = tuple(SOLIDS)
 
 

@@ -4,6 +4,9 @@ import numpy as np
 
 from jaxssl.data.source import Splits, from_arrays
 
+# What of it is computed and not collected, in words for tables.
+GENERATED = "generated data"
+
 RATE = 8000  # samples a second
 TIMBRES = ("flute", "clarinet", "oboe", "strings", "organ", "brass", "voice ah", "voice ee")
 PITCHES = 24

@@ -9,6 +9,9 @@ import numpy as np
 from jaxssl.data.reading import FILES_FOLDER
 from jaxssl.data.source import Splits, from_arrays
 
+# What of it is computed and not collected, in words for tables.
+GENERATED = "words spoken by a synthesiser"
+
 WORDS_FILE = FILES_FOLDER / "words.npz"
 RATE = 8000  # samples a second
 WORD_LENGTH = 6400
