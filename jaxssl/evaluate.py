@@ -97,7 +97,7 @@ class Evaluation:
             content = dict(
                 step=int(state.step),
                 data=self.experiment.config.data.name,
-                train_examples=self.experiment.splits.train.size,
+                train_examples=self.experiment.splits.train.epoch_size,
                 test_examples=0 if self.experiment.splits.test is None else self.experiment.splits.test.size,
                 device=device_name(),
                 results=summary,

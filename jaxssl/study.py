@@ -56,7 +56,7 @@ def run_study(config: ConfigDict, workdir: str | Path) -> Rows:
                 content = dict(
                     step=0,
                     data=config.data.name,
-                    train_examples=splits.train.size,
+                    train_examples=splits.train.epoch_size,
                     test_examples=0 if splits.test is None else splits.test.size,
                     device=device_name(),
                     results=rows,
