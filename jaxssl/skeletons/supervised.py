@@ -36,7 +36,7 @@ def target_of(batch: Batch) -> jax.Array:
     if "target" not in batch:
         raise ValueError(
             "this method reads `target`, which this data has not: data=dict(name='data.subset.labelled', fraction=1.0,"
-            " of=dict(name='data.fashion_mnist.fashion_mnist_12k')) makes it."
+            " of=dict(name='data.sets.fashion_mnist_12k')) makes it."
         )
     return batch["target"]
 
