@@ -1,6 +1,10 @@
 """DenseCL (arXiv:2011.09157) on generated scenes with known masks.
 
 jaxssl train configs/image/densecl_scenes.py --workdir runs/densecl_scenes
+
+In 600 steps (seed 0, 2 CPU cores) it does not lead: segmentation by nearest neighbours 9.1 mIoU, untrained encoder 10.1,
+raw patches 9.2; by a linear map 9.9, untrained 9.8, raw patches 6.7. Without the dense term (not measured yet):
+`--config.method.dense_weight=0`.
 """
 
 from jaxssl.recipes.scenes import quick_scenes, scenes
