@@ -25,8 +25,8 @@ def cross_entropy(
     `where`, `reduction`: as in `losses.rows`; hidden rows are as those with `where` False. Nothing is stop-gradient.
     Raises: TypeError, ValueError for integer logits, targets that are no integers, shapes that do not agree, a known
     smoothing outside [0, 1].
-    Source: label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Architecture for
-    Computer Vision", 2015, arXiv 1512.00567 (https://arxiv.org/abs/1512.00567).
+    Source: label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, Rethinking the Inception Architecture for
+    Computer Vision, 2015, arXiv:1512.00567, https://arxiv.org/abs/1512.00567
     """
     logits = float_array("logits", logits, rank=2)
     target = jnp.asarray(target)

@@ -35,8 +35,8 @@ def dense_info_nce(
     `key` and `negatives` are stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, matches that are not int [N, L],
     temperature <= 0.
-    Source: Wang, Zhang, Shen, Kong, Li, "Dense Contrastive Learning for Self-Supervised Visual Pre-Training", 2020,
-    arXiv 2011.09157 (https://arxiv.org/abs/2011.09157).
+    Source: Wang, Zhang, Shen, Kong, Li, Dense Contrastive Learning for Self-Supervised Visual Pre-Training, 2020,
+    arXiv:2011.09157, https://arxiv.org/abs/2011.09157
     """
     query, key = _maps("query", query, "key", key)
     negatives, matches = float_array("negatives", negatives, rank=2).astype(query.dtype), jnp.asarray(matches)
@@ -87,8 +87,8 @@ def vicreg_local(
     variance and covariance are 0.
     The choice of the places is stop-gradient, and nothing else.
     Raises: TypeError, ValueError for integers, wrong or different shapes, N < 2, more matches than places.
-    Source: Bardes, Ponce, LeCun, "VICRegL: Self-Supervised Learning of Local Visual Features", 2022, arXiv 2210.01571
-    (https://arxiv.org/abs/2210.01571).
+    Source: Bardes, Ponce, LeCun, VICRegL: Self-Supervised Learning of Local Visual Features, 2022, arXiv:2210.01571,
+    https://arxiv.org/abs/2210.01571
     """
     z1, z2 = _maps("z1", z1, "z2", z2)
     at_least_two_rows("z1", z1)

@@ -23,8 +23,8 @@ def soft_cross_entropy(
     `logits`: [N, C]; `target`: [N, C], rows that sum to 1 (soft labels, pseudo-labels, a mixture of two labels).
     `where`, `reduction`: as in `losses.rows`. The target is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, a temperature <= 0.
-    Source: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Architecture for Computer Vision", 2015,
-    arXiv 1512.00567 (https://arxiv.org/abs/1512.00567).
+    Source: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, Rethinking the Inception Architecture for Computer Vision, 2015,
+    arXiv:1512.00567, https://arxiv.org/abs/1512.00567
     """
     logits, target = float_pair("logits", logits, "target", target)
     where = rows_that_count(where, len(logits))
@@ -47,8 +47,8 @@ def kd(
     The factor T^2 keeps the size of the gradient when T changes.
     `student_logits`, `teacher_logits`: [N, C]. `where`, `reduction`: as in `losses.rows`. The teacher is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, a temperature <= 0.
-    Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, arXiv 1503.02531
-    (https://arxiv.org/abs/1503.02531).
+    Source: Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network, 2015, arXiv:1503.02531,
+    https://arxiv.org/abs/1503.02531
     """
     terms = lambda log_p, log_q: jnp.exp(log_q) * (log_q - log_p)
     return _divergence(terms, student_logits, teacher_logits, temperature, where, reduction)
@@ -70,8 +70,8 @@ def jeffreys(
     `student_logits`, `teacher_logits`: [N, C]. `where`, `reduction`: as in `losses.rows`. The teacher is stop-gradient
     in both terms.
     Raises: TypeError, ValueError for integers, wrong or different shapes, a temperature <= 0.
-    Source: Cui et al., "Beyond Self-Supervision: A Simple Yet Effective Network Distillation Alternative to Improve
-    Backbones", 2021, arXiv 2103.05959 (https://arxiv.org/abs/2103.05959).
+    Source: Cui et al., Beyond Self-Supervision: A Simple Yet Effective Network Distillation Alternative to Improve
+    Backbones, 2021, arXiv:2103.05959, https://arxiv.org/abs/2103.05959
     """
     terms = lambda log_p, log_q: (jnp.exp(log_p) - jnp.exp(log_q)) * (log_p - log_q) / 2
     return _divergence(terms, student_logits, teacher_logits, temperature, where, reduction)
@@ -93,7 +93,7 @@ def js(
     `student_logits`, `teacher_logits`: [N, C]. `where`, `reduction`: as in `losses.rows`. The teacher is stop-gradient,
     in m as well.
     Raises: TypeError, ValueError for integers, wrong or different shapes, a temperature <= 0.
-    Source: Lin, "Divergence Measures Based on the Shannon Entropy", 1991, doi:10.1109/18.61115
+    Source: Lin, Divergence Measures Based on the Shannon Entropy, 1991, doi:10.1109/18.61115
     (https://doi.org/10.1109/18.61115).
     """
 

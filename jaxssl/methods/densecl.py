@@ -44,7 +44,7 @@ def densecl(
       temperature: tau of both terms.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       dense_weight: lambda; 0 is MoCo v2 with a projector that never learns.
-      dense_start: lambda is 0 for so many steps; 1,000 in the release's DenseCLWarmupHook.
+      dense_start: the number of first steps with lambda = 0; 1,000 in the release's DenseCLWarmupHook.
       shuffle: show the teacher the batch in another order, see `methods.moco`.
       predict_from: 'student' or 'teacher', whose features are evaluated and exported; the release takes the query's
         (github.com/WXinlong/DenseCL, openselfsup/models/densecl.py: `backbone` is that of `encoder_q`).

@@ -38,7 +38,7 @@ def scenes(
       size: height and width s in pixels.
       items: least and largest number of items in a scene.
       item_size: least and largest height and width of an item in pixels, at most `size`.
-      limit: so many training scenes only, and a fifth as many test scenes; at least 10.
+      limit: the number of training scenes, at least 10, with a fifth as many test scenes.
       seed: another one gives other scenes of the same items.
       background: 'textures', or 'plain' for one colour in each scene.
 
