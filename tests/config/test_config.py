@@ -249,7 +249,7 @@ def test_names_of_sections_are_set_before_their_options():
         assert config.method.queue_size == 64
 
 
-@pytest.mark.parametrize("file", sorted(glob.glob("configs/*/*.py")))
+@pytest.mark.parametrize("file", sorted(f for f in glob.glob("configs/*/*.py") if "stages" not in f))
 def test_schedules_that_end_with_the_run_follow_it_one_way(file, tmp_path):
     plain = load_config(file)
     for arg in ("", ":quick"):
@@ -339,7 +339,7 @@ def test_a_config_json_of_an_earlier_version_takes_what_it_lacks_from_base(tmp_p
         if name != "total_steps" or whole["optim"]["warmup_steps"] <= default["total_steps"]:
             assert load_config(str(file)).to_dict()[name] == default[name]
         for option in value if isinstance(value, dict) else ():
-            if (name, option) == ("evaluate", "evaluators"):
+            if (name, option) in (("evaluate", "evaluators"), ("study", "name")):
                 continue
             file.write_text(json.dumps({**whole, name: {k: v for k, v in value.items() if k != option}}))
             assert load_config(str(file)).to_dict()[name][option] == default[name][option], (name, option)
