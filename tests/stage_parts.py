@@ -1,10 +1,10 @@
 """A pipeline of toys that takes seconds: train, embed, choose examples, train on them. For tests of pipelines."""
 
 import numpy as np
-from jaxssl.data.fashion_mnist import fashion_mnist_12k
 from toy import get_config
 
 from jaxssl.after import embed
+from jaxssl.data.sets.fashion_mnist_12k import fashion_mnist_12k
 from jaxssl.data.source import Splits, from_arrays
 from jaxssl.files import whole_file
 from jaxssl.stages import Stage

@@ -2,8 +2,19 @@
 
 jaxssl stages configs/stages/coreset_fashion_mnist.py --workdir runs/coreset
 
-SimCLR on all images (200 steps), their features, 1,000 of them by k-centre and by facility location, SimCLR anew on these
-1,000 (120 steps, three seeds), and on three random parts of 1,000. All are evaluated on all images.
+SimCLR on all images (200 steps), their features, 1,000 of them by k-centre, SimCLR anew on these 1,000 (120 steps, three
+seeds), and on three random parts of 1,000. All are evaluated on all images. `select="facility_location"` of the study is
+the other choice.
+
+Measured by this command, on 2 CPU cores, accuracies in per cent (mean and deviation of three seeds):
+
+| | k-NN | 10 labels a class |
+| all images, 200 steps | 81.8 | 71.5 |
+| k-centre | 80.0 (0.6) | 69.5 (0.6) |
+| random part | 79.5 (0.3) | 70.7 (0.1) |
+
+At this size k-centre gains nothing: it takes outliers and few of the frequent kinds (entropy of the classes 90 % against
+100 %), though its covering radius is half as large (0.21 against 0.38 to 0.42).
 """
 
 from jaxssl.after import embed
@@ -22,7 +33,6 @@ def get_stages(arg=None):
     stages = [Stage("pretrain", whole, after=(embed,), row="SimCLR on all images")]
     for select, row in (
         ("k_center", "k-centre"),
-        ("facility_location", "facility location"),
         ("random", "random part"),
     ):
         for seed in SEEDS if select == "random" else (0,):
