@@ -63,6 +63,7 @@ def imports(file):
                 "jaxssl.ops",
                 "jaxssl.skeletons",
                 "functools",
+                "typing",
             },
         ),
         (
