@@ -70,22 +70,22 @@ def views(
     """
     _check_size(size)
     if not isinstance(num_views, int) or num_views < 1:
-        raise ValueError(f"num_views must be an int of at least 1, got {num_views!r}")
+        raise ValueError(f"num_views={num_views!r}: must be an int of at least 1.")
     if not rate > 0:
-        raise ValueError(f"rate must be above 0 samples a second, got {rate}")
+        raise ValueError(f"rate={rate}: must be above 0 samples a second.")
     chances = dict(
         polarity=polarity, noise=noise, gain=gain, filters=filters, delay=delay, pitch_shift=pitch_shift, reverb=reverb
     )
     for name, value in chances.items():
         if not 0 <= value <= 1:
-            raise ValueError(f"{name} must be a probability in [0, 1], got {value}")
+            raise ValueError(f"{name}={value}: must be a probability in [0, 1].")
     spans = dict(noise_snr=noise_snr, gain_db=gain_db, low_pass=low_pass, high_pass=high_pass, delay_ms=delay_ms)
     for name, span in (spans | dict(semitones=semitones, reverb_seconds=reverb_seconds)).items():
         if len(span) != 2 or not span[0] <= span[1]:
-            raise ValueError(f"{name} must be a range (low, high), got {span}")
+            raise ValueError(f"{name}={span}: must be a range (low, high).")
     for name, span in dict(low_pass=low_pass, high_pass=high_pass, reverb_seconds=reverb_seconds).items():
         if not span[0] > 0:
-            raise ValueError(f"{name} must be above 0, got {span}")
+            raise ValueError(f"{name}={span}: must be above 0.")
 
     def drawn(key, span):
         return jax.random.uniform(key, (), minval=span[0], maxval=span[1])
@@ -147,7 +147,7 @@ def spectrogram(
     options = dict(rate=rate, size=size, frames=frames, mels=mels, window_ms=window_ms, hop_ms=hop_ms, low=low)
     prepare = _spectrogram(**options, mean=mean, std=std, floor=floor)
     if not isinstance(shift, int) or shift < 0:
-        raise ValueError(f"shift must be an int of at least 0 samples, got {shift!r}")
+        raise ValueError(f"shift={shift!r}: must be an int of at least 0 samples.")
 
     def moved(key, row):
         return jax.lax.dynamic_slice_in_dim(jnp.pad(row, shift), jax.random.randint(key, (), 0, 2 * shift + 1), size)
@@ -337,12 +337,12 @@ def _spectrogram(*, rate, size, frames, mels, window_ms, hop_ms, low, mean, std,
     _check_size(size)
     for name, value in (("frames", frames), ("mels", mels)):
         if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an int of at least 1, got {value!r}")
+            raise ValueError(f"{name}={value!r}: must be an int of at least 1.")
     for name, value in (("rate", rate), ("window_ms", window_ms), ("hop_ms", hop_ms), ("std", std), ("floor", floor)):
         if not value > 0:
-            raise ValueError(f"{name} must be above 0, got {value}")
+            raise ValueError(f"{name}={value}: must be above 0.")
     if not 0 <= low < rate / 2:
-        raise ValueError(f"low must lie in [0, {rate / 2}), got {low}")
+        raise ValueError(f"low={low}: must lie in [0, {rate / 2}).")
     options = dict(rate=rate, frames=frames, mels=mels, window_ms=window_ms, hop_ms=hop_ms, low=low, floor=floor)
 
     def prepare(x):
@@ -353,7 +353,7 @@ def _spectrogram(*, rate, size, frames, mels, window_ms, hop_ms, low, mean, std,
 
 def _check_size(size):
     if not isinstance(size, int) or size < 2:
-        raise ValueError(f"size must be an int of at least 2 samples, got {size!r}")
+        raise ValueError(f"size={size!r}: must be an int of at least 2 samples.")
 
 
 def _sound(batch, size):

@@ -18,9 +18,9 @@ def ego(*, drop_edge_rate: float = 0.0, num_views: int = 1) -> Augment:
     Raises: ValueError naming the option.
     """
     if not 0 <= drop_edge_rate < 1:
-        raise ValueError(f"drop_edge_rate must lie in [0, 1), got {drop_edge_rate}")
+        raise ValueError(f"drop_edge_rate={drop_edge_rate}: must lie in [0, 1).")
     if num_views < 1:
-        raise ValueError(f"num_views must be at least 1, got {num_views}")
+        raise ValueError(f"num_views={num_views}: must be at least 1.")
 
     def view(key, x):
         if not drop_edge_rate:

@@ -58,7 +58,7 @@ def simclr(
     """
     check_count("num_views", num_views, least=1)
     if not 0 <= color_strength <= 2.5:
-        raise ValueError(f"color_strength must be in [0, 2.5], got {color_strength}")
+        raise ValueError(f"color_strength={color_strength}: must be in [0, 2.5].")
     options = ViewOptions(
         size,
         crop_scale,
@@ -204,7 +204,7 @@ def plain(
     """
     mean, std = check_statistics(mean, std)
     if not 0 < crop_fraction <= 1:
-        raise ValueError(f"crop_fraction must be in (0, 1], got {crop_fraction}")
+        raise ValueError(f"crop_fraction={crop_fraction}: must be in (0, 1].")
     resample.check_interpolation(interpolation)
     size = None if size is None else check_size("size", size)
 

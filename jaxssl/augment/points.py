@@ -48,15 +48,15 @@ def views(
       keep: range of the share of points that are seen from a random side; the others are replaced by some of these.
     """
     if not isinstance(num_views, int) or num_views < 1:
-        raise ValueError(f"num_views must be an int of at least 1, got {num_views!r}")
+        raise ValueError(f"num_views={num_views!r}: must be an int of at least 1.")
     if rotation not in ROTATIONS:
-        raise ValueError(f"rotation must be one of {ROTATIONS}, got {rotation!r}")
+        raise ValueError(f"rotation={rotation!r}: must be one of {ROTATIONS}.")
     for name, value, most in (("scale", scale, float("inf")), ("keep", keep, 1)):
         if len(value) != 2 or not 0 < value[0] <= value[1] <= most:
-            raise ValueError(f"{name} must be a range above 0{' up to 1' if most == 1 else ''}, got {value}")
+            raise ValueError(f"{name}={value}: must be a range above 0{' up to 1' if most == 1 else ''}.")
     for name, value in (("translate", translate), ("jitter", jitter)):
         if not value >= 0:
-            raise ValueError(f"{name} must be at least 0, got {value}")
+            raise ValueError(f"{name}={value}: must be at least 0.")
 
     def view(key, x):
         keys = jax.random.split(key, 5)

@@ -126,13 +126,13 @@ def random_box(
 def check_interpolation(interpolation: str) -> None:
     """Raise ValueError unless `interpolation` is the name of a resampling kernel."""
     if interpolation not in _KERNELS:
-        raise ValueError(f"interpolation must be one of {sorted(_KERNELS)}, got {interpolation!r}")
+        raise ValueError(f"interpolation={interpolation!r}: must be one of {sorted(_KERNELS)}.")
 
 
 def check_kernel(name: str, kernel_size: int, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless `kernel_size` is odd and its radius is smaller than both sides of `shape`."""
     if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"{name} must be odd and positive, got {kernel_size}")
+        raise ValueError(f"{name}={kernel_size}: must be odd and positive.")
     if kernel_size // 2 >= min(shape[:2]):
         raise ValueError(f"{name}={kernel_size} reaches across an image of {shape[0]}x{shape[1]} pixels")
 

@@ -75,7 +75,7 @@ def sensors(
     """
     prepare = _preparation(size, mean, std, clip)
     if not 0 < crop <= 1:
-        raise ValueError(f"crop must be in (0, 1], got {crop}")
+        raise ValueError(f"crop={crop}: must be in (0, 1].")
 
     def augment(key, batch):
         x = split_sensors(prepare(batch), channels)
@@ -135,14 +135,14 @@ def views(
     """
     prepare = _preparation(size, mean, std, clip)
     if not isinstance(num_views, int) or num_views < 1:
-        raise ValueError(f"num_views must be an int of at least 1, got {num_views!r}")
+        raise ValueError(f"num_views={num_views!r}: must be an int of at least 1.")
     if len(crop_scale) != 2 or not 0 < crop_scale[0] <= crop_scale[1] <= 1:
-        raise ValueError(f"crop_scale must be a range in (0, 1], got {crop_scale}")
+        raise ValueError(f"crop_scale={crop_scale}: must be a range in (0, 1].")
     for name, value in (("jitter", jitter), ("scale", scale), ("warp", warp)):
         if not value >= 0:
-            raise ValueError(f"{name} must be at least 0, got {value}")
+            raise ValueError(f"{name}={value}: must be at least 0.")
     if not isinstance(segments, int) or segments < 1:
-        raise ValueError(f"segments must be an int of at least 1, got {segments!r}")
+        raise ValueError(f"segments={segments!r}: must be an int of at least 1.")
 
     def view(key, x):
         keys = jax.random.split(key, 6)
@@ -243,15 +243,15 @@ def _rest(batch):
 def _preparation(size, mean, std, clip):
     """batch -> float32 [N, size, C]: stretched, standardised, clipped."""
     if size is not None and (not isinstance(size, int) or size < 2):
-        raise ValueError(f"size must be None or an int of at least 2, got {size!r}")
+        raise ValueError(f"size={size!r}: must be None or an int of at least 2.")
     if (mean is None) != (std is None):
-        raise ValueError("mean and std go together; give both or neither")
+        raise ValueError(f"mean={mean}, std={std}: they go together; give both or neither.")
     if mean is not None:
         mean, std = (np.atleast_1d(np.asarray(v, np.float32)) for v in (mean, std))
         if mean.shape != std.shape or mean.ndim != 1 or not (std > 0).all():
-            raise ValueError(f"mean and std must be equally many numbers, std above 0, got {mean} and {std}")
+            raise ValueError(f"mean={mean}, std={std}: must be equally many numbers, std above 0.")
     if not clip >= 0:
-        raise ValueError(f"clip must be at least 0, got {clip}")
+        raise ValueError(f"clip={clip}: must be at least 0.")
 
     def prepare(batch):
         if "series" not in batch:

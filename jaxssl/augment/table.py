@@ -63,12 +63,12 @@ def resampled(
     Augmented Negative Pairs, 2025, arXiv:2509.06550, https://arxiv.org/abs/2509.06550
     """
     if kind not in KINDS:
-        raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
+        raise ValueError(f"kind={kind!r}: must be one of {KINDS}.")
     for name, value in (("probability", probability), ("row_probability", row_probability)):
         if not 0 <= value <= 1:
-            raise ValueError(f"{name} must lie in [0, 1], got {value}")
+            raise ValueError(f"{name}={value}: must lie in [0, 1].")
     if not low < high:
-        raise ValueError(f"low must be below high, got {low} and {high}")
+        raise ValueError(f"low={low}, high={high}: low must be below high.")
 
     def fresh(key, width):
         """New numbers of one row."""

@@ -41,7 +41,7 @@ def mirror(
 
     lower, upper = drop_rate
     if not 0 <= lower <= upper < 1:
-        raise ValueError(f"drop_rate must be (lower, upper) with 0 <= lower <= upper < 1, got {drop_rate}")
+        raise ValueError(f"drop_rate={drop_rate}: must be (lower, upper) with 0 <= lower <= upper < 1.")
 
     def thinned(key, x):
         """A view without some of its tokens."""

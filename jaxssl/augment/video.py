@@ -69,9 +69,9 @@ def cvrl(
     """
     span = _span(frames, stride)
     if power is not None and not power > 0:
-        raise ValueError(f"power must be above 0, or None for all distances alike, got {power}")
+        raise ValueError(f"power={power}: must be above 0, or None for all distances alike.")
     if not 0 <= color_strength <= 2.5:
-        raise ValueError(f"color_strength must be in [0, 2.5], got {color_strength}")
+        raise ValueError(f"color_strength={color_strength}: must be in [0, 2.5].")
     check_probability_pair("blur_probability", blur_probability)
     check_probability_pair("solarize_probability", solarize_probability)
     mean, std = check_statistics(mean, std)
@@ -135,7 +135,7 @@ def plain(
     """
     span = _span(frames, stride)
     if not 0 <= where <= 1:
-        raise ValueError(f"where must be in [0, 1], got {where}")
+        raise ValueError(f"where={where}: must be in [0, 1].")
     prepare = image.plain(mean=mean, std=std, size=size, crop_fraction=crop_fraction, interpolation=interpolation)
 
     def preprocess(key, batch):

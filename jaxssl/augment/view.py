@@ -141,9 +141,9 @@ def check_statistics(
     """Return `mean` and `std` as tuples of floats; ValueError unless 0 <= mean <= 1 and 0 < std <= 1."""
     mean, std = (tuple(np.atleast_1d(s).astype(float).tolist()) for s in (mean, std))
     if not std or min(std) <= 0:
-        raise ValueError(f"std must be positive, got {std}")
+        raise ValueError(f"std={std}: must be positive.")
     if min(mean, default=0) < 0 or max((*mean, *std)) > 1:
-        raise ValueError(f"mean and std must lie in 0 ... 1, units of images in [0, 1], got {mean} and {std}")
+        raise ValueError(f"mean={mean}, std={std}: must lie in 0 ... 1, units of images in [0, 1].")
     return mean, std
 
 
@@ -151,26 +151,26 @@ def check_size(name: str, size: int | Sequence[int]) -> tuple[int, int]:
     """Return `size` as (h, w); ValueError unless it is one or two positive ints."""
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or any(not isinstance(side, int) or side <= 0 for side in pair):
-        raise ValueError(f"{name} must be a positive int or a pair (height, width) of them, got {size!r}")
+        raise ValueError(f"{name}={size!r}: must be a positive int or a pair (height, width) of them.")
     return pair
 
 
 def check_count(name: str, count: int, *, least: int) -> None:
     """Raise ValueError unless `count` is an int of at least `least`."""
     if not isinstance(count, int) or count < least:
-        raise ValueError(f"{name} must be an int >= {least}, got {count!r}")
+        raise ValueError(f"{name}={count!r}: must be an int >= {least}.")
 
 
 def check_probability(name: str, value: float) -> None:
     """Raise ValueError unless `value` is in [0, 1]."""
     if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be in [0, 1], got {value}")
+        raise ValueError(f"{name}={value}: must be in [0, 1].")
 
 
 def check_probability_pair(name: str, pair: Sequence[float]) -> None:
     """Raise ValueError unless `pair` holds two probabilities, one for each of two unlike views."""
     if not isinstance(pair, Sequence) or len(pair) != 2:
-        raise ValueError(f"{name} must be a pair, one number for each view, got {pair!r}")
+        raise ValueError(f"{name}={pair!r}: must be a pair, one number for each view.")
     for value in pair:
         check_probability(name, value)
 
@@ -178,7 +178,7 @@ def check_probability_pair(name: str, pair: Sequence[float]) -> None:
 def check_range(name: str, pair: Sequence[float], most: float = math.inf) -> None:
     """Raise ValueError unless `pair` is (lower, upper) with 0 < lower <= upper <= most."""
     if len(pair) != 2 or not 0 < pair[0] <= pair[1] <= most:
-        raise ValueError(f"{name} must be (lower, upper) with 0 < lower <= upper <= {most}, got {pair}")
+        raise ValueError(f"{name}={pair}: must be (lower, upper) with 0 < lower <= upper <= {most}.")
 
 
 def check_options(options: ViewOptions) -> ViewOptions:

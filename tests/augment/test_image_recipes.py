@@ -194,12 +194,12 @@ def test_plain_takes_the_centre_and_keeps_the_batch(photos):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (dict(blur_probability=1.5), r"blur_probability must be in \[0, 1\]"),
+        (dict(blur_probability=1.5), r"blur_probability=1.5: must be in \[0, 1\]"),
         (dict(flip_probability=-0.1), "flip_probability"),
         (dict(crop_scale=(0.9, 0.1)), "crop_scale"),
         (dict(crop_scale=(0.1, 1.1)), "crop_scale"),
         (dict(crop_ratio=(0.0, 1.0)), "crop_ratio"),
-        (dict(blur_kernel=4), "blur_kernel must be odd"),
+        (dict(blur_kernel=4), "blur_kernel=4: must be odd"),
         (dict(blur_kernel=51), "blur_kernel=51"),
         (dict(blur_sigma=(2.0, 0.1)), "blur_sigma"),
         (dict(interpolation="cubic"), "interpolation"),
@@ -216,7 +216,7 @@ def test_bad_options_are_refused(options, message):
 
 
 def test_bad_options_of_other_recipes_are_refused():
-    with pytest.raises(ValueError, match="solarize_probability must be a pair"):
+    with pytest.raises(ValueError, match="solarize_probability=0.2: must be a pair"):
         image.byol(size=16, **UNIT, solarize_probability=0.2)
     with pytest.raises(ValueError, match="jitter must be"):
         image.moco_v2(size=16, **UNIT, jitter=(0.4, 0.4, 0.4, 0.6))

@@ -95,7 +95,7 @@ def test_views_differ_by_view_and_example_and_repeat_by_key():
     "options, said",
     [
         (dict(num_views=0), "num_views"),
-        (dict(rotation="z"), "rotation must be one of"),
+        (dict(rotation="z"), "rotation='z': must be one of"),
         (dict(scale=(0.0, 1.0)), "scale"),
         (dict(translate=-1.0), "translate"),
         (dict(jitter=-1.0), "jitter"),
