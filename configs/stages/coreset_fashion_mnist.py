@@ -6,7 +6,8 @@ SimCLR on all images (200 steps), their features, 1,000 of them by k-centre, Sim
 seeds), and on three random parts of 1,000. All are evaluated on all images. `select="facility_location"` of the study is
 the other choice.
 
-Measured by this command, on 2 CPU cores, accuracies in per cent (mean and deviation of three seeds):
+Measured on 2 CPU cores, accuracies in per cent (mean and deviation of three seeds), with an earlier order of these stages
+that was resumed between changes of the program; one run of this command has not been made yet:
 
 | | k-NN | 10 labels a class |
 | all images, 200 steps | 81.8 | 71.5 |
