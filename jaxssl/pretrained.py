@@ -6,32 +6,19 @@ to them with `skeletons.chain.forward_chain`. What a run has used is copied to i
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxssl.build import build, resolve
 from jaxssl.models.heads import head_like
-from jaxssl.models.module import setup
+from jaxssl.models.module import Module, setup
+from jaxssl.skeletons.frozen import Pretrained
 from jaxssl.stored import Networks, picked, read_config, read_networks, to_host, unflat
 
 WEIGHTS, SPEC = "weights.safetensors", "spec.json"
-
-
-class Pretrained(NamedTuple):
-    """Networks that never change.
-
-    chain: modules by name, in order; the first takes the input, each other one the output of the one before.
-    load() -> {"params": {name: tree}, "stats": {name: tree}}, NumPy arrays; `Method.frozen` of what uses them.
-    about: what a copy of them must know: `encoder`, the section that builds it; `preprocess`, what it was shown; `step`.
-    """
-
-    chain: dict[str, Any]
-    load: Callable[[], dict[str, Any]]
-    about: Mapping[str, Any] = {}
 
 
 def run(
@@ -71,7 +58,12 @@ def run(
 
 
 def file(
-    *, path: str, encoder: Any, ignore: tuple[str, ...] = (), grey_from_rgb: bool = False, shape: tuple[int, ...] = ()
+    *,
+    path: str,
+    encoder: Module,
+    ignore: tuple[str, ...] = (),
+    grey_from_rgb: bool = False,
+    shape: tuple[int, ...] = (),
 ) -> Pretrained:
     """An encoder with the weights of a safetensors file, as `models.weights.import_timm` reads it.
 
@@ -108,7 +100,7 @@ def file(
     return Pretrained({"encoder": encoder}, load)
 
 
-def random(*, encoder: Any, seed: int = 0, shape: tuple[int, ...] = (28, 28, 1)) -> Pretrained:
+def random(*, encoder: Module, seed: int = 0, shape: tuple[int, ...] = (28, 28, 1)) -> Pretrained:
     """An encoder with random weights: what a teacher adds is what it adds to this one.
 
     Args:
@@ -124,7 +116,7 @@ def random(*, encoder: Any, seed: int = 0, shape: tuple[int, ...] = (28, 28, 1))
     return Pretrained({"encoder": encoder}, load)
 
 
-def copy(*, path: str, encoder: Any = None) -> Pretrained:
+def copy(*, path: str, encoder: Module = None) -> Pretrained:
     """Networks that `jaxssl.frozen` has copied to a run folder.
 
     Args:

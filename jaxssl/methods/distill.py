@@ -1,6 +1,6 @@
 """Distillation: a student learns what a teacher that never changes says of the same views."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import byol, cross_entropy, jeffreys, jepa, js, kd
 from jaxssl.models.heads import projector
-from jaxssl.skeletons.frozen import frozen
+from jaxssl.skeletons.frozen import Pretrained, frozen
 from jaxssl.skeletons.supervised import target_of, with_logits
 
 CARD = Card("Distillation", "arXiv:1503.02531", 2015, "any", "distillation")
@@ -22,7 +22,7 @@ FEATURES = dict(cosine=byol, mse=jepa)
 def distill(
     encoder,
     *,
-    teacher: Any,
+    teacher: Pretrained,
     divergence: Literal["kd", "jeffreys", "js", "cosine", "mse"] = "kd",
     temperature: float = 4.0,
     label_weight: float = 0.0,

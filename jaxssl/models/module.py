@@ -5,6 +5,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from flax.linen import Module as Module
 
 # What a network may compute in; parameters and features are float32 always.
 Dtype = Literal["float32", "bfloat16", "float16"]

@@ -1,7 +1,7 @@
 """A student that learns from networks that never change."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,22 @@ from jaxssl.skeletons.chain import Chain, by_view, embed_apart, forward_chain, m
 from jaxssl.skeletons.siamese import Outputs, with_metrics
 
 
+class Pretrained(NamedTuple):
+    """Networks that never change.
+
+    chain: modules by name, in order; the first takes the input, each other one the output of the one before.
+    load() -> {"params": {name: tree}, "stats": {name: tree}}, NumPy arrays; `Method.frozen` of what uses them.
+    about: what a copy of them must know: `encoder`, the section that builds it; `preprocess`, what it was shown; `step`.
+    """
+
+    chain: dict[str, Any]
+    load: Callable[[], dict[str, Any]]
+    about: Mapping[str, Any] = {}
+
+
 def frozen(
     student: Callable[[int], Chain],
-    teacher: Any,
+    teacher: Pretrained,
     objective: Callable[[Outputs, jax.Array, Batch], Any],
     *,
     check: Callable[[int], None] = lambda width: None,

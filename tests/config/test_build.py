@@ -13,6 +13,10 @@ import pytest
 
 from jaxssl.build import ROOMS, Misfit, _wrong_size, build, checked, fit, kinds_of, resolve, wrong_number
 from jaxssl.config import load_config
+from jaxssl.core import Method
+from jaxssl.data.source import Splits
+from jaxssl.models.module import Module
+from jaxssl.pretrained import Pretrained
 
 PAIRS = tuple[tuple[str, float], ...]
 
@@ -92,9 +96,15 @@ def test_what_is_not_of_its_type_is_refused_with_what_would_be_right(value, kind
     assert said.startswith("section.option=") and words in said and said.endswith("."), said
 
 
+# What a section in a section makes: `build` calls its factory, whose own options are checked.
+BUILT = (Splits, Method, Module, Pretrained)
+
+
 def understood(kind) -> bool:
     """Whether `fit` tells a right value of that type from a wrong one."""
     origin, parts = get_origin(kind), get_args(kind)
+    if kind in BUILT:
+        return True
     if origin is Literal or kind in (bool, int, float, str, type(None)):
         return True
     if origin in (Mapping, dict):
@@ -113,7 +123,7 @@ def names(node):
 
 def test_every_option_of_every_factory_that_a_config_names_has_a_type():
     used = set()
-    for file in glob.glob("configs/*/*.py"):
+    for file in (file for file in glob.glob("configs/*/*.py") if "stages" not in file):
         for arg in ("", ":quick"):
             used |= set(names(load_config(file + arg).to_dict()))
     assert len(used) > 90
@@ -125,8 +135,9 @@ def test_every_option_of_every_factory_that_a_config_names_has_a_type():
 def test_no_default_is_refused_and_no_size_below_what_it_can_be_is_taken():
     refused = 0
     for room in ROOMS:
-        for module in pkgutil.iter_modules(importlib.import_module(f"jaxssl.{room}").__path__):
-            home = importlib.import_module(f"jaxssl.{room}.{module.name}")
+        package = importlib.import_module(f"jaxssl.{room}")
+        inside = pkgutil.iter_modules(getattr(package, "__path__", []), f"jaxssl.{room}.")
+        for home in [package, *(importlib.import_module(module.name) for module in inside)]:
             for name, factory in vars(home).items():
                 if inspect.isfunction(factory) and factory.__module__ == home.__name__ and name[0] != "_":
                     where, kinds = f"{home.__name__}.{name}", kinds_of(factory)
