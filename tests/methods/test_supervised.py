@@ -80,7 +80,7 @@ def test_predict_gives_features_and_logits():
     method, batch = supervised(ENCODER, num_classes=CLASSES), batch_of([0, 1])
     params, memory = begin(method, batch)
     found = method.predict(params, memory, {"x": batch["views"][0]})
-    assert set(found) == {"features", "logits"} and found["logits"].shape == (2, CLASSES)
+    assert set(found) == {"features", "logits", "patches"} and found["logits"].shape == (2, CLASSES)
 
 
 def test_accuracy():
@@ -106,7 +106,7 @@ def test_distillation_is_kd_of_the_teachers_logits_on_the_same_view(label_weight
     np.testing.assert_allclose(value, np.mean(terms), rtol=1e-5)
     assert 0 <= out.metrics["agreement"] <= 1
     found = method.predict(params, memory, {"x": batch["views"][0]})
-    assert set(found) == {"features", "logits"} and found["logits"].shape == (4, CLASSES)
+    assert set(found) == {"features", "logits", "patches"} and found["logits"].shape == (4, CLASSES)
 
 
 def test_distillation_without_labels_reads_no_target():
