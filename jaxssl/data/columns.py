@@ -90,6 +90,7 @@ def _labels(raw, label, normal, class_names):
 
 
 def is_text(column: Any) -> bool:
+    """Whether a column holds texts: numbers [N] are NumPy arrays, texts are pyarrow columns."""
     return not isinstance(column, np.ndarray)
 
 
@@ -191,6 +192,7 @@ def split_rows(
 
 
 def fit_encoding(columns: Mapping[str, Any], rows: np.ndarray, max_categories: int, where: str) -> Encoding:
+    """What `encode` needs to know of the columns [N] by name, from the training rows alone."""
     numbers, categories, flat = {}, {}, []
     for name, column in columns.items():
         if is_text(column):
@@ -219,6 +221,7 @@ def fit_encoding(columns: Mapping[str, Any], rows: np.ndarray, max_categories: i
 
 
 def encode(columns: Mapping[str, Any], encoding: Encoding) -> dict[str, np.ndarray]:
+    """`numbers` float32 [N, Dn], standardised, 0 where missing; `categories` int32 [N, Dc], 0 for other texts and none."""
     size = len(next(iter(columns.values())))
     numbers, categories = np.zeros((size, len(encoding.numbers))), np.zeros((size, len(encoding.categories)))
     for i, (name, (mean, deviation)) in enumerate(encoding.numbers.items()):
@@ -255,6 +258,7 @@ def column_splits(
     limit: int | None,
     where: str,
 ) -> Splits:
+    """Training and test rows of arrays [N, ...] as sources; of the training rows the first `limit`."""
     if limit is not None:
         if limit < 1:
             raise ValueError(f"limit must be at least 1, got {limit}")
@@ -284,11 +288,13 @@ def splits_from_numbers(
     limit: int | None,
     where: str,
 ) -> Splits:
+    """`column_splits` of numbers x [N, D] and classes y [N]."""
     columns = {str(i): column for i, column in enumerate(np.asarray(x, np.float64).T)}
     encoding = fit_encoding(columns, train_rows, 2, where)
     return column_splits({**encode(columns, encoding), "label": y}, train_rows, test_rows, class_names, limit, where)
 
 
 def splits_from_sklearn(data: Any, test_fraction: float, limit: int | None, seed: int, where: str) -> Splits:
+    """`splits_from_numbers` of a data set of scikit-learn, a part of every class held out."""
     rows = split_rows(data.target, test_fraction, seed, False, where)
     return splits_from_numbers(data.data, data.target, [str(n) for n in data.target_names], *rows, limit, where)

@@ -75,6 +75,7 @@ def influence_splits(
     seed: int,
     limit: int | None,
 ) -> Splits:
+    """Nodes with the nodes of most influence on them, as sources: features [N, F], edges [E, 2], label [N] or None."""
     for name, value in (("power", power), ("num_neighbors", num_neighbors)):
         if value < 1:
             raise ValueError(f"data.{name}={value}: must be at least 1")

@@ -8,6 +8,7 @@ DEBIAN_FILE = FILES_FOLDER / "debian_graph.npz"
 
 
 def read_debian_graph() -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...], np.ndarray]:
+    """(features [N, F] of unit rows, edges [E, 2], label [N], class names, names [N]) of the bundled graph."""
     with np.load(DEBIAN_FILE) as file:
         data = {name: file[name] for name in file.files}
     features = data["features"].astype(np.float32)

@@ -48,6 +48,7 @@ def read_folder(folder: str | Path, max_file_mb: float = MAX_FILE_MB) -> dict[st
 
 
 def official_splits(data: Mapping[str, np.ndarray]) -> Splits:
+    """The published training and test part, from `train_image`, `train_label`, `test_image`, `test_label`."""
     train, test = (
         from_arrays(
             {"image": data[f"{part}_image"], "label": data[f"{part}_label"]},
