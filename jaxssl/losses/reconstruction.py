@@ -151,8 +151,18 @@ def chamfer(
     weights = mask_weights("masked", masked, "[...]", where, pred.shape[:-2], pred.dtype)
     pred, target = keep(weights != 0, pred), keep(weights != 0, target)
     distance = squared_distances(pred, target)
-    nearest = [jnp.min(distance, axis=-1), jnp.min(distance, axis=-2)]
+    nearest = [_smallest(distance, axis) for axis in (-1, -2)]
     if kind == "l1":
         # The root has no finite slope at 0; there the gradient is zero.
         nearest = [jnp.where(d == 0, 0.0, jnp.sqrt(jnp.where(d == 0, 1.0, d))) / 2 for d in nearest]
     return weighted(nearest[0].mean(-1) + nearest[1].mean(-1), weights, reduction)
+
+
+def _smallest(distance, axis):
+    """The minimum over an axis; equal ones share its gradient. That of `jnp.min` is NaN where the compiler computes
+    `distance` twice and rounds otherwise, for it divides by how many are equal to the minimum: there may be none."""
+    first = jnp.argmin(distance, axis=axis, keepdims=True)
+    size = distance.shape[axis]
+    one = jax.nn.one_hot(first.squeeze(axis), size, axis=axis, dtype=bool)
+    nearest = jax.lax.stop_gradient(one | (distance == jnp.min(distance, axis=axis, keepdims=True)))
+    return jnp.sum(jnp.where(nearest, distance, 0), axis=axis) / jnp.sum(nearest, axis=axis)

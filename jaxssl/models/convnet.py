@@ -5,10 +5,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from einops import rearrange
 
 from jaxssl.models.conv import Conv, check_images
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
+from jaxssl.models.pooling import largest
 from jaxssl.models.tokens import check_hide, of_maps
 
 
@@ -65,7 +67,7 @@ class ConvNet(nn.Module):
     def _pool(self, x):
         if self.pool == "mean":
             return x.mean((1, 2))
-        return jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], axis=-1)
+        return jnp.concatenate([x.mean((1, 2)), largest(rearrange(x, "n h w d -> n (h w) d"), 1)], axis=-1)
 
     def __call__(self, x, train):
         """Images x [N, H, W, C] -> features [N, D] float32."""

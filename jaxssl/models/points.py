@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
+from jaxssl.models.pooling import largest
 from jaxssl.models.positions import take_tokens
 from jaxssl.models.tokens import Tokens, check_hide
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
@@ -50,9 +51,9 @@ class PatchPointNet(nn.Module):
         # No bias ahead of a norm, not even through a maximum and another linear map.
         h = dense(second, "point2")(nn.relu(layer(first, "norm1")(h)))
         # W3 in two, so that what all points of a patch share is multiplied once.
-        h = dense(third, "patch1")(h) + dense(third, "patch1_whole")(h.max(2, keepdims=True))
+        h = dense(third, "patch1")(h) + dense(third, "patch1_whole")(largest(h, 2)[:, :, None])
         h = dense(self.embed_dim, "patch2", bias=True)(nn.relu(layer(third, "norm2")(h)))
-        return h.max(2)
+        return largest(h, 2)
 
 
 class PointPositions(nn.Module):

@@ -15,6 +15,7 @@ from einops import rearrange
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
+from jaxssl.models.pooling import largest
 from jaxssl.models.positions import sincos_1d, take_tokens
 from jaxssl.models.tokens import Tokens, check_hide, of_maps
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
@@ -57,7 +58,7 @@ class SeriesConvNet(nn.Module):
 
     def pooled(self, tokens):
         """Features [N, D] of `Tokens`: their maximum over time."""
-        return tokens.patches.max(1)
+        return largest(tokens.patches, 1)
 
     def __call__(self, x, train):
         """Series x [N, T, C] -> features [N, D] float32."""
