@@ -10,7 +10,7 @@ from importlib.metadata import version
 # Before jax is imported anywhere. The tests compile many small programs and run each a few times only.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 FLAGS = (
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true"
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     # One thread for a product or a convolution, where eight devices share two cores: none waits for others of the pool.
     " --xla_cpu_multi_thread_eigen=false --xla_cpu_enable_concurrency_optimized_scheduler=false"
     # Eight device threads on two busy cores may meet late; the default gives up, and the process, after 40 s.
