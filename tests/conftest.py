@@ -35,6 +35,8 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 libc = ctypes.CDLL(None)
+# Tracing makes many small objects; looking through all of them as often as by default takes a tenth of the time.
+gc.set_threshold(100_000, 20, 50)
 
 
 def pytest_addoption(parser):
