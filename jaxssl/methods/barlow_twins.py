@@ -4,13 +4,14 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import barlow_twins as barlow_twins_loss
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
 CARD = Card("Barlow Twins", "arXiv:2103.03230", 2021, "image", "redundancy")
 
 
 def barlow_twins(
-    encoder,
+    encoder: Module,
     *,
     hidden_dims: tuple[int, ...] = (8192, 8192),
     dim: int = 8192,

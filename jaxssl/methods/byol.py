@@ -4,6 +4,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
 from jaxssl.losses import byol as byol_loss
 from jaxssl.models.heads import predictor, projector
+from jaxssl.models.module import Module
 from jaxssl.ops import momentum_schedule
 from jaxssl.skeletons.teacher import teacher
 
@@ -11,7 +12,7 @@ CARD = Card("BYOL", "arXiv:2006.07733", 2020, "image", "self-distillation")
 
 
 def byol(
-    encoder,
+    encoder: Module,
     *,
     hidden_dims: tuple[int, ...] = (4096,),
     dim: int = 256,

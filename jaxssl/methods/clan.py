@@ -6,12 +6,13 @@ from jaxssl.card import Card
 from jaxssl.core import Method, Watch
 from jaxssl.losses import clan as clan_loss
 from jaxssl.losses import clan_active_fraction
+from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
 CARD = Card("CLAN", "arXiv:2509.06550", 2025, "table", "contrast")
 
 
-def clan(encoder, *, margin: float = 0.5, alpha: float = 0.5, squared: bool = False) -> Method:
+def clan(encoder: Module, *, margin: float = 0.5, alpha: float = 0.5, squared: bool = False) -> Method:
     """CLAN, for the detection of anomalies by training on normal rows only.
 
         z = f(x),  z' = f(augmented x),  d = (1 - cos) / 2

@@ -7,13 +7,14 @@ from jaxssl.core import Method
 from jaxssl.losses import clip as clip_loss
 from jaxssl.losses import clip_chunked
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.skeletons.towers import towers
 
 CARD = Card("CLIP", "arXiv:2103.00020", 2021, "image_text", "contrast")
 
 
 def clip(
-    encoder,
+    encoder: Module,
     *,
     dim: int = 512,
     temperature: float = 0.07,

@@ -4,12 +4,13 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import nt_xent
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
 CARD = Card("CLMR", "arXiv:2103.09410", 2021, "audio", "contrast")
 
 
-def clmr(encoder, *, hidden_dims: tuple[int, ...] = (512,), dim: int = 64, temperature: float = 0.5) -> Method:
+def clmr(encoder: Module, *, hidden_dims: tuple[int, ...] = (512,), dim: int = 64, temperature: float = 0.5) -> Method:
     """CLMR.
 
         z = W_2 relu(W_1 f(x)),   L = nt_xent(z1, z2)

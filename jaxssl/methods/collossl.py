@@ -7,6 +7,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import multiview_contrastive
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.ops import mmd, select_sensors
 from jaxssl.skeletons.chain import begin_chain, forward_chain
 
@@ -14,7 +15,7 @@ CARD = Card("ColloSSL", "arXiv:2202.00758", 2022, "series", "contrast")
 
 
 def collossl(
-    encoder,
+    encoder: Module,
     *,
     anchor: int | None = 0,
     policy: str = "closest_pos_all_neg",
@@ -90,7 +91,7 @@ def collossl(
     return Method(begin_chain(chain), loss, predict, negatives=True)
 
 
-def other_rows(key, n):
+def other_rows(key: jax.Array, n: int) -> jax.Array:
     """A random order of n >= 2 rows in which none keeps its place: [n]."""
     order = jax.random.permutation(key, n)
     # Each row takes the one that follows it in a random circle through all rows.

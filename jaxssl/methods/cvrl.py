@@ -4,13 +4,14 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import nt_xent
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
 CARD = Card("CVRL", "arXiv:2008.03800", 2020, "video", "contrast")
 
 
 def cvrl(
-    encoder,
+    encoder: Module,
     *,
     hidden_dims: tuple[int, ...] = (2048, 2048, 2048),
     dim: int = 128,

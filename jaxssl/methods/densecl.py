@@ -7,6 +7,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, Out, PredictFrom, Watch, networks_of
 from jaxssl.losses import dense_info_nce, info_nce
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.ops import l2_normalize, nearest_by_feature, queue_push
 from jaxssl.skeletons.chain import batch_size
 from jaxssl.skeletons.dense import NAMES, flat, forward_maps, networks_with_maps, predict_maps, setup_maps
@@ -16,7 +17,7 @@ CARD = Card("DenseCL", "arXiv:2011.09157", 2020, "image", "contrast")
 
 
 def densecl(
-    encoder,
+    encoder: Module,
     *,
     hidden_dims: tuple[int, ...] = (2048,),
     dim: int = 128,

@@ -8,6 +8,7 @@ from jaxssl.core import Method, Out, PredictFrom, Watch, networks_of
 from jaxssl.losses import dino as dino_loss
 from jaxssl.losses import dino_center
 from jaxssl.models.heads import DINOHead
+from jaxssl.models.module import Module
 from jaxssl.ops import momentum_schedule
 from jaxssl.skeletons.chain import forward_chain_views, make_predict, setup_chain, without_drop_path
 from jaxssl.skeletons.prototypes import resting, rests
@@ -17,7 +18,7 @@ CARD = Card("DINO", "arXiv:2104.14294", 2021, "image", "self-distillation")
 
 
 def dino(
-    encoder,
+    encoder: Module,
     *,
     hidden_dim: int = 2048,
     bottleneck_dim: int = 256,

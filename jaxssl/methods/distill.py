@@ -9,6 +9,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import byol, cross_entropy, jeffreys, jepa, js, kd
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.skeletons.frozen import Pretrained, frozen
 from jaxssl.skeletons.supervised import target_of, with_logits
 
@@ -20,7 +21,7 @@ FEATURES = dict(cosine=byol, mse=jepa)
 
 
 def distill(
-    encoder,
+    encoder: Module,
     *,
     teacher: Pretrained,
     divergence: Literal["kd", "jeffreys", "js", "cosine", "mse"] = "kd",

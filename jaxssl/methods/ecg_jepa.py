@@ -2,6 +2,7 @@
 
 from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
+from jaxssl.models.module import Module
 from jaxssl.models.series import predictor
 from jaxssl.models.tokens import needs
 from jaxssl.ops import linear_momentum, multi_block_mask_1d
@@ -11,7 +12,7 @@ CARD = Card("ECG-JEPA", "arXiv:2410.13867", 2024, "series", "latent prediction")
 
 
 def ecg_jepa(
-    encoder,
+    encoder: Module,
     *,
     keep_ratio: float = 0.2,
     min_block: int = 10,

@@ -8,6 +8,7 @@ from jaxssl.core import Method
 from jaxssl.losses import scaled_cosine_error
 from jaxssl.models.gnn import gcn_decoder
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.models.tokens import needs
 from jaxssl.ops import partly_hidden
 from jaxssl.ops.graph import masked_nodes
@@ -16,7 +17,7 @@ from jaxssl.skeletons.masked import Predicted, masked
 CARD = Card("GraphMAE", "arXiv:2205.10803", 2022, "graph", "reconstruction")
 
 
-def graphmae(encoder, *, masking_ratio: float = 0.5, replace_rate: float = 0.05, alpha: float = 3.0) -> Method:
+def graphmae(encoder: Module, *, masking_ratio: float = 0.5, replace_rate: float = 0.05, alpha: float = 3.0) -> Method:
     """Masked graph autoencoder.
 
         x~ = x, but a learned token (or another node's features) at hidden nodes

@@ -6,6 +6,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import masked_token_mse
 from jaxssl.models.decoder import masked_decoder
+from jaxssl.models.module import Module
 from jaxssl.models.tokens import Hide, needs
 from jaxssl.ops import hidden_count, random_masked
 from jaxssl.skeletons.masked import Predicted, masked
@@ -14,7 +15,7 @@ CARD = Card("MAE", "arXiv:2111.06377", 2021, "image", "reconstruction")
 
 
 def mae(
-    encoder,
+    encoder: Module,
     *,
     masking_ratio: float = 0.75,
     decoder_dim: int = 512,

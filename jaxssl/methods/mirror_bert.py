@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxssl.card import Card
 from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import masked_token_cross_entropy, nt_xent
-from jaxssl.models.module import forward, setup
+from jaxssl.models.module import Module, forward, setup
 from jaxssl.models.text import take_positions, token_head
 from jaxssl.models.tokens import needs
 from jaxssl.ops import partly_hidden
@@ -16,7 +16,9 @@ from jaxssl.skeletons.chain import interleaved, make_predict
 CARD = Card("Mirror-BERT", "arXiv:2104.08027", 2021, "text", "contrast")
 
 
-def mirror_bert(encoder, *, temperature: float = 0.04, mlm_steps: int = 0, masking_ratio: float = 0.15) -> Method:
+def mirror_bert(
+    encoder: Module, *, temperature: float = 0.04, mlm_steps: int = 0, masking_ratio: float = 0.15
+) -> Method:
     """Mirror-BERT, after a masked language model where `mlm_steps` asks for one.
 
         step <  mlm_steps:  L = masked_token_cross_entropy of hidden tokens of both views

@@ -7,6 +7,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, Out, PredictFrom, Watch, networks_of
 from jaxssl.losses import info_nce
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.ops import l2_normalize, queue_push
 from jaxssl.skeletons.chain import batch_size, forward_chain, make_predict, setup_chain
 from jaxssl.skeletons.teacher import begin_teacher, follow, teacher_metrics
@@ -15,7 +16,7 @@ CARD = Card("MoCo v2", "arXiv:2003.04297", 2020, "image", "contrast")
 
 
 def moco(
-    encoder,
+    encoder: Module,
     *,
     hidden_dims: tuple[int, ...] = (2048,),
     dim: int = 128,

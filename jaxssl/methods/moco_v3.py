@@ -4,6 +4,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
 from jaxssl.losses import info_nce
 from jaxssl.models.heads import predictor, projector
+from jaxssl.models.module import Module
 from jaxssl.ops import momentum_schedule
 from jaxssl.skeletons.teacher import teacher
 
@@ -11,7 +12,7 @@ CARD = Card("MoCo v3", "arXiv:2104.02057", 2021, "image", "contrast")
 
 
 def moco_v3(
-    encoder,
+    encoder: Module,
     *,
     hidden_dims: tuple[int, ...] = (4096, 4096),
     dim: int = 256,

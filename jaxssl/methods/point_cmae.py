@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import chamfer, comasked_consistency
+from jaxssl.models.module import Module
 from jaxssl.models.points import decoder
 from jaxssl.models.positions import take_tokens
 from jaxssl.models.tokens import Hide, needs
@@ -18,7 +19,7 @@ BRANCHES = ("decoder1", "decoder2")
 
 
 def point_cmae(
-    encoder,
+    encoder: Module,
     *,
     masking_ratio: float = 0.6,
     decoder_depth: int = 4,

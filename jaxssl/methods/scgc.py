@@ -7,7 +7,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import dec, neighbor_contrast
 from jaxssl.models.heads import projector
-from jaxssl.models.module import forward, setup
+from jaxssl.models.module import Module, forward, setup
 from jaxssl.ops import kmeans, student_t_assignment
 from jaxssl.ops.graph import influence_matrix
 from jaxssl.skeletons.prototypes import rests
@@ -16,7 +16,7 @@ CARD = Card("SCGC", "arXiv:2204.12656", 2022, "graph", "clustering")
 
 
 def scgc(
-    encoder,
+    encoder: Module,
     *,
     num_clusters: int,
     contrast_weight: float = 1.0,

@@ -6,13 +6,14 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import nt_xent, nt_xent_chunked
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
 CARD = Card("SimCLR", "arXiv:2002.05709", 2020, "image", "contrast")
 
 
 def simclr(
-    encoder,
+    encoder: Module,
     *,
     hidden_dims: tuple[int, ...] = (2048,),
     dim: int = 128,

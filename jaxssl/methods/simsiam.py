@@ -4,13 +4,14 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import negative_cosine_similarity
 from jaxssl.models.heads import predictor, projector
+from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
 CARD = Card("SimSiam", "arXiv:2011.10566", 2020, "image", "self-distillation")
 
 
 def simsiam(
-    encoder, *, hidden_dims: tuple[int, ...] = (2048, 2048), dim: int = 2048, predictor_dim: int = 512
+    encoder: Module, *, hidden_dims: tuple[int, ...] = (2048, 2048), dim: int = 2048, predictor_dim: int = 512
 ) -> Method:
     """SimSiam.
 

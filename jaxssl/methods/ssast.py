@@ -7,6 +7,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import jepa, patch_matching, patch_matching_accuracy
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.models.positions import take_tokens
 from jaxssl.models.tokens import Hide, needs
 from jaxssl.ops import clustered_mask_2d, partly_hidden
@@ -16,7 +17,7 @@ CARD = Card("SSAST", "arXiv:2110.09784", 2021, "audio", "reconstruction")
 
 
 def ssast(
-    encoder,
+    encoder: Module,
     *,
     num_masked: int = 400,
     cluster: tuple[int, int] = (3, 5),

@@ -9,13 +9,14 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import cross_entropy
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.skeletons.supervised import supervised as of_targets
 
 CARD = Card("Supervised", "arXiv:1512.00567", 2015, "any", "supervised")
 
 
 def supervised(
-    encoder,
+    encoder: Module,
     *,
     num_classes: int | None = None,
     loss: Literal["cross_entropy"] = "cross_entropy",

@@ -7,7 +7,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import swav as swav_loss
 from jaxssl.models.heads import Prototypes, projector
-from jaxssl.models.module import forward
+from jaxssl.models.module import Module, forward
 from jaxssl.ops import l2_normalize, queue_push, sinkhorn
 from jaxssl.skeletons.chain import batch_size, forward_chain_views, make_predict, setup_chain
 from jaxssl.skeletons.prototypes import resting, rests
@@ -16,7 +16,7 @@ CARD = Card("SwAV", "arXiv:2006.09882", 2020, "image", "clustering")
 
 
 def swav(
-    encoder,
+    encoder: Module,
     *,
     hidden_dims: tuple[int, ...] = (2048,),
     dim: int = 128,

@@ -2,6 +2,7 @@
 
 from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
+from jaxssl.models.module import Module
 from jaxssl.models.tabular import column_predictor
 from jaxssl.models.tokens import needs
 from jaxssl.ops import disjoint_subsets, linear_momentum
@@ -11,7 +12,7 @@ CARD = Card("T-JEPA", "arXiv:2410.05016", 2024, "table", "latent prediction")
 
 
 def t_jepa(
-    encoder,
+    encoder: Module,
     *,
     context_share: float = 0.3,
     target_share: float = 0.3,

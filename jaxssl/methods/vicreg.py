@@ -5,13 +5,14 @@ from jaxssl.core import Method
 from jaxssl.losses import vicreg as vicreg_loss
 from jaxssl.losses import vicreg_covariance, vicreg_invariance, vicreg_variance
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
 CARD = Card("VICReg", "arXiv:2105.04906", 2021, "image", "redundancy")
 
 
 def vicreg(
-    encoder,
+    encoder: Module,
     *,
     hidden_dims: tuple[int, ...] = (8192, 8192),
     dim: int = 8192,

@@ -7,6 +7,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, Out, Split, Watch, split_method, statistics
 from jaxssl.losses import vicreg_covariance, vicreg_invariance, vicreg_local, vicreg_variance
 from jaxssl.models.heads import projector
+from jaxssl.models.module import Module
 from jaxssl.ops import patch_centres
 from jaxssl.skeletons.dense import flat, forward_maps, networks_with_maps, predict_maps, setup_maps
 
@@ -14,7 +15,7 @@ CARD = Card("VICRegL", "arXiv:2210.01571", 2022, "image", "redundancy")
 
 
 def vicregl(
-    encoder,
+    encoder: Module,
     *,
     hidden_dims: tuple[int, ...] = (8192, 8192),
     dim: int = 8192,
