@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from einops import rearrange
 
@@ -17,7 +18,7 @@ from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import batch_norm
 from jaxssl.models.positions import resample, sincos_2d, take_tokens
-from jaxssl.models.tokens import Tokens, check_hide, of_maps
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_maps
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 conv_init = nn.initializers.he_normal()
@@ -34,7 +35,7 @@ class Conv3(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         x = jnp.pad(x, ((0, 0), (1, 1), (0, 0)))
         x = jnp.concatenate([x[:, :-2], x[:, 1:-1], x[:, 2:]], axis=-1)
         return Dense(self.features, use_bias=False, kernel_init=conv_init, dtype=self.dtype, name="taps")(x)
@@ -47,7 +48,7 @@ class SampleBlock(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         x = Conv3(self.features, self.dtype, name="conv")(x)
         x = nn.relu(batch_norm(dtype=self.dtype, name="norm")(x, use_running_average=not train))
         x = x.reshape(x.shape[0], -1, 3, self.features)
@@ -65,7 +66,7 @@ class SampleCNN(nn.Module):
     can = ("patches",)
 
     @nn.compact
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
         """Sound x [N, T] -> `models.tokens.Tokens` over time; layers: 'block0', ...; hide: must be None."""
         check_hide(hide, self)
         if x.ndim != 2:
@@ -86,11 +87,11 @@ class SampleCNN(nn.Module):
             x = maps[f"block{i}"] = block(width, self.dtype, name=f"block{i}")(x, train)
         return of_maps(x, maps, layers, self)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: their mean over time."""
         return tokens.patches.astype(self.dtype).mean(1).astype(jnp.float32)
 
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Sound x [N, T] -> features [N, D] float32."""
         return self.pooled(self.encode(x, train))
 
@@ -101,7 +102,7 @@ def sample_cnn(
     stem: int = 3,
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> SampleCNN:
     """SampleCNN; the defaults are the network of CLMR for 59,049 samples but for the last 512 x 512 layer and its
     dropout.
 
@@ -141,7 +142,7 @@ class SpectrogramViT(nn.Module):
     remat: bool
     can = ("patches", "visible_ids", "masked", "targets")
 
-    def grid_of(self, x):
+    def grid_of(self, x: jax.Array) -> tuple[int, ...]:
         """(rows, columns) of the patches of x [N, bands, frames, 1]; ValueError unless patch_size divides both."""
         if x.ndim != 4 or x.shape[-1] != 1:
             raise ValueError(f"audio.vit takes spectrograms [N, bands, frames, 1], got shape {tuple(x.shape)}")
@@ -149,14 +150,14 @@ class SpectrogramViT(nn.Module):
             raise ValueError(f"audio.vit takes floating spectrograms, got {x.dtype}")
         return _grid(x.shape[1:3], self.patch_size)
 
-    def patches_of(self, x):
+    def patches_of(self, x: jax.Array) -> jax.Array:
         """Patches of x [N, bands, frames, 1], row by row, each flattened in that order: [N, L, P]."""
         self.grid_of(x)
         high, wide = self.patch_size
         return rearrange(x, "n (row p) (column q) c -> n (row column) (p q c)", p=high, q=wide)
 
     @nn.compact
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
         """Encodes spectrograms to tokens after the final norm.
 
         Args:
@@ -187,11 +188,11 @@ class SpectrogramViT(nn.Module):
         outputs = {name: Tokens(output.astype(jnp.float32), grid) for name, output in outputs.items()}
         return Tokens(h, grid, layers=outputs, attention=maps)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: their mean."""
         return tokens.patches.mean(1)
 
-    def __call__(self, x, train, hide=None):
+    def __call__(self, x: jax.Array, train: bool, hide: Hide | None = None) -> jax.Array:
         """Spectrograms x [N, bands, frames, 1] -> mean of the tokens [N, D] float32; arguments as in `encode`."""
         return self.pooled(self.encode(x, train, hide))
 
@@ -207,7 +208,7 @@ def vit(
     drop_path: float = 0.0,
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> SpectrogramViT:
     """Transformer over patches of a spectrogram, without a class token; the defaults are the base size of SSAST.
 
     Positions are learned and start as sines and cosines (published: as those of a network for images).

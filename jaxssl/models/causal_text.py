@@ -4,13 +4,15 @@ Source: Radford et al., Learning Transferable Visual Models From Natural Languag
 https://arxiv.org/abs/2103.00020
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxssl.models.module import Dtype
-from jaxssl.models.tokens import Tokens, check_hide
+from jaxssl.models.tokens import Hide, Tokens, check_hide
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
 
 
@@ -51,7 +53,9 @@ class CausalText(nn.Module):
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(read(h))
         return h.astype(jnp.float32), outputs, maps
 
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(
+        self, x: Mapping[str, jax.Array], train: bool, hide: Hide | None = None, layers: Sequence[str] = ()
+    ) -> Tokens:
         """Texts x, as in the plain call, -> `models.tokens.Tokens` [N, L, D] with the text's mask; hide: must be None.
 
         layers: names of layers to give too, 'block0' or 'block0/attn'.
@@ -61,11 +65,11 @@ class CausalText(nn.Module):
         made = lambda h, **more: Tokens(h.astype(jnp.float32), h.shape[1:2], mask=x["mask"], **more)
         return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: the last one that is no padding."""
         return _last(tokens.h, tokens.mask)
 
-    def __call__(self, x, train):
+    def __call__(self, x: Mapping[str, jax.Array], train: bool) -> jax.Array:
         """x = {'tokens': int [N, L], 'mask': bool [N, L], True = no padding} -> features [N, D] float32."""
         # The norm is per token: after the reading it costs a length-th of what it would before.
         return self._run(x, train, read=lambda h: _last(h, x["mask"]))[0]
@@ -87,7 +91,7 @@ def causal_text(
     mlp_ratio: float = 4.0,
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> CausalText:
     """Causal text transformer: feature of the last token that is no padding, the end of the text, after a layer norm.
 
     Pre-norm blocks with learned positions. Starts as published: token embedding normal(0.02), positions normal(0.01),

@@ -15,7 +15,7 @@ IMAGES_A_PRODUCT, SMALLEST_MAP = 16, 36
 kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-def conv(x, kernel, strides):
+def conv(x: jax.Array, kernel: jax.Array, strides: int) -> jax.Array:
     """The compiler's convolution: x [N, H, W, C], kernel [k, k, C, D] with k odd -> [N, ceil(H/s), ceil(W/s), D]."""
     pad = kernel.shape[0] // 2
     return jax.lax.conv_general_dilated(
@@ -24,7 +24,7 @@ def conv(x, kernel, strides):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def conv_taps(x, kernel, strides):
+def conv_taps(x: jax.Array, kernel: jax.Array, strides: int) -> jax.Array:
     """`conv` whose gradients are matrix products over the k * k taps.
 
         dL/dkernel[i, j] = sum over n, h, w of x[n, s*h + i - p, s*w + j - p] (outer) dL/dy[n, h, w]
@@ -128,7 +128,7 @@ class Conv(nn.Module):
     dtype: Any = "float32"
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         if self.implementation not in ("auto", "conv", "taps"):
             raise ValueError(f"implementation must be 'auto', 'conv' or 'taps', got {self.implementation!r}")
         if self.kernel_size % 2 == 0:
@@ -142,7 +142,7 @@ class Conv(nn.Module):
         return function(x, kernel, self.strides)
 
 
-def check_images(x, module):
+def check_images(x: jax.Array, module: str) -> None:
     """Raises ValueError unless x is a floating array [N, H, W, C]."""
     if x.ndim != 4:
         raise ValueError(f"{module} takes images [N, H, W, C], got shape {tuple(x.shape)}")

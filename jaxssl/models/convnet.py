@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from einops import rearrange
 
@@ -11,7 +12,7 @@ from jaxssl.models.conv import Conv, check_images
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
 from jaxssl.models.pooling import largest
-from jaxssl.models.tokens import check_hide, of_maps
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_maps
 
 
 class ConvBlock(nn.Module):
@@ -25,7 +26,7 @@ class ConvBlock(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         x = Conv(self.features, 3, self.strides, self.implementation, self.dtype, name="conv")(x)
         layer = norm(self.norm, self.features, train, batch_groups=self.batch_groups, dtype=self.dtype, name="norm")
         return nn.relu(layer(x))
@@ -55,12 +56,12 @@ class ConvNet(nn.Module):
             x = maps[f"block{i}"] = block(*options, name=f"block{i}")(x, train)
         return x.astype(jnp.float32), maps
 
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
         """Images x [N, H, W, C] -> `models.tokens.Tokens` of the last map; layers: 'block0', ...; hide: must be None."""
         check_hide(hide, self)
         return of_maps(*self._maps(x, train), layers, self)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`, as `pool` says."""
         return self._pool(tokens.map)
 
@@ -69,7 +70,7 @@ class ConvNet(nn.Module):
             return x.mean((1, 2))
         return jnp.concatenate([x.mean((1, 2)), largest(rearrange(x, "n h w d -> n (h w) d"), 1)], axis=-1)
 
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Images x [N, H, W, C] -> features [N, D] float32."""
         return self._pool(self._maps(x, train)[0])
 
@@ -84,7 +85,7 @@ def convnet(
     implementation: str = "auto",
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> ConvNet:
     """Small ConvNet: one block of 3x3 convolution, norm and ReLU per width.
 
     Args:

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
@@ -57,7 +58,14 @@ class MAEDecoder(nn.Module):
         return jnp.asarray(sincos(self.width, grid))
 
     @nn.compact
-    def __call__(self, patches, restore_ids, cls=None, train=False, context=None):
+    def __call__(
+        self,
+        patches: jax.Array,
+        restore_ids: jax.Array,
+        cls: jax.Array | None = None,
+        train: bool = False,
+        context: jax.Array | None = None,
+    ) -> jax.Array:
         """Decodes.
 
         Args:

@@ -1,6 +1,6 @@
 """Message-passing networks on padded graphs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
-from jaxssl.models.tokens import Tokens, check_hide, check_layers
+from jaxssl.models.tokens import Hide, Tokens, check_hide, check_layers
 from jaxssl.ops.graph import propagate
 
 propagate_all = jax.vmap(propagate)
@@ -22,7 +22,7 @@ class GCNLayer(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, h, x):
+    def __call__(self, h: jax.Array, x: Mapping[str, jax.Array]) -> jax.Array:
         h = Dense(self.features, use_bias=False, dtype=self.dtype, name="linear")(h)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         return propagate_all(h, x["senders"], x["receivers"], x["edge_mask"]) + bias.astype(self.dtype)
@@ -32,7 +32,7 @@ class PReLU(nn.Module):
     """max(x, 0) + a min(x, 0), one learned a, 0.25 at first."""
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         slope = self.param("slope", nn.initializers.constant(0.25), (1,), jnp.float32).astype(x.dtype)
         return jnp.where(x > 0, x, slope * x)
 
@@ -47,7 +47,9 @@ class GCN(nn.Module):
     can = ("patches",)
 
     @nn.compact
-    def encode(self, x, train=False, hide=None, layers=()):
+    def encode(
+        self, x: Mapping[str, jax.Array], train: bool = False, hide: Hide | None = None, layers: Sequence[str] = ()
+    ) -> Tokens:
         """Graphs x -> `models.tokens.Tokens` [N, M, D] of all nodes, with x's `node_mask` where it has one.
 
         train is without effect. hide: must be None; a node is hidden in its features. layers: 'layer0', after its PReLU.
@@ -61,16 +63,16 @@ class GCN(nn.Module):
         made = lambda h, **more: Tokens(h.astype(jnp.float32), h.shape[1:2], mask=x.get("node_mask"), **more)
         return made(h, layers={name: made(outputs[name]) for name in layers})
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: those of the first node of every graph."""
         return tokens.h[:, 0]
 
-    def __call__(self, x):
+    def __call__(self, x: Mapping[str, jax.Array]) -> jax.Array:
         """Features of the first node of every graph, [N, D] float32."""
         return self.pooled(self.encode(x))
 
 
-def gcn(*, widths: Sequence[int] = (256, 256), dtype: Dtype = "float32", remat: bool = False):
+def gcn(*, widths: Sequence[int] = (256, 256), dtype: Dtype = "float32", remat: bool = False) -> GCN:
     """Graph convolutional network.
 
         h' = PReLU(D^-1/2 (A + I) D^-1/2 h W + b), a layer for every width
@@ -92,6 +94,6 @@ def gcn(*, widths: Sequence[int] = (256, 256), dtype: Dtype = "float32", remat: 
     return GCN(tuple(widths), dtype, remat)
 
 
-def gcn_decoder(features, dtype="float32"):
+def gcn_decoder(features: int, dtype: Dtype = "float32") -> GCNLayer:
     """One layer of graph convolution from [N, M, D] to [N, M, features]: module (h, x)."""
     return GCNLayer(features, dtype)

@@ -1,11 +1,13 @@
 """Projection, prediction, prototype and DINO heads on top of backbone features."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxssl.models.module import Dtype
 from jaxssl.models.norm import batch_norm
 
 LAST_NORMS = (None, "batch", "batch_no_affine")
@@ -29,7 +31,7 @@ class MLP(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """h [N, D] -> z [N, out_dim] float32."""
         if x.ndim < 2:
             raise ValueError(f"heads take features [N, D], got shape {tuple(x.shape)}")
@@ -51,7 +53,16 @@ class MLP(nn.Module):
         return x.astype(jnp.float32)
 
 
-def projector(hidden_dims, out_dim, *, norm=True, last_norm=None, bias=True, batch_groups=1, dtype="float32"):
+def projector(
+    hidden_dims: Sequence[int],
+    out_dim: int,
+    *,
+    norm: bool = True,
+    last_norm: str | None = None,
+    bias: bool = True,
+    batch_groups: int = 1,
+    dtype: Dtype = "float32",
+) -> MLP:
     """MLP head z = W_k relu(BN(W_{k-1} ... h)).
 
     Shapes of the published heads: SimCLR `(2048,), 128`; MoCo v2 `(2048,), 128, norm=False`; MoCo v3
@@ -78,7 +89,7 @@ def projector(hidden_dims, out_dim, *, norm=True, last_norm=None, bias=True, bat
     return MLP(tuple(hidden_dims), out_dim, norm, last_norm, bias, batch_groups, dtype)
 
 
-def head_like(params, stats, dtype="float32"):
+def head_like(params: Mapping[str, Any], stats: Mapping[str, Any], dtype: Dtype = "float32") -> MLP:
     """The head of `projector` that has these parameters and batch statistics, for use in inference mode.
 
     Args:
@@ -98,7 +109,16 @@ def head_like(params, stats, dtype="float32"):
     return projector(tuple(dims[:-1]), dims[-1], norm=norm, last_norm=ends, bias=bias, dtype=dtype)
 
 
-def predictor(hidden_dims, out_dim, *, norm=True, last_norm=None, bias=True, batch_groups=1, dtype="float32"):
+def predictor(
+    hidden_dims: Sequence[int],
+    out_dim: int,
+    *,
+    norm: bool = True,
+    last_norm: str | None = None,
+    bias: bool = True,
+    batch_groups: int = 1,
+    dtype: Dtype = "float32",
+) -> MLP:
     """MLP head of the predicting branch, p = W_2 relu(BN(W_1 z)); options and errors as in `projector`.
 
     Shapes of the published heads: BYOL `(4096,), 256, bias=False`; SimSiam bottleneck `(512,), 2048`; MoCo v3
@@ -127,7 +147,7 @@ class Prototypes(nn.Module):
     num: int
 
     @nn.compact
-    def __call__(self, z):
+    def __call__(self, z: jax.Array) -> jax.Array:
         """z [N, D] -> scores [N, K] float32."""
         z = z.astype(jnp.float32)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (z.shape[-1], self.num), jnp.float32)
@@ -159,7 +179,7 @@ class DINOHead(nn.Module):
     dtype: Any = "float32"
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """h [..., D] -> logits [..., K] float32."""
         if self.layers < 1:
             raise ValueError(f"DINOHead: layers must be at least 1, got {self.layers}")

@@ -1,6 +1,7 @@
 """A linear map of the last axis."""
 
 import flax.linen as nn
+import jax
 
 
 class Dense(nn.Dense):
@@ -9,6 +10,6 @@ class Dense(nn.Dense):
     On a CPU the compiler's gradients of products of more than two axes took up to 2.5 times as long as these.
     """
 
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         """[..., D] -> [..., features]."""
         return super().__call__(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], self.features)

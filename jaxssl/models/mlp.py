@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from jaxssl.models.heads import projector
+from jaxssl.models.heads import MLP, projector
 from jaxssl.models.module import Dtype
 
 
-def mlp(*, hidden_dims: Sequence[int] = (500, 500, 2000), out_dim: int = 10, dtype: Dtype = "float32"):
+def mlp(*, hidden_dims: Sequence[int] = (500, 500, 2000), out_dim: int = 10, dtype: Dtype = "float32") -> MLP:
     """z = W_k relu(W_{k-1} ... relu(W_1 x)), with biases, without norms; the default widths are those of DEC and SCGC.
 
     Args:

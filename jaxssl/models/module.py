@@ -1,7 +1,7 @@
 """The only door between methods and Flax: networks as plain parameter trees and pure calls."""
 
 import inspect
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def _takes_train(module, method):
     return "train" in inspect.signature(call).parameters
 
 
-def setup(module, key, *inputs, **kwargs):
+def setup(module: Module, key: jax.Array, *inputs: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Initialises a Flax module on example inputs.
 
     Args:
@@ -40,7 +40,15 @@ def setup(module, key, *inputs, **kwargs):
     return variables.get("params", {}), variables.get("batch_stats", {})
 
 
-def forward(module, params, stats, *inputs, train=False, key=None, **kwargs):
+def forward(
+    module: Module,
+    params: Any,
+    stats: Any,
+    *inputs: Any,
+    train: bool = False,
+    key: jax.Array | None = None,
+    **kwargs: Any,
+) -> tuple[Any, Any]:
     """Applies a Flax module: output, stats' = f(params, stats, inputs).
 
     Args:
@@ -67,7 +75,16 @@ def forward(module, params, stats, *inputs, train=False, key=None, **kwargs):
     return output, jax.lax.stop_gradient(updated.get("batch_stats", stats))
 
 
-def forward_views(module, params, stats, views, *, train, key=None, **kwargs):
+def forward_views(
+    module: Module,
+    params: Any,
+    stats: Any,
+    views: jax.Array,
+    *,
+    train: bool,
+    key: jax.Array | None = None,
+    **kwargs: Any,
+) -> tuple[Any, Any]:
     """Applies a module to every view, one call a view, so that batch statistics see each view apart.
 
     Args:

@@ -2,11 +2,14 @@
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from jaxssl.models.module import Dtype
 
 MOMENTUM = 0.9
 EPS = 1e-5
@@ -35,7 +38,7 @@ class GroupedBatchNorm(nn.Module):
     dtype: Any = "float32"
 
     @nn.compact
-    def __call__(self, x, use_running_average):
+    def __call__(self, x: jax.Array, use_running_average: bool) -> jax.Array:
         """Normalises x [N, ..., D] -> [N, ..., D] in `dtype`."""
         dim = x.shape[-1]
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (dim,), jnp.float32)
@@ -60,7 +63,9 @@ class GroupedBatchNorm(nn.Module):
         return (h * scale + bias).astype(self.dtype)
 
 
-def batch_norm(*, groups=1, affine=True, zero_init=False, dtype="float32", name=None):
+def batch_norm(
+    *, groups: int = 1, affine: bool = True, zero_init: bool = False, dtype: Dtype = "float32", name: str | None = None
+) -> nn.BatchNorm | GroupedBatchNorm:
     """Batch norm over all axes but the last, float32 statistics of the global batch.
 
     The layer is called with (x, use_running_average).
@@ -82,7 +87,16 @@ def batch_norm(*, groups=1, affine=True, zero_init=False, dtype="float32", name=
     return nn.BatchNorm(**options) if groups == 1 else GroupedBatchNorm(num_groups=groups, **options)
 
 
-def norm(kind, channels, train, *, batch_groups=1, zero_init=False, dtype="float32", name=None):
+def norm(
+    kind: str,
+    channels: int,
+    train: bool,
+    *,
+    batch_groups: int = 1,
+    zero_init: bool = False,
+    dtype: Dtype = "float32",
+    name: str | None = None,
+) -> Callable[[jax.Array], jax.Array]:
     """The normalisation layer `kind` as a callable x [N, ..., D] -> [N, ..., D].
 
     Args:

@@ -4,9 +4,11 @@ Source: Pang et al., Masked Autoencoders for Point Cloud Self-supervised Learnin
 https://arxiv.org/abs/2203.06604
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
@@ -14,14 +16,14 @@ from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
 from jaxssl.models.pooling import largest
 from jaxssl.models.positions import take_tokens
-from jaxssl.models.tokens import Tokens, check_hide
+from jaxssl.models.tokens import Hide, Tokens, check_hide
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 from jaxssl.ops.points import group_points
 
 POOLS = ("mean", "max", "mean_max", "cls")
 
 
-def check_clouds(x, module):
+def check_clouds(x: jax.Array, module: str) -> None:
     """Raises ValueError unless x is floating [N, P, 3]."""
     if x.ndim != 3 or x.shape[-1] != 3:
         raise ValueError(f"{module} takes clouds [N, P, 3], got shape {tuple(x.shape)}")
@@ -41,7 +43,7 @@ class PatchPointNet(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, groups, train):
+    def __call__(self, groups: jax.Array, train: bool) -> jax.Array:
         dense = lambda dim, name, bias=False: Dense(
             dim, use_bias=bias, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name=name
         )
@@ -64,7 +66,7 @@ class PointPositions(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, centers):
+    def __call__(self, centers: jax.Array) -> jax.Array:
         # Fan-in of 3: with the 0.02 of the other maps, positions would start at nothing.
         h = Dense(self.hidden, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name="fc1")(centers)
         h = nn.gelu(h, approximate=False)
@@ -97,12 +99,12 @@ class PointTransformer(nn.Module):
     remat: bool
 
     @property
-    def can(self):
+    def can(self) -> tuple[str, ...]:
         """See `models.tokens.ABILITIES`."""
         return ("patches", "visible_ids", "several", *(["cls"] if self.cls_tokens else []))
 
     @nn.compact
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
         """Encodes clouds to tokens after the final norm.
 
         Args:
@@ -142,7 +144,7 @@ class PointTransformer(nn.Module):
         outputs, maps = {k: made(v) for k, v in outputs.items()}, {k: apart(v) for k, v in maps.items()}
         return made(h, layers=outputs, attention=maps, extras={"centers": centers, "groups": groups})
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D], [N, 2 D] for pool='mean_max', of `Tokens`."""
         if self.pool == "cls":
             return tokens.cls
@@ -150,7 +152,7 @@ class PointTransformer(nn.Module):
         found = [getattr(patches, name)(1) for name in ("mean", "max") if name in self.pool]
         return jnp.concatenate(found, axis=1) if len(found) > 1 else found[0]
 
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Clouds x [N, P, 3] -> features [N, D], [N, 2 D] for pool='mean_max', float32."""
         return self.pooled(self.encode(x, train))
 
@@ -170,7 +172,7 @@ def transformer(
     drop_path: float = 0.1,
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> PointTransformer:
     """Transformer over patches of a cloud; the defaults are the sizes of Point-MAE and Point-CMAE.
 
     Patches: num_groups centres by farthest point sampling, each with its group_size nearest points. Each is embedded by
@@ -242,7 +244,9 @@ class PointDecoder(nn.Module):
     remat: bool
 
     @nn.compact
-    def __call__(self, z, visible_centers, hidden_centers, train=False):
+    def __call__(
+        self, z: jax.Array, visible_centers: jax.Array, hidden_centers: jax.Array, train: bool = False
+    ) -> tuple[jax.Array, jax.Array]:
         """Decodes.
 
         Args:
@@ -265,6 +269,15 @@ class PointDecoder(nn.Module):
         return points.reshape(n, hidden, self.group_size, 3).astype(jnp.float32), h
 
 
-def decoder(*, group_size, depth=4, num_heads=6, mlp_ratio=4.0, drop_path=0.0, dtype="float32", remat=False):
+def decoder(
+    *,
+    group_size: int,
+    depth: int = 4,
+    num_heads: int = 6,
+    mlp_ratio: float = 4.0,
+    drop_path: float = 0.0,
+    dtype: Dtype = "float32",
+    remat: bool = False,
+) -> PointDecoder:
     """PointDecoder, as wide as the encoder that it follows; others as its attributes."""
     return PointDecoder(group_size, depth, num_heads, mlp_ratio, drop_path, dtype, remat)

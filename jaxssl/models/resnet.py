@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxssl.models.conv import Conv, check_images
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
-from jaxssl.models.tokens import check_hide, of_maps
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_maps
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
 
@@ -49,7 +50,7 @@ class Residual(nn.Module):
         return layer(x)
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         out = self.channels * EXPANSION[self.block]
         if self.block == "basic":
             h = nn.relu(self._conv_norm(x, train, 1, self.channels, 3, self.strides))
@@ -108,7 +109,7 @@ class ResNet(nn.Module):
             maps[f"layer{stage + 1}"] = x
         return x.astype(jnp.float32), maps
 
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
         """Images x [N, H, W, C] -> `models.tokens.Tokens` of the last map.
 
         layers: 'layer1_0' for a block's map, 'layer1' for that of a stage's last block. hide: must be None.
@@ -116,11 +117,11 @@ class ResNet(nn.Module):
         check_hide(hide, self)
         return of_maps(*self._maps(x, train), layers, self)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: their mean over the map."""
         return tokens.map.mean((1, 2))
 
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Images x [N, H, W, C] -> mean-pooled features [N, D] float32."""
         return self._maps(x, train)[0].mean((1, 2))
 
@@ -139,7 +140,7 @@ def resnet(
     implementation: str = "auto",
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> ResNet:
     """ResNet of any size; the number of input channels is inferred.
 
     Args:

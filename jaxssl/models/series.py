@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
@@ -17,7 +18,7 @@ from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.pooling import largest
 from jaxssl.models.positions import sincos_1d, take_tokens
-from jaxssl.models.tokens import Tokens, check_hide, of_maps
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_maps
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 
@@ -39,7 +40,7 @@ class SeriesConvNet(nn.Module):
     can = ("patches",)
 
     @nn.compact
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
         """Series x [N, T, C] -> `models.tokens.Tokens` over time; layers: 'conv0', ...; hide: must be None."""
         check_hide(hide, self)
         _check_series(x, "series.convnet")
@@ -56,11 +57,11 @@ class SeriesConvNet(nn.Module):
             x = maps[f"conv{i}"] = nn.Dropout(self.dropout, deterministic=not train or self.dropout == 0)(x)
         return of_maps(x, maps, layers, self)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: their maximum over time."""
         return largest(tokens.patches, 1)
 
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Series x [N, T, C] -> features [N, D] float32."""
         return self.pooled(self.encode(x, train))
 
@@ -72,7 +73,7 @@ def convnet(
     dropout: float = 0.1,
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> SeriesConvNet:
     """ConvNet over time; the defaults are the network of ColloSSL.
 
     Args:
@@ -116,24 +117,24 @@ class SeriesViT(nn.Module):
     remat: bool
 
     @property
-    def can(self):
+    def can(self) -> tuple[str, ...]:
         """See `models.tokens.ABILITIES`."""
         return ("patches", "visible_ids", "targets", *(["registers"] if self.registers else []))
 
-    def grid_of(self, x):
+    def grid_of(self, x: jax.Array) -> tuple[int, ...]:
         """(L,) of a series [N, T, C]; ValueError unless patch_size divides T."""
         _check_series(x, "series.vit")
         if x.shape[1] % self.patch_size:
             raise ValueError(f"series.vit: patch_size={self.patch_size} must divide the T = {x.shape[1]} of the series")
         return (x.shape[1] // self.patch_size,)
 
-    def patches_of(self, x):
+    def patches_of(self, x: jax.Array) -> jax.Array:
         """Patches of a series [N, T, C], each flattened in the order time, channel: [N, L, P * C]."""
         self.grid_of(x)
         return rearrange(x, "n (l p) c -> n l (p c)", p=self.patch_size)
 
     @nn.compact
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
         """Encodes series to tokens after the final norm.
 
         Args:
@@ -160,11 +161,11 @@ class SeriesViT(nn.Module):
         made = lambda h, **more: Tokens(h.astype(jnp.float32), grid, registers_count=self.registers, **more)
         return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: the mean of the patches."""
         return tokens.patches.mean(1)
 
-    def __call__(self, x, train, hide=None):
+    def __call__(self, x: jax.Array, train: bool, hide: Hide | None = None) -> jax.Array:
         """Series x [N, T, C] -> mean of the patch tokens [N, D] float32; arguments as in `encode`."""
         return self.pooled(self.encode(x, train, hide))
 
@@ -179,7 +180,7 @@ def vit(
     registers: int = 1,
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> SeriesViT:
     """Transformer over patches of time, without biases; the defaults are the size S of ECG-JEPA.
 
     Pre-norm blocks, fixed sine positions, maps that end a branch start with deviation 0.02 / sqrt(2 depth).
@@ -218,7 +219,7 @@ class SeriesPredictor(nn.Module):
     remat: bool
 
     @nn.compact
-    def __call__(self, z, visible_ids, hidden_ids, train=False):
+    def __call__(self, z: jax.Array, visible_ids: jax.Array, hidden_ids: jax.Array, train: bool = False) -> jax.Array:
         """z [N, K, D] of the patches visible_ids [N, K] -> those of hidden_ids [N, M]: [N, M, D] float32."""
         length = visible_ids.shape[1] + hidden_ids.shape[1]
         positions = jnp.asarray(sincos_1d(self.width, length)).astype(self.dtype)
@@ -230,7 +231,16 @@ class SeriesPredictor(nn.Module):
         return dense(self.out_dim, "predict")(h).astype(jnp.float32)
 
 
-def predictor(*, out_dim, width=192, depth=8, num_heads=6, mlp_ratio=4.0, dtype="float32", remat=False):
+def predictor(
+    *,
+    out_dim: int,
+    width: int = 192,
+    depth: int = 8,
+    num_heads: int = 6,
+    mlp_ratio: float = 4.0,
+    dtype: Dtype = "float32",
+    remat: bool = False,
+) -> SeriesPredictor:
     """SeriesPredictor with checked sizes; `out_dim` is the D of the encoder, the others as its attributes."""
     _check_sizes("series.predictor", width, depth, num_heads)
     return SeriesPredictor(out_dim, width, depth, num_heads, mlp_ratio, dtype, remat)

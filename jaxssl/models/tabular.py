@@ -1,6 +1,6 @@
 """Networks for table rows x = {'numbers' float32 [N, Dn], 'categories' int32 [N, Dc]}; Dn or Dc may be 0."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.positions import sincos_1d, take_tokens
-from jaxssl.models.tokens import Tokens, check_hide
+from jaxssl.models.tokens import Hide, Tokens, check_hide
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 POOLS = ("flatten", "mean", "register")
@@ -23,7 +23,7 @@ class ResidualLayer(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         branch = nn.relu(Dense(self.width, dtype=self.dtype, name="linear")(x))
         if x.shape[-1] != self.width:
             x = Dense(self.width, dtype=self.dtype, name="resize")(x)
@@ -40,7 +40,7 @@ class ResidualMLP(nn.Module):
     remat: bool
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: Mapping[str, jax.Array], train: bool) -> jax.Array:
         """x -> features [N, dim] float32."""
         check_table(x, "residual_mlp")
         codes = one_hot(x["categories"], self.max_categories)
@@ -58,7 +58,7 @@ def residual_mlp(
     max_categories: int = 32,
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> ResidualMLP:
     """Residual MLP: h <- relu(W h + b) + h; a linear map takes the place of h where the width changes. No norm.
 
     Categories enter as one-hot codes. The default widths are those of CLAN.
@@ -92,7 +92,7 @@ class TableTransformer(nn.Module):
     remat: bool
 
     @property
-    def can(self):
+    def can(self) -> tuple[str, ...]:
         """See `models.tokens.ABILITIES`; a column is a patch."""
         return ("patches", "visible_ids", *(["registers"] if self.registers else []))
 
@@ -115,7 +115,9 @@ class TableTransformer(nn.Module):
         return jnp.concatenate(tokens, axis=1)
 
     @nn.compact
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(
+        self, x: Mapping[str, jax.Array], train: bool, hide: Hide | None = None, layers: Sequence[str] = ()
+    ) -> Tokens:
         """Encodes rows to tokens.
 
         Args:
@@ -146,14 +148,14 @@ class TableTransformer(nn.Module):
         made = lambda h, **more: Tokens(h.astype(jnp.float32), grid, registers_count=self.registers, **more)
         return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D'] of the `Tokens` of all columns, as `pool` says."""
         h = tokens.h
         if self.pool == "register":
             return h[:, 0]
         return h.mean(1) if self.pool == "mean" else h.reshape(h.shape[0], -1)
 
-    def __call__(self, x, train, hide=None):
+    def __call__(self, x: Mapping[str, jax.Array], train: bool, hide: Hide | None = None) -> jax.Array:
         """x -> features float32 [N, (registers + d) * D] ('flatten') or [N, D]; arguments as in `encode`."""
         return self.pooled(self.encode(x, train, hide))
 
@@ -169,7 +171,7 @@ def table_transformer(
     max_categories: int = 32,
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> TableTransformer:
     """Transformer over columns: a token a column, fixed sine-cosine positions, pre-norm blocks, LN - linear - LN.
 
     A number v of column c is v * weight_c + bias_c, a category is its own embedding.
@@ -219,7 +221,7 @@ class ColumnPredictor(nn.Module):
     remat: bool
 
     @nn.compact
-    def __call__(self, z, context, targets, train):
+    def __call__(self, z: jax.Array, context: jax.Array, targets: jax.Array, train: bool) -> jax.Array:
         """z [N, registers + C, D], context int [N, C], targets int [N, T, M] -> [N, T, M, D] float32."""
         n, num_targets, size = targets.shape
         positions = jnp.asarray(sincos_1d(self.width, self.registers + self.num_columns))
@@ -237,7 +239,15 @@ class ColumnPredictor(nn.Module):
         return h.reshape(n, num_targets, size, self.dim).astype(jnp.float32)
 
 
-def column_predictor(encoder, num_columns, *, width=32, depth=2, num_heads=2, mlp_ratio=2.0):
+def column_predictor(
+    encoder: TableTransformer,
+    num_columns: int,
+    *,
+    width: int = 32,
+    depth: int = 2,
+    num_heads: int = 2,
+    mlp_ratio: float = 2.0,
+) -> ColumnPredictor:
     """The `ColumnPredictor` of a `table_transformer` and a number of columns."""
     check_transformer("column_predictor", width, depth, num_heads)
     if width % 2:
@@ -255,14 +265,14 @@ def column_predictor(encoder, num_columns, *, width=32, depth=2, num_heads=2, ml
     )
 
 
-def one_hot(categories, max_categories):
+def one_hot(categories: jax.Array, max_categories: int) -> jax.Array:
     """Codes [N, Dc] -> [N, Dc * max_categories]; a code that is out of range is NaN, which stops the run."""
     codes = jax.nn.one_hot(categories, max_categories)
     fits = (categories >= 0) & (categories < max_categories)
     return jnp.where(fits[:, :, None], codes, jnp.nan).reshape(categories.shape[0], -1)
 
 
-def check_table(x, name):
+def check_table(x: Any, name: str) -> None:
     """Raises ValueError unless x is a dict of columns of numbers and of categories."""
     if not isinstance(x, dict) or {"numbers", "categories"} - set(x):
         raise ValueError(

@@ -1,13 +1,15 @@
 """Transformer encoders of texts, and the head of a masked language model."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
-from jaxssl.models.tokens import Tokens, check_hide
+from jaxssl.models.tokens import Hide, Tokens, check_hide
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 
@@ -30,7 +32,9 @@ class TextEncoder(nn.Module):
     can = ("patches",)
 
     @nn.compact
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(
+        self, x: Mapping[str, jax.Array], train: bool, hide: Hide | None = None, layers: Sequence[str] = ()
+    ) -> Tokens:
         """Encodes texts to tokens after the final norm.
 
         Args:
@@ -61,14 +65,14 @@ class TextEncoder(nn.Module):
         made = lambda h, **more: Tokens(h.astype(jnp.float32), (length,), mask=mask, **more)
         return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`, as `pool` says."""
         if self.pool == "cls":
             return tokens.h[:, 0]
         weight = tokens.mask.astype(tokens.h.dtype)[:, :, None]
         return jnp.sum(tokens.h * weight, axis=1) / jnp.maximum(jnp.sum(weight, axis=1), 1)
 
-    def __call__(self, x, train):
+    def __call__(self, x: Mapping[str, jax.Array], train: bool) -> jax.Array:
         """Texts x, as in `encode`, -> features [N, D] float32."""
         return self.pooled(self.encode(x, train))
 
@@ -87,7 +91,7 @@ def text_encoder(
     embed_std: float = 0.02,
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> TextEncoder:
     """Bidirectional text transformer: pre-norm blocks, learned positions, padding is seen by no token.
 
     Args:
@@ -142,18 +146,18 @@ class TokenHead(nn.Module):
     dtype: Any = "float32"
 
     @nn.compact
-    def __call__(self, h, table):
+    def __call__(self, h: jax.Array, table: jax.Array) -> jax.Array:
         h = Dense(h.shape[-1], kernel_init=linear_init, dtype=self.dtype, name="hidden")(h)
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(nn.gelu(h, approximate=False))
         bias = self.param("bias", nn.initializers.zeros, (table.shape[0],), jnp.float32)
         return (h @ table.T.astype(self.dtype)).astype(jnp.float32) + bias
 
 
-def token_head(*, dtype="float32"):
+def token_head(*, dtype: Dtype = "float32") -> TokenHead:
     """Head of a masked language model, tied to the encoder's embedding; see `TokenHead`."""
     return TokenHead(dtype=dtype)
 
 
-def take_positions(h, positions):
+def take_positions(h: jax.Array, positions: jax.Array) -> jax.Array:
     """Tokens h [N, L, D] at `positions` int [N, M] -> [N * M, D]."""
     return jnp.take_along_axis(h, positions[:, :, None], axis=1).reshape(-1, h.shape[-1])

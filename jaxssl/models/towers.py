@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 
 from jaxssl.build import build
 from jaxssl.models.module import Dtype
+from jaxssl.models.tokens import Hide, Tokens
 
 
 class Tower(NamedTuple):
@@ -65,14 +67,20 @@ class Towers(nn.Module):
             raise ValueError(f"x with {sorted(x)}: towers take a dict with {wanted}; or all of them.")
         return out
 
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(
+        self,
+        x: Mapping[str, Any],
+        train: bool,
+        hide: Mapping[str, Hide] | None = None,
+        layers: Mapping[str, Sequence[str]] | tuple[()] = (),
+    ) -> dict[str, Tokens]:
         """{name: `models.tokens.Tokens`} of the towers whose inputs are in x; hide: {name: Hide}; layers: {name: names}."""
         hide, layers = hide or {}, layers or {}
         return self._each(
             x, lambda encoder, x, name: encoder.encode(x, train, hide.get(name), tuple(layers.get(name, ())))
         )
 
-    def __call__(self, x, train):
+    def __call__(self, x: Mapping[str, Any], train: bool) -> dict[str, jax.Array]:
         """x, a dict of inputs, -> {name: features [N, D]}; a tower whose input is not in x is not in the result."""
         return self._each(x, lambda encoder, x, name: encoder(x, train))
 

@@ -22,7 +22,7 @@ class DropPath(nn.Module):
     rate: float
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         if not train or self.rate == 0:
             return x
         if not self.has_rng("dropout"):
@@ -118,7 +118,14 @@ class Attention(nn.Module):
     return_weights: bool = False
 
     @nn.compact
-    def __call__(self, x, context=None, mask=None, bias=None, train=False):
+    def __call__(
+        self,
+        x: jax.Array,
+        context: jax.Array | None = None,
+        mask: jax.Array | None = None,
+        bias: jax.Array | None = None,
+        train: bool = False,
+    ) -> jax.Array | tuple[jax.Array, jax.Array]:
         dim, (first, last) = x.shape[-1], self.inits
         options = dict(use_bias=self.qkv_bias, kernel_init=first, dtype=self.dtype)
         if context is None:
@@ -194,7 +201,9 @@ class TransformerBlock(nn.Module):
         return self._add(x, Dense(dim, kernel_init=fc2, name="fc2", **options)(h), train, 2)
 
     @nn.compact
-    def __call__(self, x, train, mask=None, bias=None):
+    def __call__(
+        self, x: jax.Array, train: bool, mask: jax.Array | None = None, bias: jax.Array | None = None
+    ) -> jax.Array | tuple[jax.Array, jax.Array]:
         x, weights = self._attend(x, train, 1, "attn", "norm1", mask=mask, bias=bias)
         x = self._mlp(x, train)
         return (x, weights) if self.return_weights else x
@@ -217,7 +226,15 @@ class CrossBlock(TransformerBlock):
     self_attention: bool = True
 
     @nn.compact
-    def __call__(self, x, context, train, mask=None, context_mask=None, bias=None):
+    def __call__(
+        self,
+        x: jax.Array,
+        context: jax.Array,
+        train: bool,
+        mask: jax.Array | None = None,
+        context_mask: jax.Array | None = None,
+        bias: jax.Array | None = None,
+    ) -> jax.Array | tuple[jax.Array, jax.Array]:
         x, weights = self._attend(x, train, 0, "cross", "norm0", context=context, mask=context_mask)
         if self.self_attention:
             x, _ = self._attend(x, train, 1, "attn", "norm1", mask=mask, bias=bias)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from einops import rearrange
 
@@ -20,11 +21,11 @@ from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
 from jaxssl.models.positions import patch_grid, sincos_3d, take_tokens
-from jaxssl.models.tokens import Tokens, check_hide, of_maps
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_maps
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
 
 
-def check_clips(x, module):
+def check_clips(x: jax.Array, module: str) -> None:
     """Raises ValueError unless x is a floating array [N, T, H, W, C]."""
     if x.ndim != 5:
         raise ValueError(f"{module} takes clips [N, T, H, W, C], got shape {tuple(x.shape)}")
@@ -50,7 +51,7 @@ class TimeConv(nn.Module):
     dtype: Any = "float32"
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         k, s, channels = self.kernel_size, self.strides, x.shape[-1]
         kernel = self.param("kernel", kernel_init, (k, channels, self.features), jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
@@ -71,7 +72,7 @@ class SpaceConv(nn.Module):
     dtype: Any = "float32"
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         layer = Conv(self.features, self.kernel_size, self.strides, self.implementation, self.dtype, name="conv")
         h = layer(rearrange(x, "n t h w c -> (n t) h w c"))
         return rearrange(h, "(n t) h w d -> n t h w d", n=x.shape[0])
@@ -96,7 +97,7 @@ class ClipBlock(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         h = SpaceConv(self.features, 3, self.strides, self.implementation, self.dtype, name="space")(x)
         h = nn.relu(_norm(self, self.features, train, "norm_space")(h))
         if self.time_kernel == 1 and self.time_strides == 1:
@@ -131,16 +132,16 @@ class ClipConvNet(nn.Module):
             x = maps[f"block{i}"] = block(*shape, *options, name=f"block{i}")(x, train)
         return x.astype(jnp.float32), maps
 
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
         """Clips x [N, T, H, W, C] -> `models.tokens.Tokens` of the last map; layers: 'block0', ...; hide: must be None."""
         check_hide(hide, self)
         return of_maps(*self._maps(x, train), layers, self)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: their mean over time and space."""
         return tokens.map.mean((1, 2, 3))
 
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Clips x [N, T, H, W, C] -> features [N, D] float32."""
         return self._maps(x, train)[0].mean((1, 2, 3))
 
@@ -156,7 +157,7 @@ def convnet(
     implementation: str = "auto",
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> ClipConvNet:
     """Small (2+1)-D ConvNet, quick enough to train on a CPU.
 
     Args:
@@ -199,7 +200,7 @@ class ClipResidual(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         def space(h, features, size, strides, name):
             return SpaceConv(features, size, strides, self.implementation, self.dtype, name=name)(h)
 
@@ -273,7 +274,7 @@ class ClipResNet(nn.Module):
             maps[f"layer{stage + 1}"] = h
         return h.astype(jnp.float32), maps
 
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
         """Clips x [N, T, H, W, C] -> `models.tokens.Tokens` of the last map.
 
         layers: 'layer1_0' for a block's map, 'layer1' for that of a stage's last block. hide: must be None.
@@ -281,11 +282,11 @@ class ClipResNet(nn.Module):
         check_hide(hide, self)
         return of_maps(*self._maps(x, train), layers, self)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: their mean over time and space."""
         return tokens.map.mean((1, 2, 3))
 
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Clips x [N, T, H, W, C] -> features [N, D] float32."""
         return self._maps(x, train)[0].mean((1, 2, 3))
 
@@ -303,7 +304,7 @@ def resnet(
     implementation: str = "auto",
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> ClipResNet:
     """Residual network for clips; the defaults are the R3D-50 of CVRL, convolutions over time in the last two stages only.
 
     Args:
@@ -351,21 +352,21 @@ class ClipViT(nn.Module):
 
     can = ("patches", "visible_ids", "targets")
 
-    def grid_of(self, x):
+    def grid_of(self, x: jax.Array) -> tuple[int, ...]:
         """(in time, rows, columns) of the tubelets of clips [N, T, H, W, C]; ValueError unless they fit."""
         check_clips(x, "video.vit")
         if x.shape[1] % self.tubelet:
             raise ValueError(f"video.vit: tubelet={self.tubelet} must divide the {x.shape[1]} frames of a clip")
         return (x.shape[1] // self.tubelet, *patch_grid(x.shape[2:4], self.patch_size))
 
-    def patches_of(self, x):
+    def patches_of(self, x: jax.Array) -> jax.Array:
         """Tubelets of clips [N, T, H, W, C], frames first, then row by row: [N, L, tubelet * P * P * C]."""
         self.grid_of(x)
         sizes = dict(f=self.tubelet, p=self.patch_size, q=self.patch_size)
         return rearrange(x, "n (t f) (row p) (column q) c -> n (t row column) (f p q c)", **sizes)
 
     @nn.compact
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
         """Encodes clips to tokens after the final norm.
 
         Args:
@@ -390,11 +391,11 @@ class ClipViT(nn.Module):
         outputs = {name: Tokens(output.astype(jnp.float32), grid) for name, output in outputs.items()}
         return Tokens(h, grid, layers=outputs, attention=maps)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: their mean."""
         return tokens.patches.mean(1)
 
-    def __call__(self, x, train, hide=None):
+    def __call__(self, x: jax.Array, train: bool, hide: Hide | None = None) -> jax.Array:
         """Clips x [N, T, H, W, C] -> mean of the tokens [N, D] float32; arguments as in `encode`."""
         return self.pooled(self.encode(x, train, hide))
 
@@ -410,7 +411,7 @@ def vit(
     drop_path: float = 0.0,
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> ClipViT:
     """Vision transformer over tubelets with fixed sine-cosine positions; features are the mean of the tokens.
 
     Args:

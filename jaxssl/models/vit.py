@@ -5,16 +5,18 @@ Darcet et al., Vision Transformers Need Registers, 2023, arXiv:2309.16588, https
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.models.conv import check_images
 from jaxssl.models.module import Dtype
 from jaxssl.models.positions import as_pair, patch_grid, resample, sincos_2d, take_tokens
-from jaxssl.models.tokens import Tokens, check_hide
+from jaxssl.models.tokens import Hide, Tokens, check_hide
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
 from jaxssl.ops.patches import patchify
 
@@ -29,7 +31,7 @@ class PatchEmbed(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         size, channels = self.patch_size, x.shape[-1]
         # Xavier over the flattened patch, as the self-supervised ViTs start, not over the P * P taps apart.
         init = nn.initializers.xavier_uniform()
@@ -63,32 +65,32 @@ class ViT(nn.Module):
     remat: bool
 
     @property
-    def grid(self):
+    def grid(self) -> tuple[int, int]:
         """(rows, columns) of patches at `image_size`."""
         return patch_grid(self.image_size, self.patch_size)
 
     @property
-    def can(self):
+    def can(self) -> tuple[str, ...]:
         """See `models.tokens.ABILITIES`."""
         own = {"cls": self.class_token, "registers": self.registers, "masked": self.mask_token}
         return ("patches", "visible_ids", "targets", *(name for name, has in own.items() if has))
 
-    def grid_of(self, x):
+    def grid_of(self, x: jax.Array) -> tuple[int, ...]:
         """(rows, columns) of the patches of x [N, H, W, C]; ValueError unless patch_size divides its sides."""
         check_images(x, "vit")
         return patch_grid(x.shape[1:3], self.patch_size)
 
-    def patches_of(self, x):
+    def patches_of(self, x: jax.Array) -> jax.Array:
         """Patches of x [N, H, W, C], row by row, each flattened in the order row, column, channel: [N, L, P * P * C]."""
         self.grid_of(x)
         return patchify(x, self.patch_size)
 
     @property
-    def num_prefix(self):
+    def num_prefix(self) -> int:
         """Number of tokens ahead of the patch tokens."""
         return int(self.class_token) + self.registers
 
-    def fixed_positions(self, grid):
+    def fixed_positions(self, grid: tuple[int, int]) -> np.ndarray:
         """Sine-cosine positions, zero for the prefix tokens that have one: [prefix + L, D] or [L, D]."""
         prefix = np.zeros((0 if self.no_embed_class else self.num_prefix, self.embed_dim), np.float32)
         return np.concatenate([prefix, sincos_2d(self.embed_dim, grid)])
@@ -114,7 +116,7 @@ class ViT(nn.Module):
         return jnp.broadcast_to(prefix, (n, *prefix.shape))
 
     @nn.compact
-    def encode(self, x, train, hide=None, layers=()):
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
         """Encodes images to tokens after the final norm.
 
         Args:
@@ -146,11 +148,11 @@ class ViT(nn.Module):
         made = lambda h, **more: Tokens(h.astype(jnp.float32), grid, self.class_token, self.registers, **more)
         return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
 
-    def pooled(self, tokens):
+    def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`, as `pool` says."""
         return tokens.cls if self.pool == "cls" else tokens.patches.mean(1)
 
-    def __call__(self, x, train, hide=None):
+    def __call__(self, x: jax.Array, train: bool, hide: Hide | None = None) -> jax.Array:
         """Images x [N, H, W, C] -> pooled features [N, D] float32; arguments as in `encode`."""
         return self.pooled(self.encode(x, train, hide))
 
@@ -174,7 +176,7 @@ def vit(
     mask_token: bool = False,
     dtype: Dtype = "float32",
     remat: bool = False,
-):
+) -> ViT:
     """Vision transformer of any size: pre-norm blocks, layer norm eps 1e-6, exact GELU.
 
     Args:

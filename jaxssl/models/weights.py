@@ -4,8 +4,12 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import re
+from collections.abc import Iterable
+from typing import Any
 
+import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -111,7 +115,7 @@ def _config(module):
     return json.dumps({"class": type(module).__name__, **fields}, default=str)
 
 
-def export_timm(path, module, params, stats):
+def export_timm(path: str | os.PathLike[str], module: nn.Module, params: Any, stats: Any) -> None:
     """Writes backbone weights to a safetensors file that timm reads.
 
     ResNet and ViT take timm's names and layouts: num_batches_tracked is written as 0, fixed positions as
@@ -137,7 +141,15 @@ def export_timm(path, module, params, stats):
         file.write(content)
 
 
-def import_timm(path, module, params, stats, *, grey_from_rgb=False, ignore=()):
+def import_timm(
+    path: str | os.PathLike[str],
+    module: nn.Module,
+    params: Any,
+    stats: Any,
+    *,
+    grey_from_rgb: bool = False,
+    ignore: Iterable[str] = (),
+) -> tuple[Any, Any]:
     """Reads backbone weights from a safetensors file with the names that `export_timm` writes.
 
     What the file has beyond the backbone, as a classifier, is left out, and the log names it. More of what the network
