@@ -1,4 +1,4 @@
-"""Losses of classifiers: labels that are known for some examples or for all."""
+"""Losses of classifiers, with labels for some examples or for all."""
 
 import jax
 import jax.numpy as jnp

@@ -29,8 +29,8 @@ def swav(
     `global_scores`: [V, N, K] cosines of the full crops with the prototypes; `local_scores`: [V2, N, K] of
     small crops, which predict codes but give none. Two views at least in all. `where`, `reduction`: as in
     `losses.rows`; row n of all views.
-    `queue_scores`: [V, M, K], scores of earlier examples for each full crop, which take part in the balancing of the
-    codes and in nothing else: for batches that are small against K.
+    `queue_scores`: [V, M, K], scores of earlier examples for each full crop, used for the balancing of the codes only;
+    for batches that are small against K.
     The codes are stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, fewer than two views, temperature
     or epsilon <= 0.
@@ -126,7 +126,7 @@ def dino_center(
     Returns float32 at least: with a momentum near 1 an average in half precision never moves. Everything is
     stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, a known momentum outside [0, 1].
-    Source: Caron et al., 2021, arXiv:2104.14294, https://arxiv.org/abs/2104.14294
+    Source: that of `dino`.
     """
     old = float_array("center", center, rank=1)
     teacher = float_array("teacher_logits", teacher_logits, rank=3)
@@ -148,7 +148,7 @@ def dino_center(
 def dec(
     q: jax.Array, target: jax.Array | None = None, *, where: jax.Array | None = None, reduction: str = "mean"
 ) -> jax.Array:
-    """Deep embedded clustering: assignments are drawn towards a sharper version of themselves.
+    """Deep embedded clustering: KL divergence of soft assignments from their sharpened version.
 
     mean_n sum_k p[n, k] log(p[n, k] / q[n, k]),  p = `target`, or with None target_distribution(q) of these rows.
     `q`: [N, K], rows summing to 1 (`ops.student_t_assignment`); `target`: [N, K], likewise.
@@ -168,10 +168,10 @@ def dec(
 
 
 def _over_temperature(logits, temperature):
-    """logits / temperature for a softmax over the last axis, with the largest logit taken out ahead of the division.
+    """logits / temperature for a softmax over the last axis, with the largest logit subtracted before the division.
 
-    A softmax subtracts the largest quotient; a compiler that joins division and subtraction rounds the one quotient and
-    not the other, which leaves exponents far above 0 of large logits.
+    A softmax subtracts the largest quotient. A compiler that fuses division and subtraction rounds one quotient and not the
+    other, so that exponents of large logits may lie far above 0.
     """
     return (logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))) / temperature
 

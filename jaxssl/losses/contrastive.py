@@ -1,4 +1,4 @@
-"""Losses that tell the positive pair from the other rows of the batch or of a queue."""
+"""Losses that contrast the positive pair with the other rows of the batch or of a queue."""
 
 import jax
 import jax.numpy as jnp
@@ -122,8 +122,7 @@ def neighbor_contrast(
 
 
 def _products(a, b):
-    # Accelerators multiply float32 in reduced precision by default;
-    # divided by a small temperature that would show.
+    # Accelerators multiply float32 in reduced precision by default; a small temperature would magnify the error.
     return jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -137,7 +136,7 @@ def patch_matching(
     where: jax.Array | None = None,
     reduction: str = "mean",
 ) -> jax.Array:
-    """SSAST's discriminative loss: which hidden patch of the example does a prediction belong to?
+    """SSAST's discriminative loss: cross entropy of matching predictions with the hidden patches of their example.
 
     -mean_ni log(exp(c_ni.x_ni) / sum_j exp(c_ni.x_nj)), c the predictions and x the patches of ONE example n, dot
     products as they are, without norm and temperature. With over='preds' the sum is over exp(c_nj.x_ni), as the release
@@ -169,9 +168,9 @@ def patch_matching_accuracy(
     where: jax.Array | None = None,
     reduction: str = "mean",
 ) -> jax.Array:
-    """Share of the rows of `patch_matching` whose own patch has the largest product, in [0, 1]; arguments as there.
+    """Accuracy of `patch_matching`, in [0, 1]: share of the rows whose own patch has the largest product.
 
-    Where a product is not a number the share is none either.
+    Arguments and errors as there. NaN where a product is NaN.
     """
     logits, valid = _patch_logits(pred, target, valid, over, where)
     candidates = jnp.where(valid[:, None, :], logits, -jnp.inf)
@@ -184,7 +183,7 @@ def _patch_logits(pred, target, valid, over, where):
     """(logits [N, M, M], rows against candidates, the own one on the diagonal; valid bool [N, M])."""
     pred, target = float_pair("pred", pred, "target", target, rank=3)
     if over not in ("targets", "preds"):
-        raise ValueError(f"over must be 'targets' or 'preds', got {over!r}")
+        raise ValueError(f"over={over!r}: must be 'targets' or 'preds'.")
     where = rows_that_count(where, len(pred))
     valid = mask_weights("valid", valid, "[N, M]", where, pred.shape[:2], bool)
     pred, target = keep(valid, pred), keep(valid, target)

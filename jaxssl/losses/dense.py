@@ -1,4 +1,4 @@
-"""Losses of the places of feature maps, matched between two views."""
+"""Losses of feature maps, whose positions are matched between two views."""
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ def dense_info_nce(
     query = l2_normalize(keep(where, query))
     key, negatives = (jax.lax.stop_gradient(l2_normalize(x)) for x in (keep(where, key), negatives))
     positive = jnp.sum(query * take_places(key, keep(where, matches)), axis=2, keepdims=True)
-    # Accelerators multiply float32 in reduced precision by default; divided by a small temperature that would show.
+    # Accelerators multiply float32 in reduced precision by default; a small temperature would magnify the error.
     others = jnp.einsum("nld,kd->nlk", query, negatives, precision=jax.lax.Precision.HIGHEST)
     logits = jnp.concatenate([positive, others], axis=2) / temperature
     return reduce(where, logsumexp(logits, axis=2) - logits[:, :, 0], reduction)
@@ -85,7 +85,7 @@ def vicreg_local(
     `centres2`: [N, M, 2], of `ops.patch_centres`. `position_matches`, `feature_matches`: K of the places of view 1, and
     of view 2; at most L and M, 0 leaves the term out. `where`: as in `losses.rows`; where fewer than two rows count
     variance and covariance are 0.
-    The choice of the places is stop-gradient, and nothing else.
+    Only the choice of the places is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, N < 2, more matches than places.
     Source: Bardes, Ponce, LeCun, VICRegL: Self-Supervised Learning of Local Visual Features, 2022, arXiv:2210.01571,
     https://arxiv.org/abs/2210.01571
@@ -112,7 +112,7 @@ def vicreg_local(
             if num:
                 found = best_matches(*nearest(), num)
                 term = _of_matches(take_places(x, found.ids1), take_places(y, found.ids2), weights, where)
-                # A choice among distances that are no numbers is none.
+                # NaN distances have no order: the loss is NaN too.
                 total += jnp.where(jnp.isnan(found.distances).any(), jnp.nan, term) / 2
     return total
 

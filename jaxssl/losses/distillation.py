@@ -1,4 +1,4 @@
-"""Losses that compare the class probabilities of a student with those of a teacher that rests."""
+"""Losses that compare the class probabilities of a student with those of a frozen teacher."""
 
 import jax
 import jax.numpy as jnp
@@ -93,8 +93,8 @@ def js(
     `student_logits`, `teacher_logits`: [N, C]. `where`, `reduction`: as in `losses.rows`. The teacher is stop-gradient,
     in m as well.
     Raises: TypeError, ValueError for integers, wrong or different shapes, a temperature <= 0.
-    Source: Lin, Divergence Measures Based on the Shannon Entropy, 1991, doi:10.1109/18.61115
-    (https://doi.org/10.1109/18.61115).
+    Source: Lin, Divergence Measures Based on the Shannon Entropy, 1991, doi:10.1109/18.61115,
+    https://doi.org/10.1109/18.61115
     """
 
     def terms(log_p, log_q):
@@ -115,6 +115,6 @@ def _divergence(terms, student, teacher, temperature, where, reduction):
 
 
 def _log_probabilities(logits, temperature):
-    # The largest logit is taken out ahead of the division: see `losses.clustering._over_temperature`.
+    # The largest logit is subtracted before the division: see `losses.clustering._over_temperature`.
     largest = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
     return jax.nn.log_softmax((logits - largest) / temperature)

@@ -1,4 +1,4 @@
-"""Losses of language models: the cross entropy of the tokens to be predicted."""
+"""Losses of language models: the cross entropy of predicted tokens."""
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def masked_token_cross_entropy(
     `predicted`: w, bool or numbers [M], True = this token counts. Where none counts the loss is 0.
     `where`, `reduction`: as in `losses.rows`, a row being a token; a token's value with 'none' is that of
     `losses.rows.weighted`. What stands in tokens that do not count reaches nothing.
-    Nothing is stop-gradient but w, through which no gradient flows.
+    Only w is stop-gradient.
     Raises: TypeError, ValueError for integer logits, targets that are no integers, shapes that do not agree.
     Source: Devlin, Chang, Lee, Toutanova, BERT: Pre-training of Deep Bidirectional Transformers for Language
     Understanding, 2018, arXiv:1810.04805, https://arxiv.org/abs/1810.04805

@@ -1,4 +1,4 @@
-"""Losses that draw positives together and push negatives apart up to a margin."""
+"""Losses that attract positives and repel negatives up to a margin."""
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +32,7 @@ def clan(
     rows are equal, L = (1 - alpha) * margin, and this is a stationary point: watch `clan_active_fraction`.
     `z`: [N, D]; `z_aug`: [M, D], embeddings of augmented rows. `where`: bool [N] as in `losses.rows`;
     `where_aug`: bool [M], of `z_aug`. With None it is `where` if M = N (row n of both is one example), and otherwise
-    all count. Nothing is stop-gradient but the numbers of
-    pairs. A zero row has cosine 0 with everything, and zero gradient.
+    all count. Only the numbers of pairs are stop-gradient. A zero row has cosine 0 with all rows, and zero gradient.
     Raises: TypeError, ValueError for integers, wrong shapes, widths that differ, alpha outside [0, 1], a margin
     or an eps that is not above 0.
     Source: Wilkie, Hindy, Tachtatzis, Atkinson, Contrastive Self-Supervised Network Intrusion Detection using
@@ -59,7 +58,7 @@ def clan_active_fraction(
 ) -> jax.Array:
     """Share of the pairs (z_i, z'_j) that `clan` still pushes apart, in [0, 1]; it stays at 1 in a collapse.
 
-    Arguments and errors as in `clan`. It has no gradient. Where a distance is not a number the share is none either.
+    Arguments and errors as in `clan`. It has no gradient. NaN where a distance is NaN.
     """
     _, hinge, _, counted = _pairs(z, z_aug, margin, squared, where, where_aug)
     hinge = jax.lax.stop_gradient(hinge)
@@ -92,7 +91,7 @@ def _distance(a, b):
 
 
 def _active_mean(values, eps, counted):
-    """Mean of the values above eps. The others do not count in the sum either: there are N^2 roundings on it."""
-    # What is not a number is not below eps.
+    """Mean of the values above eps; the others stay out of the sum too, to which they would add N^2 rounding errors."""
+    # NaN counts as above eps.
     active = ~(values <= positive_scalar("eps", eps, values.dtype)) & counted
     return jnp.sum(jnp.where(active, values, 0)) / jnp.maximum(jnp.sum(active, dtype=values.dtype), 1)

@@ -1,4 +1,4 @@
-"""Losses over more than two views, each with its own part to play."""
+"""Losses over more than two views, each with its own role."""
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,7 @@ def multiview_contrastive(
             raise ValueError(f"{name}_weights must be {views[f'{name}s'].shape[:1]}, got {weights[name].shape}")
     temperature = positive_scalar("temperature", temperature, anchor.dtype)
     where = rows_that_count(where, len(anchor))
-    # A weight that is not a number is not 0.
+    # A NaN weight counts as above 0.
     has_both = jnp.any(~(weights["positive"] <= 0)) & jnp.any(~(weights["negative"] <= 0))
     for name, weight in weights.items():
         views[f"{name}s"] = keep(where, keep(~(weight <= 0) & has_both, views[f"{name}s"]), axis=1)

@@ -30,12 +30,12 @@ def clip(
     L2-normalised rows.
     `image`, `text`: [N, D]; row n of both is a pair. For N = 1 the loss is 0.
     `log_scale`: a scalar, learned; the paper starts at log(1 / 0.07).
-    `groups`: int [N] or None. Where one caption stands under several images, all of these are right: rows of equal
-    groups are positives of each other, with the targets 1 / (size of the group) each. The least loss is then
-    the mean of log(size of the group), not 0. None: every row is its own group.
-    `max_scale`: above it s is held. The gradient of `log_scale` is then not the zero of a clip, which would hold it
-    there for ever: it passes where a step against it lowers `log_scale`, and is zero where it would raise it further.
-    With plain descent this is clipping after the update. Forward mode gives the zero of a clip.
+    `groups`: int [N] or None. For captions that belong to several images: rows of equal groups are positives of each
+    other, each with the target 1 / (size of the group). The minimum of the loss is then the mean of
+    log(size of the group), not 0. None: every row is its own group.
+    `max_scale`: upper bound of s. Above it the gradient of `log_scale` is not zero, as that of a clip, with which
+    `log_scale` could never return: it passes where a descent step lowers `log_scale`, and is zero where it would raise it.
+    With plain gradient descent this is clipping after the update. Forward mode gives the zero of a clip.
     `where`, `reduction`: as in `losses.rows`; an example's value is the mean of its two directions.
     Nothing is stop-gradient.
     Raises: TypeError, ValueError for integers, wrong or different shapes, groups that are not int [N],
@@ -70,7 +70,7 @@ def sigmoid_pairs(
     where: jax.Array | None = None,
     reduction: str = "mean",
 ) -> jax.Array:
-    """Every image and every text of the batch judged apart: a pair or not (SigLIP).
+    """Binary cross entropy of every pair of an image and a text of the batch: do they belong together (SigLIP)?
 
     L = -1/N sum_ij log sigmoid(y_ij (s u_i.v_j + b)), y_ij = 1 for pairs and -1 for all others, s = exp(log_scale).
     `image`, `text`: [N, D], L2-normalised inside; row n of both is a pair.
@@ -94,7 +94,7 @@ def sigmoid_pairs(
 
 
 def _cosines(image, text):
-    # Reduced precision, the default of accelerators, would show after a multiplication by 100.
+    # Accelerators multiply float32 in reduced precision by default; a scale of 100 would magnify the error.
     return jnp.matmul(l2_normalize(image), l2_normalize(text).T, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -113,9 +113,9 @@ def bounded_exp(log_scale: jax.Array, max_scale: float) -> jax.Array:
     unbounded = isinstance(max_scale, float) and max_scale == np.inf
     number = max_scale if unbounded else known_number("max_scale", max_scale)
     if number is None:
-        raise TypeError("max_scale must be a known number, not a traced one")
+        raise TypeError("max_scale: must be a known number, not a traced one.")
     if not number > 0:
-        raise ValueError(f"max_scale must be above 0, got {max_scale}")
+        raise ValueError(f"max_scale={max_scale}: must be above 0.")
     return jnp.exp(_at_most(log_scale, float(np.log(number))))
 
 
@@ -129,8 +129,7 @@ def _at_most(x, bound):
 def _at_most_jvp(bound, primals, tangents):
     (x,), (tangent,) = primals, tangents
     below = x < bound
-    # The operation for which a transpose of one's own may be given, with jvp and vmap (custom_vjp refuses the one,
-    # linear_call the other).
+    # The only operation with a custom transpose that has both jvp and vmap: custom_vjp lacks jvp, linear_call lacks vmap.
     tangent = jax.lax.custom_linear_solve(
         lambda t: t,
         tangent,

@@ -1,4 +1,4 @@
-"""Losses that compare predicted with computed representations of what was hidden."""
+"""Losses that compare predicted and target representations of hidden tokens."""
 
 import jax
 import jax.numpy as jnp
@@ -25,12 +25,12 @@ def jepa(
     `losses.rows`, the rows being those of the first axis.
     Raises: TypeError, ValueError for integers, wrong or different shapes, an unknown kind.
     Source: Assran et al., Self-Supervised Learning from Images with a Joint-Embedding Predictive Architecture,
-    2023, arXiv:2301.08243, https://arxiv.org/abs/2301.08243; 'l1' as in Weimann and Conrad, Self-Supervised
+    2023, arXiv:2301.08243, https://arxiv.org/abs/2301.08243; 'l1' as in Weimann, Conrad, Self-Supervised
     Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG Classification Performance, 2024,
     arXiv:2410.13867, https://arxiv.org/abs/2410.13867
     """
     if kind not in ("l1", "l2"):
-        raise ValueError(f"kind must be 'l1' or 'l2', got {kind!r}")
+        raise ValueError(f"kind={kind!r}: must be 'l1' or 'l2'.")
     pred, target = float_pair("pred", pred, "target", target, rank=max(jnp.ndim(pred), 2))
     where = rows_that_count(where, len(pred))
     error = keep(where, pred) - keep(where, jax.lax.stop_gradient(target))

@@ -1,4 +1,4 @@
-"""Losses that rebuild hidden parts of the input."""
+"""Losses of the reconstruction of hidden parts of the input."""
 
 import jax
 import jax.numpy as jnp
@@ -113,7 +113,7 @@ def scaled_cosine_error(
     pred, target = keep(weights != 0, pred), keep(weights != 0, target)
     # Rounding can put the cosine above 1, where a power of a negative number has no value.
     error = jnp.maximum(1 - jnp.sum(l2_normalize(pred) * l2_normalize(target), axis=-1), 0.0)
-    # The slope of x^alpha at 0 is not finite for every alpha.
+    # The derivative of x^alpha at 0 is not finite for every alpha.
     error = jnp.where(error == 0, 0.0, jnp.where(error == 0, 1.0, error) ** alpha)
     return weighted(error, weights, reduction)
 
@@ -137,7 +137,7 @@ def chamfer(
     is that of `losses.rows.weighted`. What stands in sets that do not count reaches nothing.
     `target` is stop-gradient.
     Raises: TypeError, ValueError for integers, shapes that do not fit, an unknown kind.
-    Source: Fan, Su and Guibas, A Point Set Generation Network for 3D Object Reconstruction from a Single Image, 2016,
+    Source: Fan, Su, Guibas, A Point Set Generation Network for 3D Object Reconstruction from a Single Image, 2016,
     arXiv:1612.00603, https://arxiv.org/abs/1612.00603; as in Pang et al., Masked Autoencoders for Point Cloud
     Self-supervised Learning, 2022, arXiv:2203.06604, https://arxiv.org/abs/2203.06604
     """
@@ -146,7 +146,7 @@ def chamfer(
     if pred.shape[:-2] != target.shape[:-2] or pred.shape[-1] != target.shape[-1]:
         raise ValueError(f"pred [..., n, 3] and target [..., m, 3] do not fit: {pred.shape} and {target.shape}")
     if kind not in ("l2", "l1"):
-        raise ValueError(f"kind must be 'l2' or 'l1', got {kind!r}")
+        raise ValueError(f"kind={kind!r}: must be 'l2' or 'l1'.")
     where = rows_that_count(where, pred.shape[0] if pred.ndim > 2 else None)
     weights = mask_weights("masked", masked, "[...]", where, pred.shape[:-2], pred.dtype)
     pred, target = keep(weights != 0, pred), keep(weights != 0, target)

@@ -1,4 +1,4 @@
-"""Losses on batch statistics: keep views alike, dimensions spread and uncorrelated."""
+"""Losses on batch statistics: equal views, dimensions with variance and without correlation."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def barlow_twins(
     redundancy_weight: float | jax.Array = 0.005,
     where: jax.Array | None = None,
 ) -> jax.Array:
-    """Drives the cross-correlation matrix of two views to the identity.
+    """Barlow Twins' loss: the squared distance of the cross-correlation matrix of two views from the identity.
 
     sum_i (1 - C_ii)^2 + redundancy_weight * sum_{i != j} C_ij^2, C = u1^T u2 / N, where u is z with every
     dimension standardised over the batch (population variance + 1e-5, as BatchNorm does).
@@ -73,7 +73,9 @@ def vicreg_invariance(
 ) -> jax.Array:
     """Mean squared difference over all entries of `z1` and `z2` [N, D].
 
-    `where`, `reduction`: as in `losses.rows`.
+    `where`, `reduction`: as in `losses.rows`. Nothing is stop-gradient.
+    Raises: TypeError, ValueError for integers, wrong or different shapes.
+    Source: that of `vicreg`.
     """
     z1, z2 = float_pair("z1", z1, "z2", z2)
     where = rows_that_count(where, len(z1))
@@ -91,7 +93,9 @@ def vicreg_variance(
     """Hinge that keeps every dimension of `z` [N, D] spread: mean_d max(0, target - sqrt(var_d + eps)).
 
     var is the unbiased variance over the batch. `where`: as in `losses.rows`; where fewer than two rows count the value
-    is 0. Raises: ValueError for N < 2.
+    is 0. Nothing is stop-gradient.
+    Raises: TypeError, ValueError for integers, a wrong shape, N < 2, eps <= 0.
+    Source: that of `vicreg`.
     """
     z = float_array("z", z, rank=2)
     at_least_two_rows("z", z)
@@ -105,7 +109,9 @@ def vicreg_variance(
 def vicreg_covariance(z: jax.Array, *, where: jax.Array | None = None) -> jax.Array:
     """Sum of the squared off-diagonal entries of the unbiased covariance of `z` [N, D], divided by D.
 
-    `where`: as in `losses.rows`; where fewer than two rows count the value is 0. Raises: ValueError for N < 2.
+    `where`: as in `losses.rows`; where fewer than two rows count the value is 0. Nothing is stop-gradient.
+    Raises: TypeError, ValueError for integers, a wrong shape, N < 2.
+    Source: that of `vicreg`.
     """
     z = float_array("z", z, rank=2)
     at_least_two_rows("z", z)
@@ -120,8 +126,7 @@ def _standardise(where, z):
 
 
 def _products(a, b):
-    # Accelerators multiply float32 in reduced precision by default;
-    # the loss squares and sums D * D such entries.
+    # Accelerators multiply float32 in reduced precision by default; the loss sums the squares of D * D such entries.
     return jnp.matmul(a.T, b, precision=jax.lax.Precision.HIGHEST)
 
 

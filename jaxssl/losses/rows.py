@@ -1,6 +1,6 @@
 """The examples of a batch that count, and losses as their mean or example by example.
 
-What every loss says by `where` and `reduction` is said here once:
+The options `where` and `reduction` mean the same in all losses:
 
 `where`: bool [N], False = padding. The value and the gradient are those of the loss without these rows: they are
 neither anchors nor negatives nor part of any statistic, and what stands in them, NaN included, reaches nothing. Where
@@ -33,8 +33,7 @@ def rows_that_count(where: ArrayLike | None, num_rows: int | None, name: str = "
 def keep(where: jax.Array | None, array: jax.Array, axis: int = 0) -> jax.Array:
     """`array` [..., N, ...] with zeros where it does not count; `where` [N, ...] covers its axes from `axis` on.
 
-    To be done ahead of all arithmetic: of a NaN that is only multiplied by 0, or chosen away after the arithmetic, the
-    gradient is NaN.
+    To be applied before all arithmetic: the gradient is NaN where a NaN is multiplied by 0, or left out by a later `where`.
     """
     if where is None:
         return array
@@ -61,7 +60,7 @@ def mask_weights(
 
 
 def count(where: jax.Array | None, array: jax.Array) -> int | jax.Array:
-    """How many rows of `array` [N, ...] count."""
+    """The number of rows of `array` [N, ...] that count."""
     return array.shape[0] if where is None else jnp.sum(where, dtype=array.dtype)
 
 
@@ -134,4 +133,4 @@ def weighted(values: jax.Array, weights: jax.Array, reduction: str) -> jax.Array
 def check_reduction(reduction: str) -> None:
     """Raises ValueError for a reduction that does not exist."""
     if not isinstance(reduction, str) or reduction not in ("mean", "none"):
-        raise ValueError(f"reduction={reduction!r}: there is no such reduction; 'mean' or 'none'")
+        raise ValueError(f"reduction={reduction!r}: must be 'mean' or 'none'.")

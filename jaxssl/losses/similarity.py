@@ -18,7 +18,7 @@ def negative_cosine_similarity(
     `p`: predictions [N, D]; `z`: targets [N, D], stop-gradient. A zero row counts as cosine 0 with zero
     gradient. `where`, `reduction`: as in `losses.rows`.
     Raises: TypeError, ValueError for integers, wrong or different shapes.
-    Source: Chen and He, Exploring Simple Siamese Representation Learning, 2020, arXiv:2011.10566,
+    Source: Chen, He, Exploring Simple Siamese Representation Learning, 2020, arXiv:2011.10566,
     https://arxiv.org/abs/2011.10566
     """
     p, z = float_pair("p", p, "z", z)
@@ -35,7 +35,7 @@ def byol(p: jax.Array, z: jax.Array, *, where: jax.Array | None = None, reductio
     `p`: predictions [N, D]; `z`: targets [N, D], stop-gradient. For one direction; the caller adds the
     swapped pair. `where`, `reduction`: as in `losses.rows`.
     Raises: TypeError, ValueError for integers, wrong or different shapes.
-    Source: Grill et al., Bootstrap Your Own Latent, 2020, arXiv:2006.07733,
+    Source: Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, 2020, arXiv:2006.07733,
     https://arxiv.org/abs/2006.07733
     """
     value = 2 + 2 * negative_cosine_similarity(p, z, where=where, reduction=reduction)
@@ -54,11 +54,12 @@ def comasked_consistency(
     where: jax.Array | None = None,
     reduction: str = "mean",
 ) -> jax.Array:
-    """Point-CMAE's agreement of the tokens that two masks of one example both hide; 0 when they share none.
+    """Point-CMAE's consistency loss: cosine distance of the tokens that both masks of an example hide; 0 for no such token.
 
-    With M the pairs (n, l) hidden by both and unit rows: diagonal: mean over M of 1 - cos(z1_nl, z2_nl), each token
-    with its own twin; row: mean over M and all k of 1 - cos(z1_nl, z2_nk), what the published code computes: there a
-    token is pulled towards the average of all tokens of the other mask.
+    With M the tokens (n, l) hidden by both masks:
+    'diagonal': mean over M of 1 - cos(z1_nl, z2_nl), each token with itself under the other mask;
+    'row': mean over M and all k of 1 - cos(z1_nl, z2_nk), as the published code computes, which pulls a token towards the
+    mean of all tokens under the other mask.
     `z1`, `z2`: tokens [N, L, D] in the same order; a zero row counts as cosine 0 with zero gradient. `masked1`,
     `masked2`: [N, L], True or 1 = hidden. `pairing`: 'diagonal' or 'row'. `where`, `reduction`: as in `losses.rows`; an
     example's value with 'none' is that of `losses.rows.weighted`. What stands in tokens that do not count reaches
@@ -78,9 +79,9 @@ def comasked_consistency(
     if pairing == "diagonal":
         other = l2_normalize(keep(both != 0, z2))
     elif pairing == "row":
-        # All tokens of an example of which one counts.
+        # All tokens of every example with a token that counts.
         other = l2_normalize(keep(jnp.any(both != 0, axis=1), z2)).mean(1, keepdims=True)
     else:
-        raise ValueError(f"pairing must be 'diagonal' or 'row', got {pairing!r}")
+        raise ValueError(f"pairing={pairing!r}: must be 'diagonal' or 'row'.")
     error = 1 - jnp.sum(l2_normalize(keep(both != 0, z1)) * other, axis=-1)
     return weighted(error, both, reduction)

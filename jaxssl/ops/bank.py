@@ -30,8 +30,8 @@ def bank_take(bank: jax.Array, index: jax.Array) -> jax.Array:
 def bank_update(bank: jax.Array, index: jax.Array, rows: jax.Array, *, momentum: float | jax.Array = 0.0) -> jax.Array:
     """The bank with new = momentum * old + (1 - momentum) * row in the rows of the examples `index`.
 
-    Of an index that occurs several times in the batch the last row counts, on any number of devices; what stands at
-    index -1 is left out. Rows are stop-gradient.
+    If an index occurs several times in the batch, its last row counts, on any number of devices; rows with index -1 are
+    left out. Rows are stop-gradient.
 
     Args:
       bank: [I, ...], one row for every example.
@@ -60,7 +60,7 @@ def bank_update(bank: jax.Array, index: jax.Array, rows: jax.Array, *, momentum:
     counts = (index >= 0) & jnp.append(index[1:] != index[:-1], True)
     if not jnp.issubdtype(bank.dtype, jnp.floating):
         if known_number("momentum", momentum) != 0:
-            raise TypeError(f"momentum must be 0 for a bank of {bank.dtype}, whose rows have no mean, got {momentum}")
+            raise TypeError(f"momentum={momentum}: must be 0 for a bank of {bank.dtype}, whose rows have no mean.")
         new = rows.astype(bank.dtype)
     else:
         dtype = jnp.promote_types(jnp.promote_types(bank.dtype, rows.dtype), jnp.float32)

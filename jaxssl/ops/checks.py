@@ -51,14 +51,14 @@ def known_number(name: str, value: Any) -> int | float | None:
         value = value.addressable_data(0)
     array = value if traced else np.asarray(value)
     if not (jnp.issubdtype(array.dtype, np.floating) or jnp.issubdtype(array.dtype, np.integer)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name}={value!r}: must be a number.")
     if array.ndim != 0:
-        raise ValueError(f"{name} must be a scalar, got shape {array.shape}")
+        raise ValueError(f"{name} of shape {array.shape}: must be a scalar.")
     if traced:
         return None
     number = int(array) if jnp.issubdtype(array.dtype, np.integer) else float(array)
     if not np.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {value}")
+        raise ValueError(f"{name}={value}: must be finite.")
     return number
 
 
@@ -76,9 +76,9 @@ def positive_scalar(name: str, value: ArrayLike, dtype: DTypeLike) -> jax.Array:
     """
     number = known_number(name, value)
     if number is not None and not number > 0:
-        raise ValueError(f"{name} must be above 0, got {value}")
+        raise ValueError(f"{name}={value}: must be above 0.")
     if number is not None and not float(jnp.finfo(dtype).tiny) <= number <= float(jnp.finfo(dtype).max):
-        raise ValueError(f"{name} must be above 0 and finite in {jnp.dtype(dtype).name}, got {value}")
+        raise ValueError(f"{name}={value}: must be above 0 and finite in {jnp.dtype(dtype).name}.")
     return jnp.asarray(value, dtype)
 
 
@@ -89,7 +89,7 @@ def scalar_at_least(name: str, value: ArrayLike, dtype: DTypeLike, least: float)
     """
     number = known_number(name, value)
     if number is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
+        raise ValueError(f"{name}={value}: must be at least {least}.")
     return jnp.asarray(value, dtype)
 
 
@@ -97,12 +97,12 @@ def unit_interval(name: str, value: ArrayLike) -> None:
     """Raises as `known_number`, and ValueError when the known number is outside [0, 1]; a traced one passes."""
     number = known_number(name, value)
     if number is not None and not 0 <= number <= 1:
-        raise ValueError(f"{name} must lie in [0, 1], got {value}")
+        raise ValueError(f"{name}={value}: must lie in [0, 1].")
 
 
 def positive_int(name: str, value: int, least: int = 1) -> None:
     """Raises TypeError or ValueError unless `value` is an integer of Python or numpy, of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an int, got {value!r}")
+        raise TypeError(f"{name}={value!r}: must be an int.")
     if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
+        raise ValueError(f"{name}={value}: must be at least {least}.")

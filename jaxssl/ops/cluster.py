@@ -12,17 +12,17 @@ from jaxssl.ops.points import squared_distances
 def kmeans(key: jax.Array, x: jax.Array, num_clusters: int, *, restarts: int = 10, num_iters: int = 50) -> jax.Array:
     """Centroids [K, D] of k-means on `x` [N, D]: of `restarts` runs the one with the least sum of squared distances.
 
-    Starts are drawn as in k-means++, each centroid with a chance proportional to its squared distance from those
-    drawn before; then `num_iters` steps of Lloyd. A centroid without examples stays where it is. No gradient.
+    Initialisation by k-means++, each centroid with a probability proportional to its squared distance from those drawn
+    before; then `num_iters` steps of Lloyd's algorithm. A centroid without examples does not move. No gradient.
     Raises: TypeError, ValueError for integers, wrong shapes, num_clusters outside [1, N].
-    Source: Arthur, Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007.
+    Source: Arthur, Vassilvitskii, k-means++: The Advantages of Careful Seeding, 2007, SODA 2007.
     """
     x = jax.lax.stop_gradient(float_array("x", x, rank=2))
     positive_int("restarts", restarts)
     positive_int("num_iters", num_iters, least=0)
     positive_int("num_clusters", num_clusters, least=-1)
     if not 1 <= num_clusters <= len(x):
-        raise ValueError(f"num_clusters must lie in [1, {len(x)}], the number of examples; got {num_clusters}")
+        raise ValueError(f"num_clusters={num_clusters}: must lie in [1, {len(x)}], the number of examples.")
 
     def start(key):
         def draw(i, carry):
@@ -74,7 +74,8 @@ def student_t_assignment(z: jax.Array, centroids: jax.Array, *, degrees: float |
 def target_distribution(q: jax.Array) -> jax.Array:
     """Sharpened assignments p [N, K] of q [N, K], for balanced clusters: p_ic ~ q_ic^2 / sum_i q_ic. No gradient.
 
-    Source: as `student_t_assignment`.
+    Raises: TypeError, ValueError for integers or a wrong rank.
+    Source: that of `student_t_assignment`.
     """
     q = jax.lax.stop_gradient(float_array("q", q, rank=2))
     weight = jnp.square(q) / jnp.maximum(q.sum(0), jnp.finfo(q.dtype).tiny)

@@ -1,4 +1,4 @@
-"""Which place of one view shows what a place of another view shows: by position in the image, and by feature."""
+"""Matches of the places of two views' feature maps: by position in the image, and by feature."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ class Matches(NamedTuple):
 
 @any_mesh
 def patch_centres(boxes: jax.Array, flips: jax.Array, grid: tuple[int, int]) -> jax.Array:
-    """Where in the image the cells of a view's feature map have their centres.
+    """The centres of the cells of a view's feature map, in coordinates of the image.
 
     Cell (i, j) of a grid of h x w cells is centred at y = y0 + (i + 1/2) height / h, x = x0 + (j + 1/2) width / w; in a
     mirrored view at column w - 1 - j instead of j.
@@ -61,9 +61,9 @@ def patch_centres(boxes: jax.Array, flips: jax.Array, grid: tuple[int, int]) -> 
 
 @any_mesh
 def nearest_by_position(centres1: jax.Array, centres2: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """For every place of the first view the nearest place of the second, and how far away it is.
+    """For every place of the first view the nearest place of the second, and its distance.
 
-    Crops that do not overlap have nearest places too: their distance tells.
+    Crops that do not overlap have nearest places too, at large distances.
 
     Args:
       centres1, centres2: [N, L, 2] and [N, M, 2], of `patch_centres`.
@@ -80,7 +80,7 @@ def nearest_by_position(centres1: jax.Array, centres2: jax.Array) -> tuple[jax.A
 
 @any_mesh
 def nearest_by_feature(h1: jax.Array, h2: jax.Array, *, metric: str = "cosine") -> tuple[jax.Array, jax.Array]:
-    """For every place of the first view the place of the second with the most similar feature, and how unlike they are.
+    """For every place of the first view the place of the second with the most similar feature, and its distance.
 
     Args:
       h1, h2: [N, L, D] and [N, M, D], feature maps with their grids flattened.
@@ -94,13 +94,13 @@ def nearest_by_feature(h1: jax.Array, h2: jax.Array, *, metric: str = "cosine") 
     """
     h1, h2 = _pair("h1", h1, "h2", h2)
     if metric not in ("cosine", "euclidean"):
-        raise ValueError(f"metric={metric!r}: there is no such metric; 'cosine' or 'euclidean'")
-    # In full precision: a product in fewer digits would reorder close neighbours.
+        raise ValueError(f"metric={metric!r}: must be 'cosine' or 'euclidean'.")
+    # In full precision: a product in reduced precision would reorder close neighbours.
     products = lambda a, b: jnp.einsum("nld,nmd->nlm", a, b, precision=jax.lax.Precision.HIGHEST)
     if metric == "cosine":
         cosines = products(l2_normalize(h1), l2_normalize(h2))
         return jnp.argmax(cosines, axis=2).astype(jnp.int32), 1 - jnp.max(cosines, axis=2)
-    # About the common mean, so that the products lose no digits where all features lie far from the origin.
+    # Centred at the common mean, so that the products lose no digits where all features lie far from the origin.
     mean = jnp.concatenate([h1, h2], axis=1).mean(1, keepdims=True)
     h1, h2 = h1 - mean, h2 - mean
     lengths = jnp.sum(jnp.square(h1), axis=2)[:, :, None] + jnp.sum(jnp.square(h2), axis=2)[:, None]
@@ -135,7 +135,7 @@ def best_matches(ids: jax.Array, distances: jax.Array, num: int) -> Matches:
 
 @any_mesh
 def take_places(maps: jax.Array, ids: jax.Array) -> jax.Array:
-    """The features [N, K, D] at the places `ids` int [N, K] of `maps` [N, L, D]."""
+    """The features [N, K, D] at the places `ids` int [N, K] of `maps` [N, L, D]. Raises: ValueError for other shapes."""
     maps, ids = jnp.asarray(maps), jnp.asarray(ids)
     if maps.ndim != 3 or ids.ndim != 2 or len(maps) != len(ids):
         raise ValueError(f"maps must be [N, L, D] and ids int [N, K], got shapes {maps.shape} and {ids.shape}")

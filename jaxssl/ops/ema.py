@@ -48,7 +48,7 @@ def cosine_momentum(start: float, end: float, total_steps: int) -> Callable[[jax
 
     m(step) = end - (end - start) * (cos(pi * step / total_steps) + 1) / 2.
     Raises: ValueError when start or end lie outside [0, 1] or total_steps < 1.
-    Source: Grill et al., Bootstrap Your Own Latent, 2020, arXiv:2006.07733,
+    Source: Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, 2020, arXiv:2006.07733,
     https://arxiv.org/abs/2006.07733
     """
     unit_interval("start", start)
@@ -110,5 +110,5 @@ def _norm(tree):
     total = jnp.zeros((), jnp.float32)
     for leaf in map(jnp.asarray, jax.tree.leaves(tree)):
         total += jnp.sum(jnp.square(leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))))
-    # The square root never sees 0, where its slope is infinite.
+    # The square root is never taken of 0, where its derivative is infinite.
     return jnp.where(total == 0, 0.0, jnp.sqrt(jnp.where(total == 0, 1.0, total)))

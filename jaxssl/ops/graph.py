@@ -12,8 +12,8 @@ def propagate(h: jax.Array, senders: jax.Array, receivers: jax.Array, edge_mask:
     """One step of symmetrically normalised message passing with self-loops, D^-1/2 (A + I) D^-1/2 h.
 
     `h`: [M, D]; `senders`, `receivers`: int [E], positions of nodes; `edge_mask`: bool [E], False = padding, which
-    changes nothing. An undirected edge is there in both directions. One graph; `jax.vmap` for several.
-    Source: Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, 2016, arXiv:1609.02907,
+    changes nothing. An undirected edge is given in both directions. One graph; `jax.vmap` for several.
+    Source: Kipf, Welling, Semi-Supervised Classification with Graph Convolutional Networks, 2016, arXiv:1609.02907,
     https://arxiv.org/abs/1609.02907
     """
     size, weight = h.shape[0], edge_mask.astype(h.dtype)
@@ -33,16 +33,16 @@ def masked_nodes(key: jax.Array, node_mask: jax.Array, ratio: float) -> jax.Arra
     unit_interval("ratio", ratio)
     chance = jnp.where(node_mask, jax.random.uniform(key, node_mask.shape), 2.0)
     rank = jnp.argsort(jnp.argsort(chance, axis=1), axis=1)
-    # A hair more than the product, or 0.7 * 10 would be 6.
+    # Slightly more than the product, since 0.7 * 10 would give 6.
     return rank < jnp.floor(ratio * node_mask.sum(1, keepdims=True) + 1e-4)
 
 
 @any_mesh
 def influence_matrix(node: jax.Array, neighbors: jax.Array, weights: jax.Array) -> jax.Array:
-    """Influences among the nodes of a batch, [N, N]: entry (i, j) is the weight of node[j] among the neighbors of i.
+    """Influences among the nodes of a batch, [N, N]: entry (i, j) is the weight of node[j] among the neighbours of node[i].
 
-    `node`: int [N], numbers of different nodes; `neighbors`: int [N, K], numbers of nodes, -1 = none; `weights`:
-    [N, K]. Neighbors that are not in the batch count nothing.
+    `node`: int [N], ids of different nodes; `neighbors`: int [N, K], ids of nodes, -1 = none; `weights`: [N, K].
+    Neighbours that are not in the batch are left out.
     """
     order = jnp.argsort(node)
     place = order[jnp.minimum(jnp.searchsorted(node[order], neighbors), len(node) - 1)]

@@ -26,7 +26,7 @@ def hidden_count(ratio: float, num_patches: int, *, option: str = "masking_ratio
     """Number of patches to hide of `num_patches`, at least one and not all.
 
     With floor='visible', num_patches - floor((1 - ratio) * num_patches), as He et al. count (MAE); with floor='hidden',
-    floor(ratio * num_patches), as Point-MAE does. A product that is a whole number but for its rounding counts as that.
+    floor(ratio * num_patches), as Point-MAE does. Rounding errors of a product that should be whole are ignored.
     `ratio`: a Python number, since it fixes shapes. `option`: what the error calls it.
     Raises: TypeError, ValueError for a ratio that is no number, lies outside [0, 1], or whose hidden or visible share
     is less than one patch.
@@ -52,12 +52,12 @@ def partly_hidden(num_hidden: int, num_patches: int, *, option: str) -> int:
 def _hidden(ratio, num_patches, option, floor):
     positive_int("num_patches", num_patches)
     if isinstance(ratio, jax.Array):
-        raise TypeError(f"{option} must be a Python number, because the number of visible patches is a shape")
+        raise TypeError(f"{option}: must be a Python number, because the number of visible patches is a shape.")
     unit_interval(option, ratio)
     if floor not in ("visible", "hidden"):
-        raise ValueError(f"floor must be 'visible' or 'hidden', got {floor!r}")
+        raise ValueError(f"floor={floor!r}: must be 'visible' or 'hidden'.")
     share = ratio if floor == "hidden" else 1 - ratio
-    # A hair more than the product, or 0.7 * 10 would be 6.
+    # Slightly more than the product, since 0.7 * 10 would give 6.
     floored = math.floor(share * num_patches + 1e-6)
     return floored if floor == "hidden" else num_patches - floored
 
@@ -69,20 +69,20 @@ def random_masked(
     """Hides the same number of patches in every row, uniformly and independently per row.
 
     Either `ratio`, a Python number in [0, 1], since it fixes the shape of `visible_ids`: then floor((1 - ratio) *
-    num_patches) patches stay visible; or `num_hidden`, how many are hidden. Returns a `RandomMask`.
+    num_patches) patches stay visible; or `num_hidden`, the number of hidden patches. Returns a `RandomMask`.
     Raises: TypeError, ValueError for a ratio outside [0, 1], sizes below 1, both or none of ratio and num_hidden.
     Source: He et al., Masked Autoencoders Are Scalable Vision Learners, 2021, arXiv:2111.06377,
     https://arxiv.org/abs/2111.06377
     """
     positive_int("num_rows", num_rows)
     if (ratio is None) == (num_hidden is None):
-        raise ValueError(f"give either ratio or num_hidden, got ratio={ratio} and num_hidden={num_hidden}")
+        raise ValueError(f"ratio={ratio}, num_hidden={num_hidden}: give either ratio or num_hidden.")
     if num_hidden is None:
         num_hidden = _hidden(ratio, num_patches, "ratio", "visible")
     positive_int("num_patches", num_patches)
     positive_int("num_hidden", num_hidden, least=0)
     if num_hidden > num_patches:
-        raise ValueError(f"num_hidden={num_hidden} is more than the {num_patches} patches")
+        raise ValueError(f"num_hidden={num_hidden}: must be at most the {num_patches} patches.")
     num_visible = num_patches - num_hidden
     order = jnp.argsort(jax.random.uniform(key, (num_rows, num_patches)), axis=1).astype(jnp.int32)
     restore_ids = jnp.argsort(order, axis=1).astype(jnp.int32)
@@ -103,13 +103,13 @@ def multi_block_mask_1d(
 ) -> BlockMask:
     """Hides consecutive blocks of a sequence until exactly ceil(keep_ratio * num_patches) patches are left.
 
-    Each row by itself, until enough is hidden: choose a visible interval with a chance in proportion to its length; a
-    block of a size uniform in [min_block, what is still to hide] goes to a uniform place in it, or takes all of it if
-    it is not longer than the block. When less than min_block is still to hide, the block starts at an end of the
-    interval that touches a hidden one (either, where both do).
+    For each row, until enough patches are hidden: a visible interval is drawn with a probability proportional to its
+    length. A block hides part of it, at a uniform position, or all of it if the block is longer; its size is uniform in
+    [min_block, number of patches still to hide]. When fewer than min_block patches are still to hide, the block starts at
+    an end of the interval that touches a hidden block (either end, where both do).
     `keep_ratio`: a Python number in (0, 1), since it fixes shapes; `min_block`: int. Returns a `BlockMask`.
     Raises: TypeError, ValueError for a ratio that keeps nothing or all, or sizes below 1.
-    Source: Weimann and Conrad, Self-Supervised Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG
+    Source: Weimann, Conrad, Self-Supervised Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG
     Classification Performance, 2024, arXiv:2410.13867, https://arxiv.org/abs/2410.13867
     """
     positive_int("num_rows", num_rows)
@@ -124,7 +124,7 @@ def multi_block_mask_1d(
         masked, key = carry
         left = num_hidden - jnp.sum(masked)
         key_interval, key_size, key_place = jax.random.split(jax.random.fold_in(key, step), 3)
-        # A uniform visible patch lies in an interval with a chance in proportion to its length.
+        # A uniform visible patch lies in an interval with a probability proportional to its length.
         inside = jnp.argmax(jnp.where(masked, -1.0, jax.random.uniform(key_interval, (num_patches,))))
         start = jnp.max(jnp.where(masked & (positions < inside), positions + 1, 0))
         end = jnp.min(jnp.where(masked & (positions > inside), positions, num_patches))
@@ -154,8 +154,8 @@ def clustered_mask_2d(
 ) -> jax.Array:
     """Hides exactly num_masked patches of a grid in square blocks, bool [N, rows * columns], True = hidden.
 
-    Each row by itself: a side C uniform in `cluster`; C x C blocks at random places, all of which are equally likely
-    and may reach over the border, until enough is hidden; of the last block only a random part is.
+    For each row: a side C uniform in `cluster`; then C x C blocks at uniform positions, which may reach over the border,
+    until enough patches are hidden. Of the last block a random part is hidden.
     `grid`: (rows, columns); `cluster`: (least, most) side, (1, 1) hides single patches. `num_masked` is a Python
     number.
     Raises: TypeError, ValueError for sizes below 1, more hidden patches than there are.
@@ -168,7 +168,7 @@ def clustered_mask_2d(
     positive_int("cluster[1]", cluster[1], least=cluster[0])
     positive_int("num_masked", num_masked)
     if num_masked > rows * columns:
-        raise ValueError(f"num_masked={num_masked} is more than the {rows * columns} patches of the grid")
+        raise ValueError(f"num_masked={num_masked}: must be at most the {rows * columns} patches of the grid.")
 
     def row(key):
         key_side, key_order, key_last = jax.random.split(key, 3)

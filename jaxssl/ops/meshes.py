@@ -16,8 +16,8 @@ def any_mesh(function: Function) -> Function:
     Under Explicit axes (the default of `jax.make_mesh`) every operation must say how its result is sharded. Here the
     compiler finds the shardings inside the function, as it does under Auto axes. A result with as many rows as the
     first array that has rows is sharded along its first axis like that array; all other results are replicated.
-    Where no mesh, or none with an Explicit axis, is around (Auto axes, `jax.shard_map` over all axes, `jax.pmap`), the
-    function is called as it stands.
+    Without a mesh that has an Explicit axis (no mesh, Auto axes, `jax.shard_map` over all axes, `jax.pmap`), the function
+    is called unchanged.
 
     Arguments may be trees of arrays, None and static values, by position or by keyword; results are trees of arrays.
     """

@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy: how far apart two distributions are, from a sample of each."""
+"""Maximum mean discrepancy, a distance of two distributions estimated from samples, and the choice of sensors by it."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def mmd(x: jax.Array, y: jax.Array, *, widths: Sequence[float] = WIDTHS) -> jax.
     each row with itself included.
     `x`: [N, D]; `y`: [M, D]; `widths`: s, above 0.
     Raises: TypeError, ValueError for integers, shapes that do not fit, a width that is not above 0.
-    Source: Gretton et al., "A Kernel Two-Sample Test", JMLR 13, 2012; widths as in Jain et al., ColloSSL: Collaborative
+    Source: Gretton et al., A Kernel Two-Sample Test, 2012, JMLR 13; widths as in Jain et al., ColloSSL: Collaborative
     Self-Supervised Learning for Human Activity Recognition, 2022, arXiv:2202.00758, https://arxiv.org/abs/2202.00758
     """
     x, y = float_array("x", x, rank=2), float_array("y", y, rank=2)
@@ -51,7 +51,7 @@ def _mean_kernel(a, b, widths):
 
 def _check(widths):
     if not len(widths):
-        raise ValueError(f"widths must be one or more numbers above 0, got {widths}")
+        raise ValueError(f"widths={widths}: must be one number or more, each above 0.")
     for i, width in enumerate(widths):
         positive_scalar(f"widths[{i}]", width, jnp.float32)
 
@@ -63,7 +63,7 @@ POLICIES = ("closest_pos_all_neg", "closest_pos_next_two_neg", "closest_only", "
 def select_sensors(
     distances: jax.Array, anchor: int, *, policy: str = "closest_pos_all_neg", key: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Which sensors are positives and which are negatives of an anchor, by their distances from it.
+    """The positive and negative sensors of an anchor, chosen by their distances from it.
 
     'closest_pos_all_neg': the closest is positive, all others and itself are negative; 'closest_pos_next_two_neg': the
     closest is positive, the next two are negative (with two sensors, the closest too, for there is no other);
@@ -77,14 +77,14 @@ def select_sensors(
     distances = float_array("distances", distances, rank=1)
     count = distances.shape[0]
     if policy not in POLICIES:
-        raise ValueError(f"policy must be one of {POLICIES}, got {policy!r}")
+        raise ValueError(f"policy={policy!r}: must be one of {POLICIES}.")
     positive_int("anchor", anchor, least=-1)
     if count < 2 or not 0 <= anchor < count:
-        raise ValueError(f"anchor={anchor} must be one of two sensors or more, got {count} distances")
+        raise ValueError(f"anchor={anchor}: must be one of two sensors or more, got {count} distances.")
     others = jnp.arange(count) != anchor
     if policy == "random":
         if key is None:
-            raise ValueError("policy='random' needs a key")
+            raise ValueError("policy='random': needs a key.")
         positive, negative = (
             jnp.argmax(jnp.where(others, jax.random.uniform(k, (count,)), -1.0)) for k in jax.random.split(key)
         )

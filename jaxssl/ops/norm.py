@@ -1,4 +1,4 @@
-"""Normalisation by length."""
+"""Normalisation to unit length."""
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,8 @@ from jaxssl.ops.checks import positive_scalar
 def l2_normalize(x: jax.Array, axis: int = -1, eps: float | jax.Array = 1e-12) -> jax.Array:
     """Divides by the Euclidean length along `axis`.
 
-    y = x / max(||x||, eps). Where ||x|| <= eps there is no direction to speak of: the gradient there is
-    exactly zero (not 1 / eps, which would swamp every other gradient, and not NaN).
+    y = x / max(||x||, eps). Where ||x|| <= eps the gradient is exactly zero: not 1 / eps, which would swamp every other
+    gradient, and not NaN.
     `x`: floating array of any shape; bfloat16 and float16 give float32.
     Raises: TypeError for an integer `x`, ValueError for a known eps <= 0.
     """
@@ -21,5 +21,5 @@ def l2_normalize(x: jax.Array, axis: int = -1, eps: float | jax.Array = 1e-12) -
     eps = positive_scalar("eps", eps, x.dtype)
     squared = jnp.sum(jnp.square(x), axis=axis, keepdims=True)
     has_length = squared > jnp.square(eps)
-    length = jnp.sqrt(jnp.where(has_length, squared, 1.0))  # sqrt never sees 0, where its slope is infinite
+    length = jnp.sqrt(jnp.where(has_length, squared, 1.0))  # no sqrt of 0, where its derivative is infinite
     return jnp.where(has_length, x / length, jax.lax.stop_gradient(x) / eps)

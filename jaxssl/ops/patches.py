@@ -23,7 +23,7 @@ def patchify(images: jax.Array, patch_size: int) -> jax.Array:
         raise ValueError(f"images must be [N, H, W, C], got shape {images.shape}")
     _, height, width, _ = images.shape
     if height % patch_size or width % patch_size:
-        raise ValueError(f"patch_size {patch_size} must divide the height and width of images {images.shape}")
+        raise ValueError(f"patch_size={patch_size}: must divide the height and width of images {images.shape}.")
     return rearrange(images, "n (row p) (column q) c -> n (row column) (p q c)", p=patch_size, q=patch_size)
 
 
@@ -46,7 +46,7 @@ def unpatchify(patches: jax.Array, patch_size: int, image_size: tuple[int, int] 
     rows, columns = height // patch_size, width // patch_size
     if height % patch_size or width % patch_size or rows * columns != length:
         raise ValueError(
-            f"{length} patches of size {patch_size} do not fill an image of size {image_size}; give image_size=(H, W)"
+            f"image_size={image_size}: {length} patches of size {patch_size} do not fill it; give image_size=(H, W)."
         )
     if size == 0 or size % patch_size**2:
         raise ValueError(f"patch_size**2 = {patch_size**2} must divide the last axis of {patches.shape}")

@@ -1,4 +1,4 @@
-"""Sets of points in space: far-spread samples, nearest neighbours, groups around centres."""
+"""Sets of points in space: farthest point sampling, nearest neighbours, groups around centres."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxssl.ops.meshes import any_mesh
 def squared_distances(a: jax.Array, b: jax.Array) -> jax.Array:
     """|a_i - b_j|^2 of points a [..., n, D] and b [..., m, D]: [..., n, m].
 
-    By differences, not by |a|^2 + |b|^2 - 2 a b, which loses what is near when both lie far from the origin.
+    By differences, not by |a|^2 + |b|^2 - 2 a b, which loses the digits of small distances far from the origin.
     In float32 at least: integers, bfloat16 and float16 become float32 first, and neither wrap nor overflow.
     Raises: TypeError for complex numbers, ValueError for shapes that do not fit.
     """
@@ -30,24 +30,25 @@ def farthest_points(x: jax.Array, num: int, *, start: int | None = None) -> jax.
     """Farthest point sampling: each next point is the one farthest from all that are chosen.
 
     i_1 = start, i_{k+1} = argmax_i min_{j <= k} |x_i - x_{i_j}|^2; of equally far points the first is taken.
-    `x`: [N, P, 3]; `num`: how many, at most P; `start`: index of the first point, or None for the point farthest from
-    the mean, so that the choice does not depend on the order of the points (published: index 0).
+    `x`: [N, P, 3]; `num`: number of points to choose, at most P; `start`: index of the first point, or None for the point
+    farthest from the mean, so that the choice does not depend on the order of the points (published: index 0).
     Returns indices int32 [N, num]. Stop-gradient.
     Raises: TypeError, ValueError for integers, another rank, or a `num` or `start` that does not fit.
     Source: Eldar, Lindenbaum, Porat, Zeevi, The farthest point strategy for progressive image sampling, 1997,
-    doi:10.1109/83.623193; Qi et al., PointNet++, 2017, arXiv:1706.02413, https://arxiv.org/abs/1706.02413
+    doi:10.1109/83.623193, https://doi.org/10.1109/83.623193; Qi et al., PointNet++: Deep Hierarchical Feature Learning on
+    Point Sets in a Metric Space, 2017, arXiv:1706.02413, https://arxiv.org/abs/1706.02413
     """
     x = jax.lax.stop_gradient(float_array("x", x, rank=3))
     positive_int("num", num)
     size = x.shape[1]
     if num > size:
-        raise ValueError(f"num={num} points cannot be chosen from {size}")
+        raise ValueError(f"num={num}: must be at most {size}, the number of points.")
     if start is None:
         first = jnp.argmax(jnp.sum(jnp.square(x - x.mean(1, keepdims=True)), axis=-1), axis=1)
     else:
         positive_int("start", start, least=0)
         if start >= size:
-            raise ValueError(f"start={start} is not among {size} points")
+            raise ValueError(f"start={start}: must be below {size}, the number of points.")
         first = jnp.full(x.shape[0], start)
 
     def choose(carry, _):
@@ -71,7 +72,9 @@ def nearest_points(query: jax.Array, x: jax.Array, num: int) -> jax.Array:
     query, x = float_array("query", query, rank=3), float_array("x", x, rank=3)
     positive_int("num", num)
     if num > x.shape[1]:
-        raise ValueError(f"num={num} neighbours cannot be found among {x.shape[1]} points")
+        raise ValueError(
+            f"num={num}: must be at most {x.shape[1]}, the number of points among which neighbours are sought."
+        )
     distance = squared_distances(jax.lax.stop_gradient(query), jax.lax.stop_gradient(x))
     return jax.lax.top_k(-distance, num)[1].astype(jnp.int32)
 

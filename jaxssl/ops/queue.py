@@ -1,4 +1,4 @@
-"""First-in first-out memory of rows, as plain arrays."""
+"""First-in first-out queue of rows, as plain arrays."""
 
 import jax
 import jax.numpy as jnp

@@ -24,15 +24,14 @@ def sinkhorn(
 
     Q = exp(scores / epsilon), then `num_iters` times: every column is scaled to the sum N / K, every row to
     the sum 1.
-    All in log space, so a small epsilon or large scores neither overflow nor leave empty rows.
-    `scores`: [N, K], higher is closer. `where`: bool [N], False = padding: a row that changes nothing and gets 0,
-    whatever stands in it; N above is the number of the others. Returns [N, K], rows sum
-    to 1 (for num_iters = 0 only the total is N).
+    All in log space, so that a small epsilon or large scores neither overflow nor leave empty rows.
+    `scores`: [N, K], higher is closer. `where`: bool [N], False = padding: a row that changes nothing and gets 0; N above
+    is the number of the other rows. Returns [N, K], whose rows sum to 1 (for num_iters = 0 only the total is N).
     Differentiable; callers that want constant codes stop the gradient themselves.
     Raises: TypeError, ValueError for integer scores, a wrong rank, epsilon <= 0, num_iters < 0.
-    Source: Cuturi, Sinkhorn Distances, 2013, arXiv:1306.0895, https://arxiv.org/abs/1306.0895; as used by
-    Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, 2020,
-    arXiv:2006.09882, https://arxiv.org/abs/2006.09882
+    Source: Cuturi, Sinkhorn Distances: Lightspeed Computation of Optimal Transportation Distances, 2013, arXiv:1306.0895,
+    https://arxiv.org/abs/1306.0895; as used by Caron et al., Unsupervised Learning of Visual Features by Contrasting
+    Cluster Assignments, 2020, arXiv:2006.09882, https://arxiv.org/abs/2006.09882
     """
     scores = float_array("scores", scores, rank=2)
     epsilon = positive_scalar("epsilon", epsilon, scores.dtype)
@@ -56,7 +55,7 @@ def sinkhorn(
         log_q = log_q - logsumexp(seen(log_q), axis=0, keepdims=True) + log(total / num_prototypes)
         return log_q - logsumexp(log_q, axis=1, keepdims=True)
 
-    # A common offset cancels; taking it out first keeps the digits of large scores.
+    # A common offset cancels; subtracting it first keeps the digits of large scores.
     log_q = (scores - jax.lax.stop_gradient(jnp.max(scores))) / epsilon
     log_q = log_q - logsumexp(seen(log_q)) + log(total)
     return shown(jnp.exp(jax.lax.fori_loop(0, num_iters, balance, log_q)))

@@ -1,4 +1,4 @@
-"""Measures of how well embeddings fill their space. All of them compute in float32 at least."""
+"""Measures of collapse and spread of embeddings, all computed in float32 at least."""
 
 import math
 
@@ -16,8 +16,8 @@ def effective_rank(x: jax.Array, *, center: bool = False, eps: float | jax.Array
     """RankMe: the number of directions that the rows of `x` [N, D] use, from 1 (collapsed) to min(N, D).
 
     exp(-sum_k p_k log p_k), p_k = s_k / sum_j s_j + eps, with the singular values s of `x`.
-    `center`: take the mean row out first (the paper does not). The singular values come from an SVD
-    and not from the eigenvalues of a Gram matrix, whose square root would magnify their rounding.
+    `center`: subtract the mean row first (the paper does not). The singular values come from an SVD, not from the
+    eigenvalues of a Gram matrix, whose square roots would magnify rounding errors.
     An all-zero `x` gives about 1.
     Raises: TypeError, ValueError for integers or a wrong rank.
     Source: Garrido et al., RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised
@@ -35,11 +35,12 @@ def effective_rank(x: jax.Array, *, center: bool = False, eps: float | jax.Array
 
 @any_mesh
 def alignment(z1: jax.Array, z2: jax.Array) -> jax.Array:
-    """Mean squared distance of positive pairs, from 0 (all alike) to 4.
+    """Mean squared distance of positive pairs, from 0 (equal) to 4.
 
     mean_n ||z1_n - z2_n||^2 on L2-normalised rows.
     `z1`, `z2`: [N, D].
-    Source: Wang and Isola, Understanding Contrastive Representation Learning through Alignment and
+    Raises: TypeError, ValueError for integers, wrong or different shapes.
+    Source: Wang, Isola, Understanding Contrastive Representation Learning through Alignment and
     Uniformity on the Hypersphere, 2020, arXiv:2005.10242, https://arxiv.org/abs/2005.10242
     """
     z1, z2 = float_pair("z1", z1, "z2", z2)
@@ -48,18 +49,18 @@ def alignment(z1: jax.Array, z2: jax.Array) -> jax.Array:
 
 @any_mesh
 def uniformity(z: jax.Array, t: float | jax.Array = 2) -> jax.Array:
-    """How evenly rows cover the sphere: 0 = collapsed, lower is more even.
+    """Uniformity of rows on the sphere: 0 = collapsed, lower is more even.
 
     log of the mean over pairs i != j of exp(-t ||z_i - z_j||^2), on L2-normalised rows.
     `z`: [N, D], N >= 2.
     Raises: ValueError for N < 2 or a known t <= 0.
-    Source: Wang and Isola, 2020, arXiv:2005.10242, https://arxiv.org/abs/2005.10242
+    Source: that of `alignment`.
     """
     z = float_array("z", z, rank=2)
     at_least_two_rows("z", z)
     t = positive_scalar("t", t, z.dtype)
     z = l2_normalize(z)
-    # Distances do not depend on the origin; from the mean, rows that are nearly alike keep their digits.
+    # Distances do not depend on the origin; centred at the mean, nearly equal rows keep their digits.
     z = z - jax.lax.stop_gradient(jnp.mean(z, axis=0))
     num = z.shape[0]
     squared = jnp.sum(jnp.square(z), axis=1)
@@ -75,12 +76,12 @@ def feature_std(x: jax.Array) -> jax.Array:
 
     0 = collapsed, where the gradient is zero; rows spread evenly over the sphere give 1 / sqrt(D), the value to compare
     with.
-    Source: Chen and He, Exploring Simple Siamese Representation Learning, 2020, arXiv:2011.10566,
+    Source: Chen, He, Exploring Simple Siamese Representation Learning, 2020, arXiv:2011.10566,
     https://arxiv.org/abs/2011.10566
     """
     variance = jnp.var(l2_normalize(float_array("x", x, rank=2)), axis=0)
     varies = variance != 0
-    # The square root never sees 0, where its slope is infinite; there the gradient is zero.
+    # No square root of 0, where its derivative is infinite; the gradient is zero there.
     return jnp.mean(jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1)), 0))
 
 

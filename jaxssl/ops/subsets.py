@@ -22,8 +22,8 @@ def disjoint_subsets(
 ) -> ColumnSubsets:
     """For every row a context of C columns, and T sets of M target columns outside it.
 
-    All sets are uniform, and independent between rows; target sets of a row are drawn apart, each without
-    repetition, and may overlap each other.
+    All sets are uniform, and independent between rows. The target sets of a row are drawn independently, each without
+    repetition, and may overlap. Returns `ColumnSubsets`.
     Raises: TypeError, ValueError for sizes below 1, or num_context + num_target above num_columns.
     Source: Thimonier et al., T-JEPA: Augmentation-Free Self-Supervised Learning for Tabular Data, 2024,
     arXiv:2410.05016, https://arxiv.org/abs/2410.05016

@@ -1,4 +1,4 @@
-"""The special token ids, and what is hidden of token sequences for a masked language model."""
+"""The special token ids, and the masking of token sequences for a masked language model."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ PAD, CLS, SEP, MASK, START, END = range(len(SPECIAL))
 
 
 class MaskedTokens(NamedTuple):
-    """Tokens with some hidden, and where and what these were.
+    """Masked token sequences, with the positions and ids of the hidden tokens.
 
     tokens:    int32 [N, L], what the network sees.
     positions: int32 [N, M], the positions to predict.
@@ -63,7 +63,7 @@ def masked_tokens(
     """
     unit_interval("rate", rate)
     if not 0 <= first_id < vocab_size:
-        raise ValueError(f"first_id={first_id} must be in 0 .. vocab_size - 1 = {vocab_size - 1}")
+        raise ValueError(f"first_id={first_id}: must lie in 0 .. vocab_size - 1 = {vocab_size - 1}.")
     key_choice, key_kind, key_token = jax.random.split(key, 3)
     num = max(1, round(rate * tokens.shape[1]))
     score = jnp.where(allowed, jax.random.uniform(key_choice, tokens.shape), -1.0)

@@ -75,4 +75,4 @@ def test_more_patches_than_points_are_named(tmp_path, capsys):
     change = ["--config.data.num_points=7", *CHANGES]
     argv = ["train", CONFIG, "--data", str(tmp_path / "own.npz"), "--workdir", str(tmp_path / "run"), *change]
     assert main(argv) == 2
-    assert "num=8 points cannot be chosen from 7" in capsys.readouterr().err
+    assert "num=8: must be at most 7, the number of points" in capsys.readouterr().err

@@ -169,7 +169,7 @@ def test_vicreg_local_refuses_what_does_not_fit():
     z1, z2, centres1, centres2 = (np.float32(x) for x in views())
     with pytest.raises(ValueError, match=r"position_matches\[1\]=5: must be at most 4, the places of view 2"):
         losses.vicreg_local(z1, z2, centres1, centres2, position_matches=(6, 5), feature_matches=(1, 1))
-    with pytest.raises(ValueError, match=r"feature_matches\[0\] must be at least 0"):
+    with pytest.raises(ValueError, match=r"feature_matches\[0\]=.*: must be at least 0"):
         losses.vicreg_local(z1, z2, centres1, centres2, position_matches=(1, 1), feature_matches=(-1, 1))
     with pytest.raises(ValueError, match=r"centres2 must be \[N, L, 2\] = \(4, 4, 2\)"):
         losses.vicreg_local(z1, z2, centres1, centres1, position_matches=(1, 1), feature_matches=(1, 1))

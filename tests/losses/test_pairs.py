@@ -135,9 +135,9 @@ def test_bad_arguments_are_named():
             loss(rows, rows, *more, groups=np.arange(3))
         with pytest.raises(ValueError, match=r"groups must be int \[4\]"):
             loss(rows, rows, *more, groups=rows[:, 0])
-        with pytest.raises(ValueError, match="log_scale must be a scalar"):
+        with pytest.raises(ValueError, match="log_scale of shape .*: must be a scalar"):
             loss(rows, rows, rows, *more[1:])
-        with pytest.raises(ValueError, match="max_scale must be above 0"):
+        with pytest.raises(ValueError, match="max_scale=.*: must be above 0"):
             loss(rows, rows, *more, max_scale=0.0)
 
 
@@ -164,5 +164,5 @@ def test_forward_mode_and_second_derivatives_by_the_scale(num_scalars):
 def test_the_bound_is_a_known_number():
     rows = np.ones((4, 3), np.float32)
     assert clip(rows, rows, 1.0, max_scale=float("inf")) == clip(rows, rows, 1.0)
-    with pytest.raises(TypeError, match="max_scale must be a known number"):
+    with pytest.raises(TypeError, match="max_scale: must be a known number"):
         jax.jit(lambda m: clip(rows, rows, 1.0, max_scale=m))(2.0)

@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_refused():
         farthest_points(CLOUD, 41)
     with pytest.raises(ValueError, match="start=40"):
         farthest_points(CLOUD, 2, start=40)
-    with pytest.raises(ValueError, match="num=41 neighbours"):
+    with pytest.raises(ValueError, match="num=41: .*neighbours"):
         nearest_points(CLOUD, CLOUD, 41)
     with pytest.raises(ValueError, match="3 axes"):
         farthest_points(CLOUD[0], 2)
