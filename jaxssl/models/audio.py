@@ -18,7 +18,7 @@ from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import batch_norm
 from jaxssl.models.positions import resample, sincos_2d, take_tokens
-from jaxssl.models.tokens import Hide, Tokens, check_hide, of_maps
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_blocks, of_maps
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 conv_init = nn.initializers.he_normal()
@@ -27,8 +27,7 @@ conv_init = nn.initializers.he_normal()
 class Conv3(nn.Module):
     """Convolution of width 3 over time without bias, zeros beyond the ends: [N, T, C] -> [N, T, D].
 
-    It is one matrix product with the three shifted inputs side by side, which a CPU computes far faster than what its
-    compiler makes of a convolution of one axis.
+    It is one matrix product of the three shifted inputs, on a CPU far faster than the compiler's convolution of one axis.
     """
 
     features: int
@@ -51,7 +50,7 @@ class SampleBlock(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         x = Conv3(self.features, self.dtype, name="conv")(x)
         x = nn.relu(batch_norm(dtype=self.dtype, name="norm")(x, use_running_average=not train))
-        x = x.reshape(x.shape[0], -1, 3, self.features)
+        x = rearrange(x, "n (t three) d -> n t three d", three=3)
         # Not max(axis=2), whose gradient takes a CPU four times as long.
         return jnp.maximum(jnp.maximum(x[:, :, 0], x[:, :, 1]), x[:, :, 2])
 
@@ -70,16 +69,16 @@ class SampleCNN(nn.Module):
         """Sound x [N, T] -> `models.tokens.Tokens` over time; layers: 'block0', ...; hide: must be None."""
         check_hide(hide, self)
         if x.ndim != 2:
-            raise ValueError(f"audio.sample_cnn takes sound [N, T], got shape {tuple(x.shape)}")
+            raise ValueError(f"x of shape {tuple(x.shape)}: audio.sample_cnn takes sound [N, T].")
         if not jnp.issubdtype(x.dtype, jnp.floating):
-            raise ValueError(f"audio.sample_cnn takes floating sound in -1 ... 1, got {x.dtype}")
+            raise ValueError(f"x of {x.dtype}: audio.sample_cnn takes floating sound in -1 ... 1.")
         fold = self.stem * 3 ** (len(self.widths) - 1)
         if x.shape[1] % fold:
             raise ValueError(
-                f"audio.sample_cnn: stem={self.stem} and {len(self.widths) - 1} further widths need a T that {fold} divides, "
-                f"got {x.shape[1]}; set `size` of the augmentation to a multiple, or give fewer widths"
+                f"stem={self.stem}, widths={self.widths}: need a T that {fold} divides, got {x.shape[1]};"
+                " set `size` of the augmentation to a multiple, or give fewer widths."
             )
-        x = x.astype(self.dtype).reshape(x.shape[0], -1, self.stem)
+        x = rearrange(x.astype(self.dtype), "n (t s) -> n t s", s=self.stem)
         x = Dense(self.widths[0], use_bias=False, kernel_init=conv_init, dtype=self.dtype, name="stem")(x)
         x = nn.relu(batch_norm(dtype=self.dtype, name="stem_norm")(x, use_running_average=not train))
         block, maps = nn.remat(SampleBlock, static_argnums=(2,)) if self.remat else SampleBlock, {}
@@ -103,15 +102,14 @@ def sample_cnn(
     dtype: Dtype = "float32",
     remat: bool = False,
 ) -> SampleCNN:
-    """SampleCNN; the defaults are the network of CLMR for 59,049 samples but for the last 512 x 512 layer and its
-    dropout.
+    """SampleCNN; the defaults are CLMR's network for 59,049 samples without its last 512 x 512 layer and dropout.
 
     The first width is that of a convolution of width and stride `stem`, each further one that of a block: convolution
-    of width 3, batch norm, ReLU, maximum over three samples. What is left of time is averaged.
+    of width 3, batch norm, ReLU, maximum over three samples. The features are the mean over the remaining time steps.
 
     Args:
       widths: stem * 3^(len(widths) - 1) must divide T.
-      stem: samples that the first layer takes together; published: 3.
+      stem: width and stride of the first convolution, in samples; published: 3.
       dtype: compute dtype; parameters and features are float32.
       remat: recompute each block in the backward pass.
 
@@ -119,11 +117,11 @@ def sample_cnn(
       Flax module (x [N, T], train) -> [N, widths[-1]].
 
     Raises:
-      ValueError: no widths, a stem below 1; when called, a T that does not divide.
+      ValueError: no widths, a stem below 1; when called, a T that stem * 3^(len(widths) - 1) does not divide.
     """
     if not widths or stem < 1:
         raise ValueError(
-            f"audio.sample_cnn: widths={widths} must name a layer at least, stem={stem} must be at least 1"
+            f"widths={tuple(widths)}, stem={stem}: audio.sample_cnn needs one width or more, and a stem of at least 1."
         )
     return SampleCNN(tuple(widths), stem, dtype, remat)
 
@@ -145,9 +143,9 @@ class SpectrogramViT(nn.Module):
     def grid_of(self, x: jax.Array) -> tuple[int, ...]:
         """(rows, columns) of the patches of x [N, bands, frames, 1]; ValueError unless patch_size divides both."""
         if x.ndim != 4 or x.shape[-1] != 1:
-            raise ValueError(f"audio.vit takes spectrograms [N, bands, frames, 1], got shape {tuple(x.shape)}")
+            raise ValueError(f"x of shape {tuple(x.shape)}: audio.vit takes spectrograms [N, bands, frames, 1].")
         if not jnp.issubdtype(x.dtype, jnp.floating):
-            raise ValueError(f"audio.vit takes floating spectrograms, got {x.dtype}")
+            raise ValueError(f"x of {x.dtype}: audio.vit takes floating spectrograms.")
         return _grid(x.shape[1:3], self.patch_size)
 
     def patches_of(self, x: jax.Array) -> jax.Array:
@@ -177,16 +175,15 @@ class SpectrogramViT(nn.Module):
         if hide.masked is not None:
             h = jnp.where(hide.masked[:, :, None], token.astype(h.dtype), h)
         stored = _grid(self.input_size, self.patch_size)
-        # Learned, but not from noise: what is near in time is seen to be near from the first step on.
+        # Learned, but initialised as sines and cosines: neighbours have similar positions from the first step on.
         table = self.param("pos_embed", lambda key: jnp.asarray(sincos_2d(self.embed_dim, stored)))
         h = h + resample(table, stored, grid).astype(self.dtype)
         if hide.visible_ids is not None:
             h = take_tokens(h, hide.visible_ids)
         sizes = (self.depth, self.num_heads, self.mlp_ratio)
         h, outputs, maps = run_blocks(h, train, *sizes, owner=self, layers=layers, drop_path=self.drop_path)
-        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
-        outputs = {name: Tokens(output.astype(jnp.float32), grid) for name, output in outputs.items()}
-        return Tokens(h, grid, layers=outputs, attention=maps)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
+        return of_blocks(h, outputs, maps, grid)
 
     def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: their mean."""
@@ -211,7 +208,7 @@ def vit(
 ) -> SpectrogramViT:
     """Transformer over patches of a spectrogram, without a class token; the defaults are the base size of SSAST.
 
-    Positions are learned and start as sines and cosines (published: as those of a network for images).
+    Positions are learned and initialised as sines and cosines (published: as those of a pre-trained image network).
 
     Args:
       patch_size: (bands, frames) of a patch; (128, 2) are the frames of the publication.
@@ -235,5 +232,5 @@ def vit(
 
 def _grid(size, patch_size):
     if len(patch_size) != 2 or len(size) != 2 or size[0] % patch_size[0] or size[1] % patch_size[1]:
-        raise ValueError(f"audio.vit: patch_size={patch_size} must divide the spectrogram's (bands, frames) {size}")
+        raise ValueError(f"patch_size={patch_size}: must divide the (bands, frames) {tuple(size)} of the spectrogram.")
     return size[0] // patch_size[0], size[1] // patch_size[1]

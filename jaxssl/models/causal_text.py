@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.models.module import Dtype
-from jaxssl.models.tokens import Hide, Tokens, check_hide
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_blocks
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
 
 
@@ -36,7 +36,9 @@ class CausalText(nn.Module):
         tokens = x["tokens"]
         length = tokens.shape[1]
         if length > self.max_length:
-            raise ValueError(f"causal_text: {length} tokens, but positions for max_length={self.max_length} only")
+            raise ValueError(
+                f"max_length={self.max_length}: the text has {length} tokens; set encoder.max_length to {length} or more."
+            )
         normal = nn.initializers.normal
         embed = nn.Embed(
             self.vocab_size, self.embed_dim, embedding_init=normal(0.02), dtype=self.dtype, name="token_embed"
@@ -62,8 +64,7 @@ class CausalText(nn.Module):
         """
         check_hide(hide, self)
         h, outputs, maps = self._run(x, train, layers)
-        made = lambda h, **more: Tokens(h.astype(jnp.float32), h.shape[1:2], mask=x["mask"], **more)
-        return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
+        return of_blocks(h, outputs, maps, h.shape[1:2], mask=x["mask"])
 
     def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: the last one that is no padding."""
@@ -71,7 +72,7 @@ class CausalText(nn.Module):
 
     def __call__(self, x: Mapping[str, jax.Array], train: bool) -> jax.Array:
         """x = {'tokens': int [N, L], 'mask': bool [N, L], True = no padding} -> features [N, D] float32."""
-        # The norm is per token: after the reading it costs a length-th of what it would before.
+        # The norm is per token: it is applied to the one token that is read, not to all L.
         return self._run(x, train, read=lambda h: _last(h, x["mask"]))[0]
 
 
@@ -92,12 +93,12 @@ def causal_text(
     dtype: Dtype = "float32",
     remat: bool = False,
 ) -> CausalText:
-    """Causal text transformer: feature of the last token that is no padding, the end of the text, after a layer norm.
+    """Causal text transformer; the feature of a text is its last token that is no padding, after a layer norm.
 
-    Pre-norm blocks with learned positions. Starts as published: token embedding normal(0.02), positions normal(0.01),
-    attention normal(D^-1/2), what is added to the residual stream normal(D^-1/2 (2 depth)^-1/2), first layer of the MLP
-    normal((2 D)^-1/2). GELU is exact, where the released weights have an approximation of it. The projection to the
-    common space is the method's.
+    Pre-norm blocks with learned positions. Initialisation as published: token embedding normal(0.02), positions
+    normal(0.01), attention normal(D^-1/2), last layer of each branch normal(D^-1/2 (2 depth)^-1/2), first layer of the MLP
+    normal((2 D)^-1/2). GELU is exact; the released weights were trained with an approximation. The projection to the
+    common space belongs to the method.
 
     Args:
       vocab_size: number of token ids.
@@ -115,5 +116,5 @@ def causal_text(
     """
     check_transformer("causal_text", embed_dim, depth, num_heads)
     if vocab_size < 1 or max_length < 1:
-        raise ValueError(f"causal_text: vocab_size={vocab_size} and max_length={max_length} must be at least 1")
+        raise ValueError(f"vocab_size={vocab_size}, max_length={max_length}: both must be at least 1 for causal_text.")
     return CausalText(vocab_size, max_length, embed_dim, depth, num_heads, mlp_ratio, dtype, remat)

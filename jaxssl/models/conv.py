@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 
 # Above this input size the shifted copies of the taps cost more memory than they are worth.
 TAPS_MAX_SIZE = 64
@@ -38,12 +39,12 @@ def conv_taps(x: jax.Array, kernel: jax.Array, strides: int) -> jax.Array:
 
 def _shifted(x, size, strides, out_h, out_w):
     """The input under each of the size * size taps: list of [N, out_h, out_w, C]."""
-    n, h, w, channels = x.shape
+    _, h, w, _ = x.shape
     pad, s = size // 2, strides
     # Rows s * a + b as [a, b], so that a strided tap is a slice, and its transpose a pad without holes.
     full_h, full_w = s * (out_h + (size - 1) // s), s * (out_w + (size - 1) // s)
     x = jnp.pad(x, ((0, 0), (pad, max(full_h - h - pad, 0)), (pad, max(full_w - w - pad, 0)), (0, 0)))
-    x = x[:, :full_h, :full_w].reshape(n, full_h // s, s, full_w // s, s, channels)
+    x = rearrange(x[:, :full_h, :full_w], "n (h s) (w t) c -> n h s w t c", s=s, t=s)
     return [
         x[:, i // s : i // s + out_h, i % s, j // s : j // s + out_w, j % s] for i in range(size) for j in range(size)
     ]
@@ -52,13 +53,13 @@ def _shifted(x, size, strides, out_h, out_w):
 def _kernel_gradient(x, grad, size):
     """dL/dkernel [k, k, C, D] of a convolution with stride 1: x [N, H, W, C], grad [N, H, W, D].
 
-    A tap moves x by rows, which is a slice without gaps, and the gradient by columns; those of all columns are one product.
-    A few images at a time stay in the cache. Each group of neighbours in the batch gives one of them, so that a batch whose
+    A tap moves x by rows, which is a slice without gaps, and the gradient by columns; all columns are one product. A few
+    images at a time fit into the cache. Each group of neighbours in the batch gives one of them, so that a batch whose
     neighbours lie on one device stays there.
     """
     n, height, width, channels = x.shape
     groups = IMAGES_A_PRODUCT if n % IMAGES_A_PRODUCT == 0 and height * width >= SMALLEST_MAP else n
-    x, grad = (a.reshape(groups, n // groups, *a.shape[1:]) for a in (x, grad))
+    x, grad = (rearrange(a, "(g m) h w c -> g m h w c", g=groups) for a in (x, grad))
 
     def add(i, total):
         some_x, some_grad = (jax.lax.dynamic_index_in_dim(a, i, 1, keepdims=False) for a in (x, grad))
@@ -70,13 +71,13 @@ def _kernel_gradient(x, grad, size):
 
 def _row_products(x, grad, size):
     """`_kernel_gradient` as [k, C, k, D], of all images at once."""
-    (n, height, width, channels), features, pad = x.shape, grad.shape[-1], size // 2
+    (_, height, width, channels), pad = x.shape, size // 2
     grad = jnp.pad(grad, ((0, 0), (0, 0), (pad, pad), (0, 0)))
     grad = jnp.concatenate([grad[:, :, 2 * pad - j : 2 * pad - j + width] for j in range(size)], axis=-1)
-    grad = grad.reshape(-1, size * features)
-    x = jnp.pad(x, ((0, 0), (pad, pad), (0, 0), (0, 0))).reshape(n, -1, channels)
+    grad = rearrange(grad, "n h w d -> (n h w) d")
+    x = rearrange(jnp.pad(x, ((0, 0), (pad, pad), (0, 0), (0, 0))), "n h w c -> n (h w) c")
     rows = [x[:, i * width : (i + height) * width].reshape(-1, channels) for i in range(size)]
-    return jnp.stack([row.T @ grad for row in rows]).reshape(size, channels, size, features)
+    return rearrange(jnp.stack([row.T @ grad for row in rows]), "i c (j d) -> i c j d", j=size)
 
 
 def _conv_taps_forward(x, kernel, strides):
@@ -96,7 +97,7 @@ def _conv_taps_backward(strides, saved, grad):
         return grad_x, _kernel_gradient(x, grad, size)
     shifted, grad = _shifted(x, size, strides, out_h, out_w), grad.reshape(-1, features)
     if channels < 8:
-        # So thin a product is not worth a call; all taps together are.
+        # With few channels one product for all taps is faster than one for each.
         grad_kernel = jnp.concatenate(shifted, axis=-1).reshape(-1, size * size * channels).T @ grad
     else:
         grad_kernel = jnp.stack([tap.reshape(-1, channels).T @ grad for tap in shifted])
@@ -130,9 +131,9 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         if self.implementation not in ("auto", "conv", "taps"):
-            raise ValueError(f"implementation must be 'auto', 'conv' or 'taps', got {self.implementation!r}")
+            raise ValueError(f"implementation={self.implementation!r}: must be 'auto', 'conv' or 'taps'.")
         if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
+            raise ValueError(f"kernel_size={self.kernel_size}: must be odd.")
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", kernel_init, shape, jnp.float32).astype(self.dtype)
         x = x.astype(self.dtype)
@@ -145,6 +146,6 @@ class Conv(nn.Module):
 def check_images(x: jax.Array, module: str) -> None:
     """Raises ValueError unless x is a floating array [N, H, W, C]."""
     if x.ndim != 4:
-        raise ValueError(f"{module} takes images [N, H, W, C], got shape {tuple(x.shape)}")
+        raise ValueError(f"x of shape {tuple(x.shape)}: {module} takes images [N, H, W, C].")
     if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"{module} takes floating images (augment or standardise them first), got {x.dtype}")
+        raise ValueError(f"x of {x.dtype}: {module} takes floating images; augment or standardise them first.")

@@ -107,7 +107,7 @@ def convnet(
     widths = tuple(widths)
     strides = (1,) + (2,) * (len(widths) - 1) if strides is None else tuple(strides)
     if not widths or len(strides) != len(widths):
-        raise ValueError(f"convnet: strides {strides} and widths {widths} must be of the same, positive length")
+        raise ValueError(f"strides={strides}, widths={widths}: must be of one length, at least 1, for convnet.")
     if pool not in ("mean", "mean_max"):
-        raise ValueError(f"convnet: pool must be 'mean' or 'mean_max', got {pool!r}")
+        raise ValueError(f"pool={pool!r}: must be 'mean' or 'mean_max' for convnet.")
     return ConvNet(widths, strides, pool, norm, batch_groups, implementation, dtype, remat)

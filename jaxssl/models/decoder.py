@@ -54,7 +54,7 @@ class MAEDecoder(nn.Module):
         if math.prod(grid) != length:
             axes = {"1d": "(length,)", "2d": "(rows, columns)", "3d": "(in time, rows, columns)"}[self.positions]
             filled = "x".join(map(str, grid))
-            raise ValueError(f"MAEDecoder: {length} patches do not fill a {filled} grid; pass grid={axes}")
+            raise ValueError(f"grid={grid}: {length} patches do not fill a {filled} grid; pass grid={axes}.")
         return jnp.asarray(sincos(self.width, grid))
 
     @nn.compact
@@ -84,7 +84,7 @@ class MAEDecoder(nn.Module):
         n, visible = patches.shape[:2]
         length = restore_ids.shape[1]
         if visible > length:
-            raise ValueError(f"MAEDecoder: {visible} visible patches but restore_ids for only {length}")
+            raise ValueError(f"patches: {visible} are visible, but there are restore_ids for only {length}.")
         embed = Dense(self.width, kernel_init=linear_init, dtype=self.dtype, name="embed")
         h = embed(patches)
         mask_token = self.param("mask_token", linear_init, (1, self.width), jnp.float32).astype(self.dtype)

@@ -29,7 +29,7 @@ class GCNLayer(nn.Module):
 
 
 class PReLU(nn.Module):
-    """max(x, 0) + a min(x, 0), one learned a, 0.25 at first."""
+    """max(x, 0) + a min(x, 0), with one learned a, initially 0.25."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -52,7 +52,7 @@ class GCN(nn.Module):
     ) -> Tokens:
         """Graphs x -> `models.tokens.Tokens` [N, M, D] of all nodes, with x's `node_mask` where it has one.
 
-        train is without effect. hide: must be None; a node is hidden in its features. layers: 'layer0', after its PReLU.
+        train: has no effect. hide: must be None; nodes are hidden in x. layers: 'layer0', ..., after its PReLU.
         """
         check_hide(hide, self)
         check_layers(layers, [f"layer{i}" for i in range(len(self.widths))], self)
@@ -80,20 +80,20 @@ def gcn(*, widths: Sequence[int] = (256, 256), dtype: Dtype = "float32", remat: 
     Args:
       widths: of the layers; the last one is D.
       dtype: compute dtype; parameters and features are float32.
-      remat: compute each layer again in the backward pass.
+      remat: recompute each layer in the backward pass.
 
     Returns:
       Flax module: x, a dict of `features` [N, M, F], `senders`, `receivers` int [N, E] and `edge_mask` bool [N, E],
       -> features [N, D] of the first node of every graph; method 'encode' gives those of all nodes.
 
-    Source: Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, 2016, arXiv:1609.02907,
+    Source: Kipf, Welling, Semi-Supervised Classification with Graph Convolutional Networks, 2016, arXiv:1609.02907,
     https://arxiv.org/abs/1609.02907
     """
     if not widths or min(widths) < 1:
-        raise ValueError(f"gcn: widths {tuple(widths)} must be one or more positive numbers")
+        raise ValueError(f"widths={tuple(widths)}: must be one number or more, each at least 1, for gcn.")
     return GCN(tuple(widths), dtype, remat)
 
 
 def gcn_decoder(features: int, dtype: Dtype = "float32") -> GCNLayer:
-    """One layer of graph convolution from [N, M, D] to [N, M, features]: module (h, x)."""
+    """One graph convolution: Flax module (h [N, M, D], graphs x as in `gcn`) -> [N, M, features]."""
     return GCNLayer(features, dtype)

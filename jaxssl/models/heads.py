@@ -34,10 +34,10 @@ class MLP(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """h [N, D] -> z [N, out_dim] float32."""
         if x.ndim < 2:
-            raise ValueError(f"heads take features [N, D], got shape {tuple(x.shape)}")
+            raise ValueError(f"x of shape {tuple(x.shape)}: heads take features [N, D].")
         x = x.astype(self.dtype)
         for i, dim in enumerate(self.hidden_dims):
-            # A bias ahead of a batch norm is cancelled by it, so it would only be dead weight.
+            # A batch norm cancels a bias ahead of it.
             x = nn.Dense(dim, use_bias=self.bias and not self.norm, dtype=self.dtype, name=f"linear{i}")(x)
             if self.norm:
                 layer = batch_norm(groups=self.batch_groups, dtype=self.dtype, name=f"norm{i}")
@@ -85,15 +85,19 @@ def projector(
       ValueError: on an unknown `last_norm`.
     """
     if last_norm not in LAST_NORMS:
-        raise ValueError(f"last_norm must be one of {LAST_NORMS}, got {last_norm!r}")
+        raise ValueError(f"last_norm={last_norm!r}: must be one of {LAST_NORMS}.")
     return MLP(tuple(hidden_dims), out_dim, norm, last_norm, bias, batch_groups, dtype)
 
 
 def head_like(params: Mapping[str, Any], stats: Mapping[str, Any], dtype: Dtype = "float32") -> MLP:
-    """The head of `projector` that has these parameters and batch statistics, for use in inference mode.
+    """The head of `projector` to which these parameters and batch statistics belong, for inference.
 
     Args:
-      params, stats: its trees, arrays or shapes.
+      params, stats: trees of arrays or of shapes.
+      dtype: compute dtype.
+
+    Returns:
+      Flax module (h [N, D], train) -> z [N, out_dim] float32.
 
     Raises:
       ValueError: these are not the parameters of such a head.
@@ -102,7 +106,7 @@ def head_like(params: Mapping[str, Any], stats: Mapping[str, Any], dtype: Dtype 
     norms = sorted({*params, *stats} - set(layers))
     last = len(layers) - 1
     if not layers or set(layers) | set(norms) > {f"{kind}{i}" for kind in ("linear", "norm") for i in range(last + 1)}:
-        raise ValueError(f"parameters {sorted(params)} are not those of a head made of linear layers")
+        raise ValueError(f"params with {sorted(params)}: are not those of a head of linear layers.")
     dims = [params[name]["kernel"].shape[-1] for name in layers]
     ends = None if f"norm{last}" not in norms else "batch" if f"norm{last}" in params else "batch_no_affine"
     norm, bias = "norm0" in norms and last > 0, any("bias" in params[name] for name in layers)
@@ -164,7 +168,7 @@ class DINOHead(nn.Module):
 
     Attributes:
       hidden: width of the hidden layers.
-      bottleneck: width b.
+      bottleneck: width of b.
       out_dim: number of logits K.
       layers: linear layers ahead of the last one.
       norm: batch norm after each hidden layer.
@@ -182,7 +186,7 @@ class DINOHead(nn.Module):
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """h [..., D] -> logits [..., K] float32."""
         if self.layers < 1:
-            raise ValueError(f"DINOHead: layers must be at least 1, got {self.layers}")
+            raise ValueError(f"layers={self.layers}: must be at least 1 for a DINO head.")
         init = nn.initializers.truncated_normal(0.02)
         x = x.astype(self.dtype)
         for i in range(self.layers - 1):

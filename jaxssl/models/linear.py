@@ -5,9 +5,9 @@ import jax
 
 
 class Dense(nn.Dense):
-    """`flax.linen.Dense` on [..., D] as one matrix product: the leading axes are joined first, and parted again.
+    """`flax.linen.Dense` on [..., D] as one matrix product, with the leading axes flattened.
 
-    On a CPU the compiler's gradients of products of more than two axes took up to 2.5 times as long as these.
+    On a CPU the compiler's gradients of products of more than two axes took up to 2.5 times as long.
     """
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -21,5 +21,5 @@ def mlp(*, hidden_dims: Sequence[int] = (500, 500, 2000), out_dim: int = 10, dty
       ValueError: on a width below 1.
     """
     if min(*hidden_dims, out_dim, 1) < 1:
-        raise ValueError(f"mlp: widths must be at least 1, got {tuple(hidden_dims)} and {out_dim}")
+        raise ValueError(f"hidden_dims={tuple(hidden_dims)}, out_dim={out_dim}: each must be at least 1 for mlp.")
     return projector(hidden_dims, out_dim, norm=False, dtype=dtype)

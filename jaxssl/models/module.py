@@ -1,4 +1,4 @@
-"""The only door between methods and Flax: networks as plain parameter trees and pure calls."""
+"""The only interface between methods and Flax: networks as parameter trees and pure calls."""
 
 import inspect
 from typing import Any, Literal
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax.linen import Module as Module
 
-# What a network may compute in; parameters and features are float32 always.
+# The compute dtype of a network; parameters and features are always float32.
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
@@ -29,6 +29,9 @@ def setup(module: Module, key: jax.Array, *inputs: Any, **kwargs: Any) -> tuple[
 
     Returns:
       (params, stats): parameter tree, and batch statistics tree ({} if the module keeps none).
+
+    Raises:
+      ValueError: a module without the method, or with collections other than params and batch_stats.
     """
     key_params, key_dropout = jax.random.split(key)
     if _takes_train(module, kwargs.get("method")):
@@ -36,7 +39,7 @@ def setup(module: Module, key: jax.Array, *inputs: Any, **kwargs: Any) -> tuple[
     variables = module.init({"params": key_params, "dropout": key_dropout}, *inputs, **kwargs)
     unknown = sorted(set(variables) - {"params", "batch_stats"})
     if unknown:
-        raise ValueError(f"{type(module).__name__} keeps {unknown}; only params and batch_stats are supported")
+        raise ValueError(f"{type(module).__name__} keeps {unknown}; it may keep params and batch_stats only.")
     return variables.get("params", {}), variables.get("batch_stats", {})
 
 
@@ -85,7 +88,7 @@ def forward_views(
     key: jax.Array | None = None,
     **kwargs: Any,
 ) -> tuple[Any, Any]:
-    """Applies a module to every view, one call a view, so that batch statistics see each view apart.
+    """Applies a module to one view after the other, so that batch statistics are those of one view.
 
     Args:
       module, params, stats, train, **kwargs: as in `forward`; kwargs are the same for all views.
@@ -99,7 +102,7 @@ def forward_views(
       ValueError: if `views` has fewer than two axes or no view.
     """
     if views.ndim < 2 or views.shape[0] == 0:
-        raise ValueError(f"views must be [V, N, ...] with V >= 1, got shape {tuple(views.shape)}")
+        raise ValueError(f"views of shape {tuple(views.shape)}: must be [V, N, ...] with V of at least 1.")
     outputs = []
     for v in range(views.shape[0]):
         key_view = None if key is None else jax.random.fold_in(key, v)

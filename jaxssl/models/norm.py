@@ -8,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 
 from jaxssl.models.module import Dtype
 
@@ -50,8 +51,8 @@ class GroupedBatchNorm(nn.Module):
             h = (h - running_mean.value) * jax.lax.rsqrt(running_var.value + self.epsilon)
             return (h * scale + bias).astype(self.dtype)
         if self.num_groups < 1 or x.shape[0] % self.num_groups:
-            raise ValueError(f"GroupedBatchNorm: num_groups={self.num_groups} must divide the batch size {x.shape[0]}")
-        h = h.reshape(self.num_groups, x.shape[0] // self.num_groups, *x.shape[1:])
+            raise ValueError(f"num_groups={self.num_groups}: must divide the batch size {x.shape[0]}.")
+        h = rearrange(h, "(g n) ... -> g n ...", g=self.num_groups)
         axes = tuple(range(1, h.ndim - 1))
         mean = h.mean(axes, keepdims=True)
         var = jnp.square(h - mean).mean(axes, keepdims=True)
@@ -59,7 +60,7 @@ class GroupedBatchNorm(nn.Module):
             for running, value in ((running_mean, mean), (running_var, var)):
                 average = value.reshape(self.num_groups, dim).mean(0).astype(jnp.float32)
                 running.value = self.momentum * running.value + (1 - self.momentum) * average
-        h = ((h - mean) * jax.lax.rsqrt(var + self.epsilon)).reshape(x.shape)
+        h = rearrange((h - mean) * jax.lax.rsqrt(var + self.epsilon), "g n ... -> (g n) ...")
         return (h * scale + bias).astype(self.dtype)
 
 
@@ -74,6 +75,8 @@ def batch_norm(
       groups: 1 for global statistics, else the `num_groups` of GroupedBatchNorm.
       affine: learn scale and bias.
       zero_init: start the scale at 0 instead of 1.
+      dtype: dtype of the output.
+      name: of the Flax module.
     """
     options = dict(
         momentum=MOMENTUM,
@@ -105,6 +108,10 @@ def norm(
       train: use the statistics of the batch and update the running ones.
       batch_groups: for 'batch': number of batch groups with their own statistics.
       zero_init: start the scale at 0.
+      dtype, name: as in `batch_norm`.
+
+    Raises:
+      ValueError: on an unknown kind.
     """
     if kind == "batch":
         layer = batch_norm(groups=batch_groups, zero_init=zero_init, dtype=dtype, name=name)
@@ -113,4 +120,4 @@ def norm(
         scale_init = nn.initializers.zeros if zero_init else nn.initializers.ones
         groups = math.gcd(32, channels)
         return nn.GroupNorm(num_groups=groups, epsilon=EPS, scale_init=scale_init, dtype=dtype, name=name)
-    raise ValueError(f"norm must be 'batch' or 'group', got {kind!r}")
+    raise ValueError(f"norm={kind!r}: must be 'batch' or 'group'.")

@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
@@ -26,9 +27,9 @@ POOLS = ("mean", "max", "mean_max", "cls")
 def check_clouds(x: jax.Array, module: str) -> None:
     """Raises ValueError unless x is floating [N, P, 3]."""
     if x.ndim != 3 or x.shape[-1] != 3:
-        raise ValueError(f"{module} takes clouds [N, P, 3], got shape {tuple(x.shape)}")
+        raise ValueError(f"x of shape {tuple(x.shape)}: {module} takes clouds [N, P, 3].")
     if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"{module} takes floating clouds (augment or preprocess them first), got {x.dtype}")
+        raise ValueError(f"x of {x.dtype}: {module} takes floating clouds; augment or preprocess them first.")
 
 
 class PatchPointNet(nn.Module):
@@ -67,7 +68,7 @@ class PointPositions(nn.Module):
 
     @nn.compact
     def __call__(self, centers: jax.Array) -> jax.Array:
-        # Fan-in of 3: with the 0.02 of the other maps, positions would start at nothing.
+        # With a fan-in of 3 and the 0.02 of the other maps, positions would start near zero.
         h = Dense(self.hidden, kernel_init=nn.initializers.he_normal(), dtype=self.dtype, name="fc1")(centers)
         h = nn.gelu(h, approximate=False)
         return Dense(self.dim, kernel_init=linear_init, dtype=self.dtype, name="fc2")(h)
@@ -111,8 +112,8 @@ class PointTransformer(nn.Module):
           x: [N, P, 3], P at least num_groups and group_size.
           train: use statistics of the batch, apply drop path.
           hide: `models.tokens.Hide`, or None for nothing: visible_ids int [N, V, K], V choices of K patches, each encoded by
-            itself, with a class token of its own; or [N, K]. The patches are embedded once for all. V is at most
-            cls_tokens, where there are any.
+            itself, with a class token of its own; or [N, K]. The patches are embedded once. V is at most cls_tokens, unless
+            that is 0.
           layers: names of layers to give too, 'block0' or 'block0/attn'.
 
         Returns:
@@ -126,18 +127,19 @@ class PointTransformer(nn.Module):
         positions = PointPositions(self.embed_dim, self.embed_dim, self.dtype, name="positions")(centers)
         count = ids.shape[1] if ids is not None and ids.ndim == 3 else 1
         if self.cls_tokens and count > self.cls_tokens:
-            raise ValueError(f"points.transformer: {count} masks need cls_tokens={count}, got {self.cls_tokens}")
+            raise ValueError(f"cls_tokens={self.cls_tokens}: {count} masks need cls_tokens={count}, or 0.")
         if ids is not None:
-            every = ids.reshape(n, -1)
+            every = ids if ids.ndim == 2 else rearrange(ids, "n v k -> n (v k)")
             # Example by example, so that what is sharded over examples stays where it is.
-            h, positions = (take_tokens(a, every).reshape(n * count, -1, self.embed_dim) for a in (h, positions))
+            h, positions = (rearrange(take_tokens(a, every), "n (v k) d -> (n v) k d", v=count) for a in (h, positions))
         if self.cls_tokens:
             shape = (self.cls_tokens, 1, self.embed_dim)
             first = [self.param(name, linear_init, shape, jnp.float32) for name in ("cls_token", "cls_pos")]
             first = [jnp.tile(token[:count].astype(self.dtype), (n, 1, 1)) for token in first]
             h, positions = jnp.concatenate([first[0], h], axis=1), jnp.concatenate([first[1], positions], axis=1)
         h, outputs, maps = _blocks(h, positions, train, self, layers)
-        apart = (lambda a: a.reshape(n, count, *a.shape[1:])) if ids is not None and ids.ndim == 3 else lambda a: a
+        several = ids is not None and ids.ndim == 3
+        apart = lambda a: rearrange(a, "(n v) ... -> n v ...", v=count) if several else a
         made = lambda h, **more: Tokens(
             apart(h.astype(jnp.float32)), (self.num_groups,), class_token=self.cls_tokens > 0, **more
         )
@@ -203,13 +205,15 @@ def transformer(
         ("cls_tokens", cls_tokens, 0),
     ):
         if not isinstance(value, int) or value < least:
-            raise ValueError(f"points.transformer: {name} must be an int of at least {least}, got {value!r}")
+            raise ValueError(f"{name}={value!r}: must be an int of at least {least} for points.transformer.")
     if len(patch_widths) != 3:
-        raise ValueError(f"points.transformer: patch_widths must be three numbers, got {patch_widths}")
+        raise ValueError(f"patch_widths={patch_widths}: must be three numbers for points.transformer.")
     if norm not in ("batch", "group"):
-        raise ValueError(f"points.transformer: norm must be 'batch' or 'group', got {norm!r}")
+        raise ValueError(f"norm={norm!r}: must be 'batch' or 'group' for points.transformer.")
     if pool not in POOLS or (pool == "cls" and not cls_tokens):
-        raise ValueError(f"points.transformer: pool must be one of {POOLS} ('cls' with cls_tokens >= 1), got {pool!r}")
+        raise ValueError(
+            f"pool={pool!r}: must be one of {POOLS} for points.transformer; 'cls' needs cls_tokens of at least 1."
+        )
     return PointTransformer(
         num_groups=num_groups,
         group_size=group_size,
@@ -266,7 +270,7 @@ class PointDecoder(nn.Module):
         positions = PointPositions(dim, dim, self.dtype, name="positions")(centers)
         h = _blocks(h, positions, train, self)[0].astype(jnp.float32)
         points = Dense(3 * self.group_size, kernel_init=linear_init, dtype=self.dtype, name="predict")(h[:, visible:])
-        return points.reshape(n, hidden, self.group_size, 3).astype(jnp.float32), h
+        return rearrange(points, "n h (k c) -> n h k c", c=3).astype(jnp.float32), h
 
 
 def decoder(
@@ -279,5 +283,16 @@ def decoder(
     dtype: Dtype = "float32",
     remat: bool = False,
 ) -> PointDecoder:
-    """PointDecoder, as wide as the encoder that it follows; others as its attributes."""
+    """The decoder of a masked autoencoder of clouds; its width is that of the tokens that it is given.
+
+    Args:
+      group_size: K, the number of points of a patch.
+      depth, num_heads, mlp_ratio: number of blocks, heads, MLP hidden width over D.
+      drop_path: rate of the last block; it grows linearly from 0 at the first.
+      dtype: compute dtype; parameters and outputs are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      `PointDecoder`.
+    """
     return PointDecoder(group_size, depth, num_heads, mlp_ratio, drop_path, dtype, remat)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from einops import rearrange
 
 
 def sincos_1d(dim: int, length: int) -> np.ndarray:
@@ -19,7 +20,7 @@ def sincos_1d(dim: int, length: int) -> np.ndarray:
       ValueError: if dim is odd.
     """
     if dim % 2:
-        raise ValueError(f"fixed 1-D positions need an even width, got {dim}")
+        raise ValueError(f"width {dim}: fixed 1-D positions need an even width.")
     angles = np.arange(length)[:, None] * 10000.0 ** (-np.arange(dim // 2) / (dim / 2))
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
 
@@ -43,7 +44,7 @@ def sincos_2d(dim: int, grid: tuple[int, int]) -> np.ndarray:
     https://arxiv.org/abs/2111.06377
     """
     if dim % 4:
-        raise ValueError(f"fixed 2-D positions need a width divisible by 4, got {dim}")
+        raise ValueError(f"width {dim}: fixed 2-D positions need a width divisible by 4.")
     rows, columns = np.meshgrid(np.arange(grid[0]), np.arange(grid[1]), indexing="ij")
     frequencies = 10000.0 ** (-np.arange(dim // 4) / (dim / 4))
     angles = [axis.reshape(-1, 1) * frequencies for axis in (columns, rows)]
@@ -59,7 +60,7 @@ def sincos_3d(dim: int, grid: tuple[int, int, int]) -> np.ndarray:
       ValueError: if dim is not divisible by 16.
     """
     if dim % 16:
-        raise ValueError(f"fixed positions in time and space need a width divisible by 16, got {dim}")
+        raise ValueError(f"width {dim}: fixed positions in time and space need a width divisible by 16.")
     time, place = sincos_1d(dim // 4, grid[0]), sincos_2d(3 * dim // 4, grid[1:])
     return np.concatenate([np.repeat(time, len(place), axis=0), np.tile(place, (grid[0], 1))], axis=1)
 
@@ -87,8 +88,9 @@ def resample(positions: jax.Array, grid: tuple[int, int], new_grid: tuple[int, i
     if tuple(grid) == tuple(new_grid):
         return positions
     dim = positions.shape[-1]
-    image = positions.reshape(*grid, dim)
-    return jax.image.resize(image, (*new_grid, dim), method="bicubic", antialias=True).reshape(-1, dim)
+    image = rearrange(positions, "(h w) d -> h w d", h=grid[0])
+    image = jax.image.resize(image, (*new_grid, dim), method="bicubic", antialias=True)
+    return rearrange(image, "h w d -> (h w) d")
 
 
 def as_pair(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -100,7 +102,7 @@ def patch_grid(image_size: tuple[int, int], patch_size: int) -> tuple[int, int]:
     """(rows, columns) of patches in an image (height, width); ValueError unless patch_size divides both."""
     height, width = image_size
     if height % patch_size or width % patch_size:
-        raise ValueError(f"patch_size={patch_size} must divide the image size {height}x{width}")
+        raise ValueError(f"patch_size={patch_size}: must divide the image size {height}x{width}.")
     return height // patch_size, width // patch_size
 
 

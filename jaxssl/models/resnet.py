@@ -162,16 +162,16 @@ def resnet(
       Flax module (x [N, H, W, C], train) -> [N, D]; method 'encode' gives the unpooled map, `Tokens.map`.
 
     Raises:
-      ValueError: on an unknown block or stem, or as many channels as stages not given.
+      ValueError: on an unknown block or stem, channels and layers of unequal lengths.
     """
     layers = tuple(layers)
     channels = tuple(width * 2**i for i in range(len(layers))) if channels is None else tuple(channels)
     if block not in EXPANSION:
-        raise ValueError(f"resnet: block must be 'basic' or 'bottleneck', got {block!r}")
+        raise ValueError(f"block={block!r}: must be 'basic' or 'bottleneck' for resnet.")
     if stem not in ("imagenet", "3x3"):
-        raise ValueError(f"resnet: stem must be 'imagenet' or '3x3', got {stem!r}")
+        raise ValueError(f"stem={stem!r}: must be 'imagenet' or '3x3' for resnet.")
     if not layers or len(channels) != len(layers):
-        raise ValueError(f"resnet: channels {channels} and layers {layers} must be of the same, positive length")
+        raise ValueError(f"channels={channels}, layers={layers}: must be of one length, at least 1, for resnet.")
     stem_width = width if stem_width is None else stem_width
     return ResNet(
         layers,

@@ -1,8 +1,9 @@
 """Networks for series over time [N, T, C]: a small ConvNet, and a transformer over patches of time.
 
-Sources: Jain et al., ColloSSL, 2022, arXiv:2202.00758, https://arxiv.org/abs/2202.00758 (the ConvNet); Weimann and
-Conrad, Self-Supervised Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG Classification Performance,
-2024, arXiv:2410.13867, https://arxiv.org/abs/2410.13867 (the transformer and the predictor).
+Sources: Jain et al., ColloSSL: Collaborative Self-Supervised Learning for Human Activity Recognition, 2022,
+arXiv:2202.00758, https://arxiv.org/abs/2202.00758 (the ConvNet); Weimann, Conrad, Self-Supervised
+Pre-Training with Joint-Embedding Predictive Architecture Boosts ECG Classification Performance, 2024, arXiv:2410.13867,
+https://arxiv.org/abs/2410.13867 (the transformer and the predictor).
 """
 
 from collections.abc import Sequence
@@ -18,15 +19,15 @@ from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.pooling import largest
 from jaxssl.models.positions import sincos_1d, take_tokens
-from jaxssl.models.tokens import Hide, Tokens, check_hide, of_maps
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_blocks, of_maps
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 
 def _check_series(x, module):
     if x.ndim != 3:
-        raise ValueError(f"{module} takes series [N, T, C], got shape {tuple(x.shape)}")
+        raise ValueError(f"x of shape {tuple(x.shape)}: {module} takes series [N, T, C].")
     if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"{module} takes floating series (augment or standardise them first), got {x.dtype}")
+        raise ValueError(f"x of {x.dtype}: {module} takes floating series; augment or standardise them first.")
 
 
 class SeriesConvNet(nn.Module):
@@ -47,8 +48,8 @@ class SeriesConvNet(nn.Module):
         needed = sum(self.kernel_sizes) - len(self.kernel_sizes) + 1
         if x.shape[1] < needed:
             raise ValueError(
-                f"series.convnet: kernel_sizes={self.kernel_sizes} need T >= {needed}, got series of T = {x.shape[1]}; "
-                "smaller kernels, or a larger `size` of the augmentation, would be right"
+                f"kernel_sizes={self.kernel_sizes}: need T >= {needed}, got series of T = {x.shape[1]}; smaller kernels, or a"
+                " larger `size` of the augmentation, would be right."
             )
         conv, maps = nn.remat(nn.Conv) if self.remat else nn.Conv, {}
         x = x.astype(self.dtype)
@@ -77,8 +78,8 @@ def convnet(
     """ConvNet over time; the defaults are the network of ColloSSL.
 
     Args:
-      widths, kernel_sizes: of the convolutions, which keep to the inside of the series (no padding).
-      dropout: rate after each.
+      widths, kernel_sizes: channels and taps of each convolution; none pads the series.
+      dropout: dropout rate after each convolution, in [0, 1).
       dtype: compute dtype; parameters and features are float32.
       remat: recompute each convolution in the backward pass.
 
@@ -89,9 +90,11 @@ def convnet(
       ValueError: lists of unequal lengths, a rate outside [0, 1); when called, series shorter than the kernels.
     """
     if not widths or len(widths) != len(kernel_sizes):
-        raise ValueError(f"series.convnet: widths {widths} and kernel_sizes {kernel_sizes} must be equally many")
+        raise ValueError(
+            f"widths={widths}, kernel_sizes={kernel_sizes}: must be equally many, at least 1, for series.convnet."
+        )
     if not 0 <= dropout < 1:
-        raise ValueError(f"series.convnet: dropout must be in [0, 1), got {dropout}")
+        raise ValueError(f"dropout={dropout}: must lie in [0, 1) for series.convnet.")
     return SeriesConvNet(tuple(widths), tuple(kernel_sizes), dropout, dtype, remat)
 
 
@@ -125,7 +128,7 @@ class SeriesViT(nn.Module):
         """(L,) of a series [N, T, C]; ValueError unless patch_size divides T."""
         _check_series(x, "series.vit")
         if x.shape[1] % self.patch_size:
-            raise ValueError(f"series.vit: patch_size={self.patch_size} must divide the T = {x.shape[1]} of the series")
+            raise ValueError(f"patch_size={self.patch_size}: must divide the T = {x.shape[1]} of the series.")
         return (x.shape[1] // self.patch_size,)
 
     def patches_of(self, x: jax.Array) -> jax.Array:
@@ -158,8 +161,7 @@ class SeriesViT(nn.Module):
             prefix = jnp.broadcast_to(token.astype(self.dtype), (x.shape[0], *token.shape))
             h = jnp.concatenate([prefix, h], axis=1)
         h, outputs, maps = _blocks(h, train, self, layers)
-        made = lambda h, **more: Tokens(h.astype(jnp.float32), grid, registers_count=self.registers, **more)
-        return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
+        return of_blocks(h, outputs, maps, grid, registers_count=self.registers)
 
     def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: the mean of the patches."""
@@ -183,7 +185,8 @@ def vit(
 ) -> SeriesViT:
     """Transformer over patches of time, without biases; the defaults are the size S of ECG-JEPA.
 
-    Pre-norm blocks, fixed sine positions, maps that end a branch start with deviation 0.02 / sqrt(2 depth).
+    Pre-norm blocks, fixed sine-cosine positions. The last linear map of each branch is initialised with the standard
+    deviation 0.02 / sqrt(2 depth).
 
     Args:
       patch_size: samples of a patch, all channels together; must divide T.
@@ -200,7 +203,9 @@ def vit(
     """
     _check_sizes("series.vit", embed_dim, depth, num_heads)
     if patch_size < 1 or registers < 0:
-        raise ValueError(f"series.vit: patch_size={patch_size} must be at least 1, registers={registers} at least 0")
+        raise ValueError(
+            f"patch_size={patch_size}, registers={registers}: must be at least 1 and at least 0 for series.vit."
+        )
     return SeriesViT(patch_size, embed_dim, depth, num_heads, mlp_ratio, registers, dtype, remat)
 
 
@@ -241,7 +246,20 @@ def predictor(
     dtype: Dtype = "float32",
     remat: bool = False,
 ) -> SeriesPredictor:
-    """SeriesPredictor with checked sizes; `out_dim` is the D of the encoder, the others as its attributes."""
+    """Narrow transformer that predicts the tokens of hidden patches; the defaults are the predictor of ECG-JEPA.
+
+    Args:
+      out_dim: D of the encoder.
+      width, depth, num_heads, mlp_ratio: width (even), number of blocks, heads, MLP hidden width over width.
+      dtype: compute dtype; parameters and predictions are float32.
+      remat: recompute each block in the backward pass.
+
+    Returns:
+      Flax module (z [N, K, D], visible_ids int [N, K], hidden_ids int [N, M]) -> [N, M, D] float32.
+
+    Raises:
+      ValueError: on sizes that do not divide.
+    """
     _check_sizes("series.predictor", width, depth, num_heads)
     return SeriesPredictor(out_dim, width, depth, num_heads, mlp_ratio, dtype, remat)
 
@@ -249,4 +267,4 @@ def predictor(
 def _check_sizes(name, dim, depth, num_heads):
     check_transformer(name, dim, depth, num_heads)
     if dim % 2:
-        raise ValueError(f"{name}: sine positions need an even width, got {dim}")
+        raise ValueError(f"width {dim}: the sine positions of {name} need an even width.")

@@ -6,11 +6,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.positions import sincos_1d, take_tokens
-from jaxssl.models.tokens import Hide, Tokens, check_hide
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_blocks
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 POOLS = ("flatten", "mean", "register")
@@ -59,22 +60,27 @@ def residual_mlp(
     dtype: Dtype = "float32",
     remat: bool = False,
 ) -> ResidualMLP:
-    """Residual MLP: h <- relu(W h + b) + h; a linear map takes the place of h where the width changes. No norm.
+    """Residual MLP without norms: h <- relu(W h + b) + h, or relu(W h + b) + U h where the width changes.
 
     Categories enter as one-hot codes. The default widths are those of CLAN.
 
     Args:
-      widths: of the hidden layers.
-      dim: of the features; the last layer has a ReLU and a residual too.
+      widths: widths of the hidden layers.
+      dim: D, width of the features; the last layer has a ReLU and a residual too.
       max_categories: number of codes of a column of categories.
       dtype: compute dtype; parameters and features are float32.
       remat: recompute each layer in the backward pass.
 
     Returns:
       Flax module (x, train) -> [N, dim] float32.
+
+    Raises:
+      ValueError: no widths, or a width below 1.
     """
     if not widths or min(*widths, dim) < 1:
-        raise ValueError(f"residual_mlp: widths and dim must be at least 1, got {tuple(widths)} and {dim}")
+        raise ValueError(
+            f"widths={tuple(widths)}, dim={dim}: must be one width or more, each at least 1, for residual_mlp."
+        )
     return ResidualMLP(tuple(widths), dim, max_categories, dtype, remat)
 
 
@@ -99,7 +105,7 @@ class TableTransformer(nn.Module):
     def _columns(self, x):
         """One token a column, numbers first, [N, Dn + Dc, D]."""
         numbers, categories, dim = x["numbers"], x["categories"], self.embed_dim
-        # As large as the positions: else all rows start nearly equal, and the teacher soon says nothing else.
+        # As large as the positions: with smaller embeddings all rows start nearly equal, and the teacher collapses.
         scale = nn.initializers.normal(1.0)
         tokens = []
         if numbers.shape[1]:
@@ -110,7 +116,7 @@ class TableTransformer(nn.Module):
             shape = (categories.shape[1], self.max_categories, dim)
             embeddings = self.param("categories", scale, shape, jnp.float32)
             columns = jnp.arange(categories.shape[1])
-            # A code that has no embedding gives NaN, which stops the run, and not the last embedding instead.
+            # A code without an embedding gives NaN, which stops the run; plain indexing would take the last embedding.
             tokens.append(embeddings.at[columns, categories].get(mode="fill", fill_value=jnp.nan))
         return jnp.concatenate(tokens, axis=1)
 
@@ -145,15 +151,14 @@ class TableTransformer(nn.Module):
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
         h = Dense(self.embed_dim, dtype=self.dtype, name="linear")(h)
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="last_norm")(h)
-        made = lambda h, **more: Tokens(h.astype(jnp.float32), grid, registers_count=self.registers, **more)
-        return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
+        return of_blocks(h, outputs, maps, grid, registers_count=self.registers)
 
     def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D'] of the `Tokens` of all columns, as `pool` says."""
         h = tokens.h
         if self.pool == "register":
             return h[:, 0]
-        return h.mean(1) if self.pool == "mean" else h.reshape(h.shape[0], -1)
+        return h.mean(1) if self.pool == "mean" else rearrange(h, "n l d -> n (l d)")
 
     def __call__(self, x: Mapping[str, jax.Array], train: bool, hide: Hide | None = None) -> jax.Array:
         """x -> features float32 [N, (registers + d) * D] ('flatten') or [N, D]; arguments as in `encode`."""
@@ -192,9 +197,9 @@ def table_transformer(
     """
     check_transformer("table_transformer", embed_dim, depth, num_heads)
     if embed_dim % 2:
-        raise ValueError(f"table_transformer: embed_dim must be even, got {embed_dim}")
+        raise ValueError(f"embed_dim={embed_dim}: must be even for table_transformer.")
     if pool not in POOLS or (pool == "register" and not registers):
-        raise ValueError(f"table_transformer: pool must be one of {POOLS} ('register' with registers), got {pool!r}")
+        raise ValueError(f"pool={pool!r}: must be one of {POOLS} for table_transformer; 'register' needs registers.")
     return TableTransformer(embed_dim, depth, num_heads, mlp_ratio, registers, pool, max_categories, dtype, remat)
 
 
@@ -231,12 +236,12 @@ class ColumnPredictor(nn.Module):
         token = self.param("mask_token", nn.initializers.normal(self.width**-0.5), (self.width,), jnp.float32)
         asked = (token + positions[self.registers + targets]).astype(self.dtype)
         z = jnp.broadcast_to(z[:, None], (n, num_targets, *z.shape[1:]))
-        h = jnp.concatenate([z, asked], axis=2).reshape(n * num_targets, -1, self.width)
+        h = rearrange(jnp.concatenate([z, asked], axis=2), "n t l d -> (n t) l d")
         h, _, _ = run_blocks(h, train, self.depth, self.num_heads, self.mlp_ratio, owner=self)
         h = h[:, -size:]
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
         h = Dense(self.dim, kernel_init=linear_init, dtype=self.dtype, name="head")(h)
-        return h.reshape(n, num_targets, size, self.dim).astype(jnp.float32)
+        return rearrange(h, "(n t) m d -> n t m d", t=num_targets).astype(jnp.float32)
 
 
 def column_predictor(
@@ -248,10 +253,22 @@ def column_predictor(
     num_heads: int = 2,
     mlp_ratio: float = 2.0,
 ) -> ColumnPredictor:
-    """The `ColumnPredictor` of a `table_transformer` and a number of columns."""
+    """The `ColumnPredictor` of an encoder.
+
+    Args:
+      encoder: of `table_transformer`; gives D, the number of registers, `dtype` and `remat`.
+      num_columns: d of the table.
+      width, depth, num_heads, mlp_ratio: of the predictor; the width is even.
+
+    Returns:
+      Flax module (z [N, registers + C, D], context int [N, C], targets int [N, T, M], train) -> [N, T, M, D] float32.
+
+    Raises:
+      ValueError: on sizes that do not divide.
+    """
     check_transformer("column_predictor", width, depth, num_heads)
     if width % 2:
-        raise ValueError(f"column_predictor: width must be even, got {width}")
+        raise ValueError(f"predictor_dim={width}: must be even.")
     return ColumnPredictor(
         width,
         depth,
@@ -269,14 +286,14 @@ def one_hot(categories: jax.Array, max_categories: int) -> jax.Array:
     """Codes [N, Dc] -> [N, Dc * max_categories]; a code that is out of range is NaN, which stops the run."""
     codes = jax.nn.one_hot(categories, max_categories)
     fits = (categories >= 0) & (categories < max_categories)
-    return jnp.where(fits[:, :, None], codes, jnp.nan).reshape(categories.shape[0], -1)
+    return rearrange(jnp.where(fits[:, :, None], codes, jnp.nan), "n c k -> n (c k)")
 
 
 def check_table(x: Any, name: str) -> None:
     """Raises ValueError unless x is a dict of columns of numbers and of categories."""
     if not isinstance(x, dict) or {"numbers", "categories"} - set(x):
         raise ValueError(
-            f"{name} takes rows of a table, {{'numbers' [N, Dn], 'categories' [N, Dc]}}; got {type(x).__name__}"
+            f"x of type {type(x).__name__}: {name} takes rows of a table, {{'numbers' [N, Dn], 'categories' [N, Dc]}}."
         )
     if not x["numbers"].shape[1] + x["categories"].shape[1]:
-        raise ValueError(f"{name}: the table has no columns")
+        raise ValueError(f"x: the table has no columns; {name} needs one at least.")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
-from jaxssl.models.tokens import Hide, Tokens, check_hide
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_blocks
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, linear_init, run_blocks
 
 
@@ -44,15 +44,15 @@ class TextEncoder(nn.Module):
           layers: names of layers to give too, 'block0' or 'block0/attn'.
 
         Returns:
-          `models.tokens.Tokens` [N, L, D] with the text's mask; what stands at padding means nothing, and nothing else
-          depends on it.
+          `models.tokens.Tokens` [N, L, D] with the text's mask; the tokens at padding have no meaning, and no other token
+          depends on them.
         """
         check_hide(hide, self)
         ids, mask = x["tokens"], x["mask"]
         length = ids.shape[1]
         if length > self.max_length:
             raise ValueError(
-                f"text_encoder: texts of {length} tokens, but max_length={self.max_length}; set encoder.max_length"
+                f"max_length={self.max_length}: the texts have {length} tokens; set encoder.max_length to {length} or more."
             )
         init = nn.initializers.truncated_normal(self.embed_std)
         h = nn.Embed(self.vocab_size, self.embed_dim, embedding_init=init, dtype=self.dtype, name="embed")(ids)
@@ -62,8 +62,7 @@ class TextEncoder(nn.Module):
         sizes = (self.depth, self.num_heads, self.mlp_ratio)
         h, outputs, maps = run_blocks(h, train, *sizes, owner=self, layers=layers, **options)
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
-        made = lambda h, **more: Tokens(h.astype(jnp.float32), (length,), mask=mask, **more)
-        return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
+        return of_blocks(h, outputs, maps, (length,), mask=mask)
 
     def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`, as `pool` says."""
@@ -92,17 +91,17 @@ def text_encoder(
     dtype: Dtype = "float32",
     remat: bool = False,
 ) -> TextEncoder:
-    """Bidirectional text transformer: pre-norm blocks, learned positions, padding is seen by no token.
+    """Bidirectional text transformer: pre-norm blocks, learned positions; no token attends to padding.
 
     Args:
-      vocab_size: ids of the tokenizer.
+      vocab_size: number of token ids.
       embed_dim, depth, num_heads, mlp_ratio: D, number of blocks, heads, MLP hidden width over D.
-      max_length: the longest L of a text, in tokens; shorter ones may come.
+      max_length: largest L of a text, in tokens.
       pool: 'cls', the first token, or 'mean' over all tokens that are not padding; both after the final norm.
       dropout: rate after the embedding and at the end of every branch, while training.
       drophead: rate at which whole attention heads are dropped, while training.
-      embed_std: deviation of the initial token embeddings; positions start with 0.02. A larger one gave an untrained
-        encoder that finds related texts much better; why was not studied.
+      embed_std: standard deviation of the initial token embeddings; that of positions is 0.02. With a larger one an
+        untrained encoder finds related texts much better; why was not studied.
       dtype: compute dtype; parameters and features are float32.
       remat: recompute each block in the backward pass.
 
@@ -115,15 +114,15 @@ def text_encoder(
     """
     check_transformer("text_encoder", embed_dim, depth, num_heads)
     if pool not in ("cls", "mean"):
-        raise ValueError(f"text_encoder: pool must be 'cls' or 'mean', got {pool!r}")
+        raise ValueError(f"pool={pool!r}: must be 'cls' or 'mean' for text_encoder.")
     for name, rate in (("dropout", dropout), ("drophead", drophead)):
         if not 0 <= rate < 1:
-            raise ValueError(f"text_encoder: {name} must be in [0, 1), got {rate}")
+            raise ValueError(f"{name}={rate}: must lie in [0, 1) for text_encoder.")
     for name, count in (("vocab_size", vocab_size), ("max_length", max_length)):
         if count < 1:
-            raise ValueError(f"text_encoder: {name} must be at least 1, got {count}")
+            raise ValueError(f"{name}={count}: must be at least 1 for text_encoder.")
     if not embed_std > 0:
-        raise ValueError(f"text_encoder: embed_std must be above 0, got {embed_std}")
+        raise ValueError(f"embed_std={embed_std}: must be above 0 for text_encoder.")
     return TextEncoder(
         vocab_size=vocab_size,
         embed_dim=embed_dim,
@@ -154,7 +153,7 @@ class TokenHead(nn.Module):
 
 
 def token_head(*, dtype: Dtype = "float32") -> TokenHead:
-    """Head of a masked language model, tied to the encoder's embedding; see `TokenHead`."""
+    """Head of a masked language model with tied embeddings: module (h [M, D], table [K, D]) -> logits [M, K] float32."""
     return TokenHead(dtype=dtype)
 
 

@@ -1,4 +1,4 @@
-"""What encoders give beside their features, and how parts of an input are hidden from them: one dialect for all.
+"""Tokens that encoders give beside their features, and how parts of an input are hidden: one interface for all encoders.
 
 Every encoder that has places (patches, tubelets, frames, tokens of a text, columns, nodes) has the method
 
@@ -15,10 +15,11 @@ from typing import Any
 
 import flax.struct
 import jax
+from einops import rearrange
 
 from jaxssl.build import nearest
 
-# What an encoder may be able to do, and how an error says it.
+# The abilities that an encoder may have, in the words of an error message.
 ABILITIES = {
     "patches": "gives a token for every patch, place or frame",
     "cls": "has a class token",
@@ -32,7 +33,7 @@ ABILITIES = {
 
 @flax.struct.dataclass
 class Hide:
-    """What is hidden from an encoder. Either, or both.
+    """The parts of an input that are hidden from an encoder: by one of these masks, or by both.
 
     Attributes:
       visible_ids: int [N, K], the patches that are encoded, in this order; the others are left out after positions have
@@ -47,17 +48,17 @@ class Hide:
 
 @flax.struct.dataclass
 class Tokens:
-    """What an encoder makes of an input, float32.
+    """The output of an encoder, float32.
 
     Attributes:
       h: [N, L', D], all tokens after the final norm: the class token, the registers, then the patches. [N, V, L', D] for V
         choices of visible patches.
       grid: of the whole input, (rows, columns), (in time, rows, columns) or (length,); row by row.
-      class_token, registers_count: what stands ahead of the patches.
+      class_token, registers_count: whether there is a class token, and the number of registers, ahead of the patches.
       mask: bool [N, L], True = present, where the input has padding.
       layers: {name: Tokens} of the layers that were asked for, as they leave the layer, before any final norm.
       attention: {'block0/attn': [N, heads, L', L']}, rows of queries that add up to 1, where these were asked for.
-      extras: what else the encoder found, as the `centers` and `groups` of a cloud's patches.
+      extras: other outputs of the encoder, such as the `centers` and `groups` of a cloud's patches.
     """
 
     h: jax.Array
@@ -109,9 +110,24 @@ def of_maps(x: jax.Array, maps: Mapping[str, jax.Array], layers: Iterable[str], 
       ValueError: a name in `layers` that the network does not have.
     """
     check_layers(layers, maps, owner)
-    flat = lambda x: x.reshape(x.shape[0], -1, x.shape[-1]).astype("float32")
+    flat = lambda x: rearrange(x, "n ... d -> n (...) d").astype("float32")
     wanted = {name: Tokens(flat(maps[name]), maps[name].shape[1:-1]) for name in layers}
     return Tokens(flat(x), x.shape[1:-1], layers=wanted)
+
+
+def of_blocks(
+    h: jax.Array, outputs: Mapping[str, jax.Array], maps: dict[str, jax.Array], grid: tuple[int, ...], **options: Any
+) -> Tokens:
+    """The `Tokens` of a transformer, from its last output and what `models.transformer.run_blocks` gives of its layers.
+
+    Args:
+      h: all tokens after the final norm, [N, L', D].
+      outputs, maps: outputs and maps of attention of the layers that were asked for, by name.
+      grid: of the whole input.
+      **options: `class_token`, `registers_count`, `mask`, of the tokens and of those of the layers alike.
+    """
+    made = lambda h, **more: Tokens(h.astype("float32"), grid, **options, **more)
+    return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
 
 
 def check_layers(layers: Iterable[str], known: Iterable[str], owner: Any) -> None:

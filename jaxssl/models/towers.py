@@ -19,16 +19,16 @@ class Tower(NamedTuple):
     inputs: str | tuple[str, ...]
 
     def takes(self, x: Mapping[str, Any]) -> bool:
-        """Is its input in x?"""
+        """Whether x has the input of this tower."""
         return all(key in x for key in ((self.inputs,) if isinstance(self.inputs, str) else self.inputs))
 
     def of(self, x: Mapping[str, Any]) -> Any:
-        """Its input."""
+        """The input of this tower in x: one entry, or a dict of several."""
         return x[self.inputs] if isinstance(self.inputs, str) else {key: x[key] for key in self.inputs}
 
 
 class Parts:
-    """The towers of a module. No container that Flax looks into: the path of a parameter then begins with the tower's name."""
+    """The towers of a module, opaque to Flax, so that the path of a parameter begins with the tower's name."""
 
     def __init__(self, towers: Sequence[Tower]):
         self.towers = tuple(towers)

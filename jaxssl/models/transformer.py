@@ -26,7 +26,7 @@ class DropPath(nn.Module):
         if not train or self.rate == 0:
             return x
         if not self.has_rng("dropout"):
-            raise ValueError(f"drop_path={self.rate} with train=True needs a random key: pass key=... to forward")
+            raise ValueError(f"drop_path={self.rate}: needs a random key in training; pass key=... to forward.")
         keep = 1 - self.rate
         shape = (x.shape[0],) + (1,) * (x.ndim - 1)
         kept = jax.random.bernoulli(self.make_rng("dropout"), keep, shape)
@@ -44,7 +44,8 @@ def drophead(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
     Returns:
       Like x. An example whose heads would all be dropped keeps them all.
 
-    Source: Zhou et al., Scheduled DropHead, 2020, arXiv:2004.13342, https://arxiv.org/abs/2004.13342
+    Source: Zhou et al., Scheduled DropHead: A Regularization Method for Transformer Models, 2020,
+    arXiv:2004.13342, https://arxiv.org/abs/2004.13342
     """
     kept = jax.random.bernoulli(key, 1 - rate, (x.shape[0], x.shape[2]))
     kept = kept | ~kept.any(axis=1, keepdims=True)
@@ -210,10 +211,9 @@ class TransformerBlock(nn.Module):
 
 
 class CrossBlock(TransformerBlock):
-    """Attention to a context ahead of a `TransformerBlock`: x + drop(gamma_0 Attention(LN(x), context)), then self-attention,
-    then the MLP.
+    """A `TransformerBlock` after attention to a context: x + drop(gamma_0 Attention(LN(x), context)).
 
-    The context is taken as it is: an encoder's tokens after its final norm. Its width may be another one.
+    The context is not normalised: it is an encoder's tokens after its final norm. Its width may differ from that of x.
 
     Attributes:
       self_attention: False leaves the self-attention out.
@@ -292,8 +292,8 @@ def run_blocks(
 def check_transformer(name: str, embed_dim: int, depth: int, num_heads: int, drop_path: float = 0.0) -> None:
     """Raises ValueError on sizes that no transformer can have."""
     if embed_dim % num_heads:
-        raise ValueError(f"{name}: num_heads={num_heads} must divide the width {embed_dim}")
+        raise ValueError(f"num_heads={num_heads}: must divide the width {embed_dim} of {name}.")
     if depth < 1:
-        raise ValueError(f"{name}: depth must be at least 1, got {depth}")
+        raise ValueError(f"depth={depth}: must be at least 1 for {name}.")
     if not 0 <= drop_path < 1:
-        raise ValueError(f"{name}: drop_path must be in [0, 1), got {drop_path}")
+        raise ValueError(f"drop_path={drop_path}: must lie in [0, 1) for {name}.")

@@ -1,4 +1,4 @@
-"""An image encoder and a text encoder side by side: `models.towers` of two, under the names that CLIP's configs have."""
+"""An image encoder and a text encoder: `models.towers` of two, with the names that CLIP's configs use."""
 
 from collections.abc import Mapping
 from typing import Any

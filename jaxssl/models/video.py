@@ -1,11 +1,12 @@
-"""Networks for video clips: convolutions over space and time apart, residual networks, and a transformer over tubelets.
+"""Networks for video clips: (2+1)-D convolutional networks, residual networks, and a transformer over tubelets.
 
-A convolution over time is a matrix product over its shifted frames, which a CPU does far faster than a convolution in three
-dimensions; that it takes its turn after the one over space is the (2+1)-D form.
+A (2+1)-D convolution is one over space followed by one over time. The latter is a matrix product of shifted frames, on a
+CPU far faster than a convolution in three dimensions.
 
 Sources: Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, 2017, arXiv:1711.11248,
 https://arxiv.org/abs/1711.11248; Feichtenhofer et al., SlowFast Networks for Video Recognition, 2018, arXiv:1812.03982,
-https://arxiv.org/abs/1812.03982; Tong et al., VideoMAE, 2022, arXiv:2203.12602, https://arxiv.org/abs/2203.12602
+https://arxiv.org/abs/1812.03982; Tong et al., VideoMAE: Masked Autoencoders are Data-Efficient Learners for
+Self-Supervised Video Pre-Training, 2022, arXiv:2203.12602, https://arxiv.org/abs/2203.12602
 """
 
 from collections.abc import Sequence
@@ -21,16 +22,16 @@ from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import norm
 from jaxssl.models.positions import patch_grid, sincos_3d, take_tokens
-from jaxssl.models.tokens import Hide, Tokens, check_hide, of_maps
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_blocks, of_maps
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
 
 
 def check_clips(x: jax.Array, module: str) -> None:
     """Raises ValueError unless x is a floating array [N, T, H, W, C]."""
     if x.ndim != 5:
-        raise ValueError(f"{module} takes clips [N, T, H, W, C], got shape {tuple(x.shape)}")
+        raise ValueError(f"x of shape {tuple(x.shape)}: {module} takes clips [N, T, H, W, C].")
     if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"{module} takes floating clips (augment or standardise them first), got {x.dtype}")
+        raise ValueError(f"x of {x.dtype}: {module} takes floating clips; augment or standardise them first.")
 
 
 class TimeConv(nn.Module):
@@ -59,7 +60,7 @@ class TimeConv(nn.Module):
         pad[1] = (k // 2, k // 2)
         padded, length = jnp.pad(x, pad), x.shape[1]
         taps = [padded[:, i : i + length : s] for i in range(k)]
-        return jnp.concatenate(taps, axis=-1) @ kernel.reshape(k * channels, self.features)
+        return jnp.concatenate(taps, axis=-1) @ rearrange(kernel, "k c d -> (k c) d")
 
 
 class SpaceConv(nn.Module):
@@ -79,13 +80,13 @@ class SpaceConv(nn.Module):
 
 
 def _norm(owner, features, train, name, zero_init=False):
-    """The normalisation that a block was built with."""
+    """The normalisation layer with the options of the block `owner`."""
     options = dict(batch_groups=owner.batch_groups, dtype=owner.dtype, zero_init=zero_init, name=name)
     return norm(owner.norm, features, train, **options)
 
 
 class ClipBlock(nn.Module):
-    """relu(norm(over time(relu(norm(over space(x)))))): one (2+1)-D convolution; without the second half for k_t = 1, s_t = 1."""
+    """(2+1)-D convolution: relu(norm(time(relu(norm(space(x)))))); relu(norm(space(x))) for k_t = s_t = 1."""
 
     features: int
     strides: int
@@ -106,7 +107,30 @@ class ClipBlock(nn.Module):
         return nn.relu(_norm(self, self.features, train, "norm_time")(h))
 
 
-class ClipConvNet(nn.Module):
+class ClipMaps(nn.Module):
+    """A network of maps over time and space: `_maps` of a subclass gives the last map and those of all layers by name."""
+
+    can = ("patches",)
+
+    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
+        """Clips x [N, T, H, W, C] -> `models.tokens.Tokens` of the last map.
+
+        layers: 'block0', ... of `convnet`; of `resnet` 'layer1_0' for a block's map, 'layer1' for that of a stage's last
+        block. hide: must be None.
+        """
+        check_hide(hide, self)
+        return of_maps(*self._maps(x, train), layers, self)
+
+    def pooled(self, tokens: Tokens) -> jax.Array:
+        """Features [N, D] of `Tokens`: their mean over time and space."""
+        return tokens.map.mean((1, 2, 3))
+
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Clips x [N, T, H, W, C] -> features [N, D] float32."""
+        return self._maps(x, train)[0].mean((1, 2, 3))
+
+
+class ClipConvNet(ClipMaps):
     """(2+1)-D blocks, then the mean over time and space; built by `convnet`."""
 
     widths: tuple
@@ -119,8 +143,6 @@ class ClipConvNet(nn.Module):
     dtype: Any
     remat: bool
 
-    can = ("patches",)
-
     @nn.compact
     def _maps(self, x, train):
         """Last map [N, T', h, w, D] float32, and those of all blocks by name."""
@@ -131,19 +153,6 @@ class ClipConvNet(nn.Module):
             options = (self.norm, self.batch_groups, self.implementation, self.dtype)
             x = maps[f"block{i}"] = block(*shape, *options, name=f"block{i}")(x, train)
         return x.astype(jnp.float32), maps
-
-    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
-        """Clips x [N, T, H, W, C] -> `models.tokens.Tokens` of the last map; layers: 'block0', ...; hide: must be None."""
-        check_hide(hide, self)
-        return of_maps(*self._maps(x, train), layers, self)
-
-    def pooled(self, tokens: Tokens) -> jax.Array:
-        """Features [N, D] of `Tokens`: their mean over time and space."""
-        return tokens.map.mean((1, 2, 3))
-
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Clips x [N, T, H, W, C] -> features [N, D] float32."""
-        return self._maps(x, train)[0].mean((1, 2, 3))
 
 
 def convnet(
@@ -178,16 +187,19 @@ def convnet(
     strides, time_kernels, time_strides = (_each(v, len(widths)) for v in (strides, time_kernels, time_strides))
     if not widths or {len(strides), len(time_kernels), len(time_strides)} != {len(widths)}:
         raise ValueError(
-            f"video.convnet: widths {widths}, strides {strides}, time_kernels {time_kernels} and time_strides "
-            f"{time_strides} must be equally many"
+            f"widths={widths}, strides={strides}, time_kernels={time_kernels}, time_strides={time_strides}: must be equally"
+            " many, at least 1, for video.convnet."
         )
     _check_taps("video.convnet", time_kernels)
     return ClipConvNet(widths, strides, time_kernels, time_strides, norm, batch_groups, implementation, dtype, remat)
 
 
 class ClipResidual(nn.Module):
-    """relu(shortcut(x) + branch(x)). The branch is a convolution over time of `time_kernel` taps, 3x3, 1x1 ('bottleneck'),
-    or twice 3x3 and the convolution over time ('basic'); with one tap the 'basic' branch has none over time."""
+    """relu(shortcut(x) + branch(x)).
+
+    The branch of a 'bottleneck' block is a convolution over time of `time_kernel` taps, then 3x3, then 1x1; that of a
+    'basic' block is twice 3x3 and a convolution over time, which is left out for one tap.
+    """
 
     block: str
     channels: int
@@ -226,7 +238,7 @@ class ClipResidual(nn.Module):
         return nn.relu(x + h)
 
 
-class ClipResNet(nn.Module):
+class ClipResNet(ClipMaps):
     """Residual network for clips; built by `resnet`."""
 
     layers: tuple
@@ -240,8 +252,6 @@ class ClipResNet(nn.Module):
     implementation: str
     dtype: Any
     remat: bool
-
-    can = ("patches",)
 
     @nn.compact
     def _maps(self, x, train):
@@ -274,22 +284,6 @@ class ClipResNet(nn.Module):
             maps[f"layer{stage + 1}"] = h
         return h.astype(jnp.float32), maps
 
-    def encode(self, x: jax.Array, train: bool, hide: Hide | None = None, layers: Sequence[str] = ()) -> Tokens:
-        """Clips x [N, T, H, W, C] -> `models.tokens.Tokens` of the last map.
-
-        layers: 'layer1_0' for a block's map, 'layer1' for that of a stage's last block. hide: must be None.
-        """
-        check_hide(hide, self)
-        return of_maps(*self._maps(x, train), layers, self)
-
-    def pooled(self, tokens: Tokens) -> jax.Array:
-        """Features [N, D] of `Tokens`: their mean over time and space."""
-        return tokens.map.mean((1, 2, 3))
-
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Clips x [N, T, H, W, C] -> features [N, D] float32."""
-        return self._maps(x, train)[0].mean((1, 2, 3))
-
 
 def resnet(
     *,
@@ -305,15 +299,16 @@ def resnet(
     dtype: Dtype = "float32",
     remat: bool = False,
 ) -> ClipResNet:
-    """Residual network for clips; the defaults are the R3D-50 of CVRL, convolutions over time in the last two stages only.
+    """Residual network for clips; the defaults are CVRL's R3D-50, which convolves over time in the last two stages only.
 
     Args:
       layers: blocks of each stage; stages after the first halve height and width, and double the channels.
       block: 'bottleneck' (output channels times 4), or 'basic'; with layers=(2, 2, 2, 2) and time_kernels=3 the latter is
-        an R(2+1)D-18, but for the width between its two halves.
+        an R(2+1)D-18, except for the width between the convolutions over space and time.
       width: channels of the stem and the first stage.
-      time_kernels: taps over time in each stage, or one number.
-      stem: '5x7x7' (stride 2 over time and space, 3x3 max pooling stride 2) or '3x3' (space only, stride 1) for small clips.
+      time_kernels: taps (odd) over time of each stage, or one number for all.
+      stem: '5x7x7' (stride 2 over time and space, 3x3 max pooling stride 2), or '3x3' over space (stride 1) for small
+        clips.
       norm, batch_groups, zero_init_last: as in `models.resnet.resnet`.
       implementation, dtype, remat: as in `convnet`.
 
@@ -321,16 +316,18 @@ def resnet(
       Flax module (x [N, T, H, W, C], train) -> [N, D].
 
     Raises:
-      ValueError: on an unknown block or stem, an even number of taps, or not as many of them as stages.
+      ValueError: on an unknown block or stem, an even number of taps, time_kernels and layers of unequal lengths.
     """
     layers = tuple(layers)
     time_kernels = _each(time_kernels, len(layers))
     if block not in ("basic", "bottleneck"):
-        raise ValueError(f"video.resnet: block must be 'basic' or 'bottleneck', got {block!r}")
+        raise ValueError(f"block={block!r}: must be 'basic' or 'bottleneck' for video.resnet.")
     if stem not in ("5x7x7", "3x3"):
-        raise ValueError(f"video.resnet: stem must be '5x7x7' or '3x3', got {stem!r}")
+        raise ValueError(f"stem={stem!r}: must be '5x7x7' or '3x3' for video.resnet.")
     if not layers or len(time_kernels) != len(layers):
-        raise ValueError(f"video.resnet: time_kernels {time_kernels} and layers {layers} must be equally many")
+        raise ValueError(
+            f"time_kernels={time_kernels}, layers={layers}: must be equally many, at least 1, for video.resnet."
+        )
     _check_taps("video.resnet", time_kernels)
     return ClipResNet(
         layers, block, width, time_kernels, stem, norm, batch_groups, zero_init_last, implementation, dtype, remat
@@ -356,7 +353,7 @@ class ClipViT(nn.Module):
         """(in time, rows, columns) of the tubelets of clips [N, T, H, W, C]; ValueError unless they fit."""
         check_clips(x, "video.vit")
         if x.shape[1] % self.tubelet:
-            raise ValueError(f"video.vit: tubelet={self.tubelet} must divide the {x.shape[1]} frames of a clip")
+            raise ValueError(f"tubelet={self.tubelet}: must divide the {x.shape[1]} frames of a clip.")
         return (x.shape[1] // self.tubelet, *patch_grid(x.shape[2:4], self.patch_size))
 
     def patches_of(self, x: jax.Array) -> jax.Array:
@@ -387,9 +384,8 @@ class ClipViT(nn.Module):
             h = take_tokens(h, hide.visible_ids)
         sizes = (self.depth, self.num_heads, self.mlp_ratio)
         h, outputs, maps = run_blocks(h, train, *sizes, owner=self, layers=layers, drop_path=self.drop_path)
-        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h).astype(jnp.float32)
-        outputs = {name: Tokens(output.astype(jnp.float32), grid) for name, output in outputs.items()}
-        return Tokens(h, grid, layers=outputs, attention=maps)
+        h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
+        return of_blocks(h, outputs, maps, grid)
 
     def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`: their mean."""
@@ -429,7 +425,7 @@ def vit(
     """
     check_transformer("video.vit", embed_dim, depth, num_heads, drop_path)
     if patch_size < 1 or tubelet < 1:
-        raise ValueError(f"video.vit: patch_size={patch_size} and tubelet={tubelet} must be at least 1")
+        raise ValueError(f"patch_size={patch_size}, tubelet={tubelet}: both must be at least 1 for video.vit.")
     sincos_3d(embed_dim, (1, 1, 1))
     return ClipViT(patch_size, tubelet, embed_dim, depth, num_heads, mlp_ratio, drop_path, dtype, remat)
 
@@ -440,4 +436,4 @@ def _each(value, count):
 
 def _check_taps(name, time_kernels):
     if any(k < 1 or k % 2 == 0 for k in time_kernels):
-        raise ValueError(f"{name}: time_kernels must be odd and positive, got {time_kernels}")
+        raise ValueError(f"time_kernels={time_kernels}: must be odd and positive for {name}.")

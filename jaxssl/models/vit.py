@@ -1,6 +1,7 @@
 """Vision transformers with the mathematics and shapes of the public ViT checkpoints.
 
-Sources: Dosovitskiy et al., An Image is Worth 16x16 Words, 2020, arXiv:2010.11929, https://arxiv.org/abs/2010.11929;
+Sources: Dosovitskiy et al., An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale, 2020,
+arXiv:2010.11929, https://arxiv.org/abs/2010.11929;
 Darcet et al., Vision Transformers Need Registers, 2023, arXiv:2309.16588, https://arxiv.org/abs/2309.16588
 """
 
@@ -12,11 +13,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from einops import rearrange
 
 from jaxssl.models.conv import check_images
 from jaxssl.models.module import Dtype
 from jaxssl.models.positions import as_pair, patch_grid, resample, sincos_2d, take_tokens
-from jaxssl.models.tokens import Hide, Tokens, check_hide
+from jaxssl.models.tokens import Hide, Tokens, check_hide, of_blocks
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
 from jaxssl.ops.patches import patchify
 
@@ -33,14 +35,14 @@ class PatchEmbed(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         size, channels = self.patch_size, x.shape[-1]
-        # Xavier over the flattened patch, as the self-supervised ViTs start, not over the P * P taps apart.
+        # Xavier over the flattened patch, as in self-supervised ViTs, not over each of the P * P taps.
         init = nn.initializers.xavier_uniform()
         flat = size * size * channels
         shape = (size, size, channels, self.embed_dim)
         kernel = self.param("kernel", lambda key: init(key, (flat, self.embed_dim), jnp.float32).reshape(shape))
         bias = self.param("bias", nn.initializers.zeros, (self.embed_dim,), jnp.float32)
         patches = patchify(x.astype(self.dtype), size)
-        return patches @ kernel.reshape(flat, self.embed_dim).astype(self.dtype) + bias.astype(self.dtype)
+        return patches @ rearrange(kernel, "p q c d -> (p q c) d").astype(self.dtype) + bias.astype(self.dtype)
 
 
 class ViT(nn.Module):
@@ -91,7 +93,14 @@ class ViT(nn.Module):
         return int(self.class_token) + self.registers
 
     def fixed_positions(self, grid: tuple[int, int]) -> np.ndarray:
-        """Sine-cosine positions, zero for the prefix tokens that have one: [prefix + L, D] or [L, D]."""
+        """Sine-cosine positions of the patches, after zeros for the prefix tokens unless no_embed_class.
+
+        Args:
+          grid: (rows, columns).
+
+        Returns:
+          float32 [prefix + L, D], or [L, D] with no_embed_class.
+        """
         prefix = np.zeros((0 if self.no_embed_class else self.num_prefix, self.embed_dim), np.float32)
         return np.concatenate([prefix, sincos_2d(self.embed_dim, grid)])
 
@@ -145,8 +154,8 @@ class ViT(nn.Module):
         sizes = (self.depth, self.num_heads, self.mlp_ratio)
         h, outputs, maps = run_blocks(h, train, *sizes, owner=self, layers=layers, **options)
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
-        made = lambda h, **more: Tokens(h.astype(jnp.float32), grid, self.class_token, self.registers, **more)
-        return made(h, layers={name: made(output) for name, output in outputs.items()}, attention=maps)
+        prefix = dict(class_token=self.class_token, registers_count=self.registers)
+        return of_blocks(h, outputs, maps, grid, **prefix)
 
     def pooled(self, tokens: Tokens) -> jax.Array:
         """Features [N, D] of `Tokens`, as `pool` says."""
@@ -203,9 +212,11 @@ def vit(
     """
     check_transformer("vit", embed_dim, depth, num_heads, drop_path)
     if pool not in ("cls", "mean") or (pool == "cls" and not class_token):
-        raise ValueError(f"vit: pool must be 'cls' (with class_token=True) or 'mean', got {pool!r}")
+        raise ValueError(
+            f"pool={pool!r}, class_token={class_token}: pool must be 'mean', or 'cls' with class_token=True."
+        )
     if positions not in ("learned", "fixed"):
-        raise ValueError(f"vit: positions must be 'learned' or 'fixed', got {positions!r}")
+        raise ValueError(f"positions={positions!r}: must be 'learned' or 'fixed' for vit.")
     image_size = as_pair(image_size)
     patch_grid(image_size, patch_size)
     if positions == "fixed":

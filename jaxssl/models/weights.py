@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class WeightsMisfit(ValueError):
-    """A file of weights that is not of a network: a line for each array that does not fit. `lines`: of the message."""
+    """Weights that do not fit a network. `lines`: those of the message, one for each array that does not fit."""
 
     def __init__(self, *lines: str):
         super().__init__("\n".join(lines))
@@ -47,7 +47,7 @@ RENAMES = (
 )
 TOKENS = ("cls_token", "reg_token", "pos_embed")
 COUNTER = "num_batches_tracked"
-# Parts of timm's networks that change the features: where the network has none, the file is that of another one.
+# Parts of timm's networks that change the features: a file that has one which the network lacks is of another network.
 BACKBONE = {"cls_token", "reg_token", "dist_token", "pos_embed", "patch_embed", "norm_pre", "norm", "fc_norm"}
 BACKBONE |= {"attn_pool", "rope", "blocks", "stem", "conv", "bn", "layer"}
 
@@ -152,17 +152,17 @@ def import_timm(
 ) -> tuple[Any, Any]:
     """Reads backbone weights from a safetensors file with the names that `export_timm` writes.
 
-    What the file has beyond the backbone, as a classifier, is left out, and the log names it. More of what the network
-    itself is made of, as further blocks, is refused. Learned positions of another grid are resampled (bicubic,
-    antialiased), with a note in the log.
+    Arrays beyond the backbone, such as a classifier's, are left out, and the log names them. Further parts of the backbone
+    itself, such as more blocks, are refused. Learned positions of another grid are resampled (bicubic, antialiased), with
+    a note in the log.
 
     Args:
       path: file to read.
       module: the Flax backbone.
       params, stats: its trees (arrays or ShapeDtypeStructs); they give the structure, shapes and dtypes.
-      grey_from_rgb: for a network with 1 input channel, sum a 3-channel first layer over its input channels:
-        a grey image gives what its RGB copy gave.
-      ignore: name prefixes in the file to pass over in any case, e.g. ('blocks.11.',).
+      grey_from_rgb: for a network with 1 input channel, sum a 3-channel first layer over its input channels, so that a
+        grey image gives the output of its RGB copy.
+      ignore: prefixes of names in the file to leave out, e.g. ('blocks.11.',).
 
     Returns:
       (params, stats) with the values of the file; a mask token, which timm has not, keeps its value.
@@ -210,7 +210,7 @@ def import_timm(
 
 
 def _part(name):
-    """What a name in a file speaks of: its first word without a number."""
+    """The part of a network that a name in a file belongs to: its first word without a number."""
     return re.sub(r"\d.*", "", name.split(".")[0])
 
 

@@ -76,4 +76,4 @@ def test_a_size_that_patches_do_not_divide_is_named(tmp_path, capsys):
     change = ["--config.augment.size=81", *CHANGES]
     argv = ["train", CONFIG, "--data", str(tmp_path / "own.npz"), "--workdir", str(tmp_path / "run"), *change]
     assert main(argv) == 2
-    assert "patch_size=8 must divide the T = 81" in capsys.readouterr().err
+    assert "patch_size=8: must divide the T = 81" in capsys.readouterr().err

@@ -162,7 +162,7 @@ def test_decoders_are_refused_by_name():
         (dict(positions="3d"), "needs a grid of 3 axes"),
         (dict(grid=(6,)), "needs a grid of 2 axes"),
         (dict(positions="3d", grid=(1, 2, 3), width=20), "divisible by 16"),
-        (dict(num_heads=3), "num_heads=3 must divide"),
+        (dict(num_heads=3), "num_heads=3: must divide"),
     ):
         with pytest.raises(ValueError, match=said):
             masked_decoder(**{**DECODER, **options})

@@ -73,7 +73,7 @@ def test_grouped_batch_norm_is_batch_norm_within_each_group():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), updated, average)
     inference = [forward(m, params, updated, X, use_running_average=True)[0] for m in (whole, grouped)]
     np.testing.assert_allclose(*inference, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="num_groups=3 must divide the batch size 8"):
+    with pytest.raises(ValueError, match="num_groups=3: must divide the batch size 8"):
         forward(GroupedBatchNorm(3), params, stats, X, train=True, use_running_average=False)
 
 

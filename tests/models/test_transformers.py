@@ -86,7 +86,7 @@ def test_positions_of_other_input_sizes(params):
     resampled = jnp.concatenate([params["pos_embed"][:3], resample(table, (2, 3), (4, 6))])
     stored = encode(native, {**params, "pos_embed": resampled}, larger)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), stored, encode(network, params, larger))
-    with pytest.raises(ValueError, match="patch_size=4 must divide the image size 8x10"):
+    with pytest.raises(ValueError, match="patch_size=4: must divide the image size 8x10"):
         encode(network, params, X[:, :, :10])
 
 

@@ -85,7 +85,7 @@ def test_a_text_longer_than_the_positions_is_refused():
     encoder = causal_text(vocab_size=20, max_length=4, embed_dim=8, depth=1, num_heads=2)
     with pytest.raises(ValueError, match="max_length=4"):
         setup(encoder, jax.random.key(0), texts())
-    with pytest.raises(ValueError, match="num_heads=3 must divide"):
+    with pytest.raises(ValueError, match="num_heads=3: must divide"):
         causal_text(embed_dim=8, num_heads=3)
 
 
