@@ -30,8 +30,8 @@ def barlow_twins(
       hidden_dims, dim: widths of the projector g; batch norm and ReLU after each hidden layer.
       norm: the batch norms of the projector.
       redundancy_weight: lambda.
-      loss_scale: s. Under LARS it only sets the pace of biases and norms, which have no trust ratio; the published
-        recipe gives them 0.024 times the learning rate instead (optim.multipliers).
+      loss_scale: s. Under LARS it matters for biases and norms only, which have no trust ratio; the published recipe
+        gives them 0.024 times the learning rate instead (optim.multipliers).
 
     Batch: `views`, two arrays [N, ...]. Memory: `stats`.
 

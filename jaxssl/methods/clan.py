@@ -1,4 +1,4 @@
-"""CLAN: all normal rows attract each other, and rows with some cells drawn anew are the negatives."""
+"""CLAN: all normal rows attract each other, and rows with some resampled cells are the negatives."""
 
 import jax.numpy as jnp
 
@@ -18,9 +18,9 @@ def clan(encoder: Module, *, margin: float = 0.5, alpha: float = 0.5, squared: b
         z = f(x),  z' = f(augmented x),  d = (1 - cos) / 2
         L = alpha * mean d(z_i, z_j) + (1 - alpha) * mean relu(margin - d(z_i, z'_j))
 
-    over the pairs that are not at zero already. The anomaly score of a row falls with the cosine between its features
-    and the mean of the training features (`evaluators.anomaly`). Nothing is stop-gradient. Equal features of all rows are
-    a stationary point of value (1 - alpha) * margin: there `active_fraction` stays at 1.
+    over the pairs whose term is above zero. The anomaly score of a row falls with the cosine between its features and
+    the mean of the training features (`evaluators.anomaly`). Nothing is stop-gradient. Equal features of all rows are a
+    stationary point of value (1 - alpha) * margin: there `active_fraction` stays at 1.
 
     Args:
       encoder: f, [N, ...] -> [N, D].
@@ -30,7 +30,7 @@ def clan(encoder: Module, *, margin: float = 0.5, alpha: float = 0.5, squared: b
 
     Batch: `views`, two inputs of the encoder: the rows, the augmented rows. Memory: `stats`.
 
-    The monitor watches rows and augmented rows together, since the rows alone are meant to fall into one place.
+    The monitor watches rows and augmented rows together, since the rows alone are meant to collapse to a point.
 
     Source: Wilkie, Hindy, Tachtatzis, Atkinson, Contrastive Self-Supervised Network Intrusion Detection using
     Augmented Negative Pairs, 2025, arXiv:2509.06550, https://arxiv.org/abs/2509.06550

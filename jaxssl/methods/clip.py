@@ -45,9 +45,11 @@ def clip(
     arXiv:2103.00020, https://arxiv.org/abs/2103.00020
     """
     if not temperature > 0:
-        raise ValueError(f"methods.clip: temperature must be above 0, got {temperature}.")
+        raise ValueError(f"method.temperature={temperature}: must be above 0.")
     if block_size and multi_positive:
-        raise ValueError("methods.clip: block_size goes with multi_positive=False only, where a row has one positive.")
+        raise ValueError(
+            f"method.block_size={block_size}: goes with multi_positive=False only, where a row has one positive."
+        )
     head = projector((), dim, bias=False, dtype=encoder.dtype)
 
     def objective(params, z, batch):

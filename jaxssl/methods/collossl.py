@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 
 from jaxssl.card import Card
 from jaxssl.core import Method, Out, Watch
@@ -32,11 +33,11 @@ def collossl(
     In every batch the sensors closest to the anchor are chosen by d and the policy; positives keep the time of the
     anchor's window, negatives are shuffled over the batch, each sensor by itself, without a fixed point. Weights: 1 for
     positives, 1 / d_v for negatives, all divided by the largest. d and the weights are stop-gradient, nothing else is.
-    The features of an example are those of all its sensors side by side.
+    The features of an example are the concatenated features of its sensors.
 
     Args:
       encoder: backbone f, [N, T, C] -> [N, D], the same for all sensors.
-      anchor: number of the anchor; None: each sensor in turn, and the mean of their losses (not in the publication).
+      anchor: index of the anchor; None: each sensor in turn, and the mean of their losses (not in the publication).
       policy: 'closest_pos_all_neg', 'closest_pos_next_two_neg', 'closest_only' or 'random' (see ops.select_sensors).
       weighted: weigh negatives by 1 / d; else all weights are 1, as always under 'random'.
       hidden_dims, dim: widths of the projector, ReLU between, no norm.
@@ -69,12 +70,14 @@ def collossl(
         views, (key_networks, key_contrast) = jnp.stack(batch["views"]), jax.random.split(key)
         count, n = views.shape[:2]
         if count < 2 or n < 2:
-            raise ValueError(f"methods.collossl needs two sensors and two examples or more, got {count} and {n}")
+            raise ValueError(
+                f"batch of {count} sensors, {n} examples: methods.collossl needs two sensors and two examples or more."
+            )
         anchors = range(count) if anchor is None else [anchor]
         # Example by example, so that what is sharded over examples stays where it is.
-        x = views.swapaxes(0, 1).reshape(-1, *views.shape[2:])
+        x = rearrange(views, "v n t c -> (n v) t c")
         out, stats = forward_chain(chain, params, memory["stats"], x, train=True, key=key_networks)
-        h, z = (out[name].reshape(n, count, -1).swapaxes(0, 1) for name in ("encoder", "projector"))
+        h, z = (rearrange(out[name], "(n v) d -> v n d", n=n) for name in ("encoder", "projector"))
         traces = jax.lax.stop_gradient(jnp.sqrt(jnp.sum(jnp.square(views), axis=-1)))
         found = [contrast(z, traces, a, jax.random.fold_in(key_contrast, a)) for a in anchors]
         value = sum(part for part, _ in found) / len(found)
@@ -83,16 +86,15 @@ def collossl(
 
     def predict(params, memory, batch):
         x = batch["x"]
-        out, _ = forward_chain(chain, params, memory["stats"], x.reshape(-1, *x.shape[2:]))
-        return {
-            name: out[key].reshape(len(x), -1) for name, key in (("features", "encoder"), ("projector", "projector"))
-        }
+        out, _ = forward_chain(chain, params, memory["stats"], rearrange(x, "n v t c -> (n v) t c"))
+        names = (("features", "encoder"), ("projector", "projector"))
+        return {name: rearrange(out[key], "(n v) d -> n (v d)", n=len(x)) for name, key in names}
 
     return Method(begin_chain(chain), loss, predict, negatives=True)
 
 
 def other_rows(key: jax.Array, n: int) -> jax.Array:
-    """A random order of n >= 2 rows in which none keeps its place: [n]."""
+    """A random permutation of n >= 2 rows without a fixed point: int32 [n]."""
     order = jax.random.permutation(key, n)
-    # Each row takes the one that follows it in a random circle through all rows.
+    # Each row takes its successor on a random cycle through all rows.
     return jnp.zeros(n, order.dtype).at[order].set(jnp.roll(order, 1))

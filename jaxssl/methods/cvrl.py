@@ -33,8 +33,8 @@ def cvrl(
       temperature: tau, > 0.
       norm: the batch norms of the projector.
 
-    Batch: `views`, two clips [N, T, H, W, C]; `augment.video.cvrl` chooses the clips and changes them alike in all frames. Memory:
-    `stats`.
+    Batch: `views`, two clips [N, T, H, W, C]; `augment.video.cvrl` draws them, and one change for all frames of a clip.
+    Memory: `stats`.
 
     Source: Qian, Meng, Gong, Yang, Wang, Belongie, Cui, Spatiotemporal Contrastive Video Representation Learning, 2020,
     arXiv:2008.03800, https://arxiv.org/abs/2008.03800

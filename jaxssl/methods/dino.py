@@ -51,12 +51,12 @@ def dino(
       teacher_temperature, teacher_temperature_end, teacher_temperature_steps: tau_t, linearly from the first to the
         second within these steps, then constant; 0 steps keep the first. Published: 0.04 to 0.07 within 30 epochs, or 0.04.
       center_momentum: of the centre.
-      freeze_steps: steps during which the head's last layer rests, and with it all that the optimiser remembers of it;
-        one epoch in the published recipe.
+      freeze_steps: number of first steps in which the head's last layer and its optimiser state do not change; one
+        epoch in the published recipe.
       momentum: m of the teacher, new = m * old + (1 - m) * student.
       momentum_end, momentum_steps: where m ends, and the steps of the cosine that leads there; 0 steps keep it constant.
-      remat_views: compute every crop again in the backward pass, crop by crop: the same loss and gradient with the
-        activations of one crop at a time, for one more forward pass.
+      remat_views: recompute the activations of each crop in the backward pass, one crop at a time: less memory for one
+        more forward pass; loss and gradient are the same.
       predict_from: 'teacher' or 'student', whose features are evaluated and exported; the published evaluation takes the
         teacher's (github.com/facebookresearch/dino, eval_knn.py, eval_linear.py: `--checkpoint_key teacher`).
 

@@ -1,4 +1,4 @@
-"""Distillation: a student learns what a teacher that never changes says of the same views."""
+"""Distillation: a student learns the outputs of a frozen teacher for the same views."""
 
 from typing import Literal
 
@@ -34,8 +34,8 @@ def distill(
 
         p = h(f(x)),   L = mean over views of d(p, sg g(x)) + label_weight * cross_entropy(p, target)
 
-    g is the teacher, in inference mode, from a run or a file; both see the same view. d is a divergence of the class
-    probabilities where the teacher has a classifier, or a distance of its features, which need no label at all.
+    g is the teacher, in inference mode, from a run or a file; both see the same view. d is a divergence of class
+    probabilities, where the teacher has a classifier, or a distance of features, for which no label is needed.
 
     Args:
       encoder: backbone f of the student, [N, ...] -> [N, D].
@@ -45,7 +45,7 @@ def distill(
       temperature: T of the divergences of probabilities.
       label_weight: of the cross entropy with the known classes, without a temperature; 0 reads no target.
       hidden_dims: widths of hidden layers of the student's head h, with batch norm and ReLU; () is a linear head.
-      num_classes: what a teacher with a classifier must give; None: those of the data.
+      num_classes: the number of logits that a teacher with a classifier must have; None: the classes of the data.
 
     Batch: `views`, one array [N, ...] or several; with label_weight `target` int32 [N]. Memory: `stats`, `frozen`.
 

@@ -35,8 +35,8 @@ def ecg_jepa(
 
     Args:
       encoder: a transformer of models.series; the student encodes the visible patches only.
-      keep_ratio: share of visible patches, rounded up; one number, for it fixes shapes (published: uniform in 0.15 ...
-        0.25, drawn for each batch).
+      keep_ratio: share of visible patches, rounded up; a constant, since it fixes shapes (published: drawn for each batch,
+        uniform in 0.15 ... 0.25).
       min_block: least length of a hidden block, in patches.
       predictor_dim, predictor_depth, predictor_heads: of g, which is not used afterwards.
       kind: 'l1', or 'l2' for the squared error.

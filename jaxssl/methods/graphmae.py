@@ -18,13 +18,13 @@ CARD = Card("GraphMAE", "arXiv:2205.10803", 2022, "graph", "reconstruction")
 
 
 def graphmae(encoder: Module, *, masking_ratio: float = 0.5, replace_rate: float = 0.05, alpha: float = 3.0) -> Method:
-    """Masked graph autoencoder.
+    """GraphMAE, a masked graph autoencoder.
 
         x~ = x, but a learned token (or another node's features) at hidden nodes
         h  = W f(x~), set to zero at hidden nodes
         L  = mean over hidden nodes of (1 - cos(x, decoder(h)))^alpha
 
-    Hidden are floor(ratio * M) nodes of every graph of M nodes. The targets are stop-gradient.
+    floor(ratio * M) nodes of every graph of M nodes are hidden. The targets are stop-gradient.
 
     Args:
       encoder: a network of models.gnn, which gives all nodes.
@@ -41,7 +41,7 @@ def graphmae(encoder: Module, *, masking_ratio: float = 0.5, replace_rate: float
     needs(encoder, "methods.graphmae", "patches", "widths", example="models.gnn.gcn")
     for name, value in (("masking_ratio", masking_ratio), ("replace_rate", replace_rate)):
         if not 0 <= value < 1 or (name == "masking_ratio" and not value):
-            raise ValueError(f"method.{name}={value}: must lie in (0, 1)")
+            raise ValueError(f"method.{name}={value}: must lie in {'(0, 1)' if name == 'masking_ratio' else '[0, 1)'}.")
     bridge = projector((), encoder.widths[-1], bias=False, dtype=encoder.dtype)
 
     def hide(key, x, token):

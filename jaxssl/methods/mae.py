@@ -23,22 +23,23 @@ def mae(
     decoder_heads: int = 16,
     normalize_targets: bool = True,
 ) -> Method:
-    """Masked autoencoder.
+    """MAE, a masked autoencoder.
 
         L = mean over hidden patches of |decoder(encoder(visible patches)) - patch|^2
 
-    with each target patch standardised by its own mean and deviation. The loss of an example depends on no other, so
-    that `gradient_chunks` applies; the masks of a batch in chunks are other draws of the same distribution.
+    with each target patch standardised by its own mean and standard deviation. The patches are stop-gradient. The loss of
+    an example depends on no other example, so that `gradient_chunks` applies; a batch in chunks draws other masks from
+    the same distribution.
 
     Args:
       encoder: a transformer over patches of raw values, as models.vit.vit, models.audio.vit, models.video.vit or
         models.series.vit; it encodes the visible patches only.
-      masking_ratio: share of hidden patches; of L patches exactly floor((1 - ratio) * L) of every example
-        stay visible, at least one and not all.
+      masking_ratio: share of hidden patches; exactly floor((1 - ratio) * L) of the L patches of every example stay
+        visible, at least one and not all.
       decoder_dim, decoder_depth, decoder_heads: of the decoder, which is not used afterwards.
       normalize_targets: standardise each target patch.
 
-    Batch: `views`, one array: images [N, H, W, C] or what else the encoder takes. Memory: empty.
+    Batch: `views`, a tuple of one input of the encoder, such as images [N, H, W, C]. Memory: empty.
 
     Source: He, Chen, Xie, Li, Dollar, Girshick, Masked Autoencoders Are Scalable Vision Learners, 2021,
     arXiv:2111.06377, https://arxiv.org/abs/2111.06377

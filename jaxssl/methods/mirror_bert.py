@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 
 from jaxssl.card import Card
 from jaxssl.core import Method, Out, Watch
@@ -26,13 +27,13 @@ def mirror_bert(
 
     Both views go through the encoder as one batch of 2N, so that every row draws its own dropout. The paper starts
     from a published masked language model, and its contrastive stage is short; here both stages may be one run. Nothing
-    is stop-gradient. The head of the language model rests in the second stage.
+    is stop-gradient. The head of the language model gets no gradient in the second stage.
 
     Args:
       encoder: a text encoder of models.text; without dropout or drophead the views of a short text would be equal.
       temperature: tau of NT-Xent; the paper takes 0.04 for sentences and 0.2 for words and phrases.
-      mlm_steps: steps of the masked language model ahead of the contrastive steps; 0 = none.
-      masking_ratio: share of hidden tokens of the masked language model, in (0, 1); one of every text at least.
+      mlm_steps: number of masked language model steps before the contrastive ones; 0 for none.
+      masking_ratio: share of hidden tokens of the masked language model, in (0, 1); at least one token of every text.
 
     Batch: `views`, two dicts of `tokens` int [N, L], `mask` bool [N, L]. Memory: empty.
 
@@ -67,7 +68,7 @@ def mirror_bert(
             x = {**x, "tokens": jnp.where(first, hidden.tokens, x["tokens"])}
         tokens, _ = forward(encoder, params["encoder"], {}, x, train=True, key=key_encoder, method="encode")
         h, z = tokens.h, encoder.pooled(tokens)
-        z = z.reshape(-1, 2, z.shape[-1]).swapaxes(0, 1)
+        z = rearrange(z, "(n v) d -> v n d", v=2)
 
         def language(params):
             table = params["encoder"]["embed"]["embedding"]

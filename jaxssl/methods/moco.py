@@ -47,8 +47,8 @@ def moco(
     Batch: `views`, two arrays [N, ...]. Memory: `stats`, `teacher`, `teacher_stats`, `queue` [K, dim], `cursor`.
 
     Source: He, Fan, Wu, Xie, Girshick, Momentum Contrast for Unsupervised Visual Representation Learning, 2019,
-    arXiv:1911.05722; Chen, Fan, Girshick, He, Improved Baselines with Momentum Contrastive Learning, 2020,
-    arXiv:2003.04297, https://arxiv.org/abs/2003.04297
+    arXiv:1911.05722, https://arxiv.org/abs/1911.05722; Chen, Fan, Girshick, He, Improved Baselines with Momentum
+    Contrastive Learning, 2020, arXiv:2003.04297, https://arxiv.org/abs/2003.04297
     """
     chain = {"encoder": encoder, "projector": projector(hidden_dims, dim, norm=False, dtype=encoder.dtype)}
     networks, schedule = networks_of(predict_from), lambda step: momentum

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 
 from jaxssl.card import Card
 from jaxssl.core import Method
@@ -49,8 +50,8 @@ def point_cmae(
         computes (see losses.comasked_consistency).
       kind: of the Chamfer distance, 'l2' or 'l1'.
 
-    The published code also projects the class tokens but puts the result to no use; here there is no such head. A
-    transformer of 12 blocks is published, with G = 64 patches of 32 points.
+    The published code also projects the class tokens and does not use the result; there is no such head here. The published
+    encoder has 12 blocks and G = 64 patches of 32 points.
 
     Batch: `views`, one array [N, P, 3]. Memory: `stats`.
 
@@ -79,8 +80,7 @@ def point_cmae(
         key_mask, key_encoder, *keys = jax.random.split(key, 2 + len(BRANCHES))
         order, hidden, visible = draw(key_mask, x.shape[0])
         found = nets("encoder", encoder, x, key=key_encoder, hide=Hide(order[:, :, :visible]), method="encode")
-        n, count, size = found.extras["groups"].shape[:3]
-        groups, tokens, errors = found.extras["groups"].reshape(n, count, size * 3), [], []
+        groups, tokens, errors = rearrange(found.extras["groups"], "n g k c -> n g (k c)"), [], []
         for b, name in enumerate(BRANCHES):
             centers = take_tokens(found.extras["centers"], order[:, b])
             z = found.patches[:, b]
@@ -91,6 +91,6 @@ def point_cmae(
         agreement = comasked_consistency(*tokens, hidden[:, 0], hidden[:, 1], pairing=pairing)
         value = reconstruction_weight * sum(errors) + consistency_weight * agreement
         metrics = {"chamfer": sum(errors) / len(errors), "consistency": agreement}
-        return Predicted(value, jnp.moveaxis(found.patches.mean(2), 1, 0), metrics)
+        return Predicted(value, rearrange(found.patches.mean(2), "n b d -> b n d"), metrics)
 
     return masked(encoder, forward_pass, ("encoder", "mask", *BRANCHES))

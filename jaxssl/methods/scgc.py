@@ -8,6 +8,7 @@ from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import dec, neighbor_contrast
 from jaxssl.models.heads import projector
 from jaxssl.models.module import Module, forward, setup
+from jaxssl.models.tokens import name_of
 from jaxssl.ops import kmeans, student_t_assignment
 from jaxssl.ops.graph import influence_matrix
 from jaxssl.skeletons.prototypes import rests
@@ -25,24 +26,24 @@ def scgc(
     scale: float = 0.25,
     pretrain_steps: int = 0,
 ) -> Method:
-    """Self-supervised contrastive graph clustering.
+    """SCGC, self-supervised contrastive graph clustering.
 
         L = reconstruction_weight mean |x - g(z)|^2 + contrast_weight L_nc(z, W) + clustering_weight KL(p || q),
         z = f(x),   q = Student t of |z - mu|,   p = target_distribution(q)
 
     L_nc is `losses.neighbor_contrast` over the nodes of the batch, W their influences on each other. In the first
     `pretrain_steps` steps L is the reconstruction alone. Then the centres mu start from k-means on the z of one
-    batch, and are trained. With reconstruction_weight 0 it is the variant SCGC*, whose decoder g only pretrains.
+    batch, and are trained. reconstruction_weight=0 gives the variant SCGC*, whose decoder g is used in pre-training only.
 
-    p and the start of mu are stop-gradient. p is that of the batch, renewed every step; the publication, whose batch
-    is the whole graph, renews it every epoch, which is then the same.
+    p and the start of mu are stop-gradient. p is computed from the batch at every step. The publication computes it once
+    an epoch; its batch is the whole graph, so that both are the same.
 
     Args:
       encoder: a models.mlp; the decoder has its widths in reverse.
       num_clusters: number of centres.
       contrast_weight, clustering_weight, reconstruction_weight: alpha, beta, and 1 or 0 in the publication.
       scale: multiplies the cosines, tau of the publication.
-      pretrain_steps: steps of reconstruction alone, during which the centres rest.
+      pretrain_steps: number of first steps with the reconstruction alone, in which the centres do not change.
 
     Batch: `views` (x,), x [N, F]; `node` int [N]; `neighbors` int [N, K] (-1 = none), `weights` [N, K]: see
     data.influence. Memory: `start` [K, D], the centres before training.
@@ -51,9 +52,11 @@ def scgc(
     arXiv:2204.12656, https://arxiv.org/abs/2204.12656
     """
     if not hasattr(encoder, "hidden_dims"):
-        raise TypeError("methods.scgc needs an MLP as encoder: encoder.name='models.mlp'.")
+        raise TypeError(
+            f"encoder={name_of(encoder)}: methods.scgc needs an MLP; encoder.name='models.mlp' would be right."
+        )
     if num_clusters < 2:
-        raise ValueError(f"method.num_clusters={num_clusters}: must be at least 2")
+        raise ValueError(f"method.num_clusters={num_clusters}: must be at least 2.")
 
     def decoder(width):
         return projector(encoder.hidden_dims[::-1], width, norm=False, dtype=encoder.dtype)
@@ -61,7 +64,7 @@ def scgc(
     def init(key, batch):
         x, (key_encoder, key_decoder) = batch["views"][0], jax.random.split(key)
         if num_clusters > len(x):
-            raise ValueError(f"method.num_clusters={num_clusters}: no more than the batch of {len(x)} nodes")
+            raise ValueError(f"method.num_clusters={num_clusters}: must be no more than the batch of {len(x)} nodes.")
         params, centers = {}, jnp.zeros((num_clusters, encoder.out_dim))
         params["encoder"], _ = setup(encoder, key_encoder, x)
         params["decoder"], _ = setup(decoder(x.shape[1]), key_decoder, jnp.zeros((len(x), encoder.out_dim)))

@@ -1,4 +1,4 @@
-"""SSAST: find the hidden patches of a spectrogram among each other, and rebuild them."""
+"""SSAST: match predictions with the hidden patches of a spectrogram, and reconstruct these patches."""
 
 import jax
 import jax.numpy as jnp
@@ -29,19 +29,19 @@ def ssast(
 ) -> Method:
     """SSAST.
 
-        o = f(patches, hidden ones replaced by a token),  c = g_c(o),  r = g_r(o)  at the hidden places
+        o = f(patches, hidden ones replaced by a mask token),  c = g_c(o),  r = g_r(o)  at the hidden patches
         L = w_d patch_matching(c, x) + w_g mean | r - x |^2
 
-    with x the hidden patches themselves, which are data. Nothing is stop-gradient. Features are the mean of the tokens.
+    with x the hidden patches, which are data and stop-gradient. Features are the mean of the tokens.
 
     Args:
       encoder: a transformer of models.audio.
-      num_masked: M, patches hidden in every example; at least one and not all.
+      num_masked: M, the number of hidden patches of every example; at least one and not all.
       cluster: (least, most) side of the square blocks that are hidden; (1, 1) for single patches.
-      discriminative_weight, generative_weight: w_d, w_g; a weight of 0 leaves the part and its head out.
+      discriminative_weight, generative_weight: w_d, w_g; a weight of 0 leaves the term and its head out.
       over: 'targets', the publication's sum over the patches; 'preds', the release's sum over the predictions.
-      passes: 1, both parts see one mask (the publication's algorithm); 2, a mask and a pass for each (the release).
-      min_std: hidden patches of a smaller deviation take no part in the matching: silence equals silence.
+      passes: 1, both terms share one mask (the publication's algorithm); 2, each has its own mask and pass (the release).
+      min_std: hidden patches with a smaller standard deviation take no part in the matching, since all silence is equal.
 
     Batch: `views`, one array [N, bands, frames, 1]. Memory: empty.
 
@@ -50,11 +50,12 @@ def ssast(
     """
     needs(encoder, "methods.ssast", "masked", "targets", example="models.audio.vit")
     if passes not in (1, 2):
-        raise ValueError(f"method.passes={passes!r}: must be 1 or 2")
+        raise ValueError(f"method.passes={passes!r}: must be 1 or 2.")
     weights = {"discriminative": discriminative_weight, "generative": generative_weight}
     if min(weights.values()) < 0 or not any(weights.values()):
         raise ValueError(
-            f"method.discriminative_weight, method.generative_weight: must be at least 0, one above, got {weights}"
+            f"method.discriminative_weight={discriminative_weight}, method.generative_weight={generative_weight}: must be"
+            " at least 0, and one of them above 0."
         )
     parts = [name for name, weight in weights.items() if weight]
     dim = encoder.embed_dim

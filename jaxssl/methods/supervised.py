@@ -1,4 +1,4 @@
-"""Supervised classification: the upper row of a table, and the base of what learns from labels."""
+"""Supervised classification: the upper bound in a table, and the base of methods that learn from labels."""
 
 from typing import Literal
 
@@ -27,13 +27,13 @@ def supervised(
 
         logits = W f(x) + b,   L = mean over views of cross_entropy(logits, target)
 
-    Examples with target -1 take part in batch statistics and in nothing else. Nothing is stop-gradient.
+    Examples with target -1 count in batch statistics only. Nothing is stop-gradient.
 
     Args:
       encoder: backbone f, [N, ...] -> [N, D].
-      num_classes: C; None: those of the data.
-      loss: of `losses.classification`.
-      label_smoothing: share of the target that is spread over all classes.
+      num_classes: C; None: the number of classes of the data.
+      loss: name of a loss in `losses.classification`.
+      label_smoothing: a, the probability that the target spreads evenly over all classes, in [0, 1].
       hidden_dims: widths of hidden layers of the head, with batch norm and ReLU; () is a linear head.
 
     Batch: `views`, one array [N, ...] or several; `target` int32 [N], -1 = hidden. Memory: `stats`.
@@ -53,7 +53,15 @@ def supervised(
 
 
 def accuracy(logits: jax.Array, target: jax.Array) -> jax.Array:
-    """Share of the examples with a known class whose largest logit is that class's; 0 where none is known."""
+    """Top-1 accuracy over the examples with a known class, in [0, 1]; 0 where no class is known.
+
+    Args:
+      logits: [N, C].
+      target: int [N], -1 = hidden.
+
+    Returns:
+      float32 [].
+    """
     known = target >= 0
     right = known & (jnp.argmax(logits, axis=-1) == target)
     return jnp.sum(right) / jnp.maximum(jnp.sum(known), 1).astype(jnp.float32)

@@ -42,13 +42,13 @@ def swav(
       num_prototypes: K.
       temperature: tau.
       epsilon, num_iters: of Sinkhorn's algorithm.
-      freeze_steps: steps during which the prototypes rest, and with them all that the optimiser remembers of them; one
-        epoch in the published recipe.
-      queue_size: embeddings remembered for each full-size crop, for batches that are small against K (published: 3,840
-        for batches of 256); 0 for none. It is used as soon as it is full.
+      freeze_steps: number of first steps in which the prototypes and their optimiser state do not change; one epoch in
+        the published recipe.
+      queue_size: number of embeddings in the queue of each full-size crop, for batches that are small against K
+        (published: 3,840 for batches of 256); 0 for no queue. It is used as soon as it is full.
       queue_start: step at which the queue begins to fill; published: the one of epoch 15.
-      remat_views: compute every crop again in the backward pass, crop by crop: the same loss and gradient with the
-        activations of one crop at a time, for one more forward pass.
+      remat_views: recompute the activations of each crop in the backward pass, one crop at a time: less memory for one
+        more forward pass; loss and gradient are the same.
 
     Batch: `views`, V arrays [N, ...], and, where there are, `local_views`.
     Memory: `stats` and, with a queue, `queue` [V, queue_size, dim], `cursor`.

@@ -33,13 +33,12 @@ def t_jepa(
     Every row draws one context C and `num_targets` target sets T_j outside of C; f' is the teacher, an exponential
     moving average of f, and stop-gradient. The registers of f are in every context and never a target.
 
-    The numbers of columns are the same in all steps, so that nothing is compiled again; the publication draws them
-    anew each step.
+    |C| and |T_j| are the same in all steps, so that nothing is compiled again; the publication draws them in each step.
 
     Args:
       encoder: a models.tabular.table_transformer.
       context_share, target_share: |C| and |T_j| over the number of columns d, rounded, at least 1; together at most 1.
-      num_targets: target sets of a row.
+      num_targets: number of target sets of a row.
       predictor_dim, predictor_depth, predictor_heads: of the predictor g, which is not used afterwards.
       kind: 'l2' squared or 'l1' absolute error.
       momentum: m of the teacher, new = m * old + (1 - m) * student.

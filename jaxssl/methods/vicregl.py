@@ -45,7 +45,7 @@ def vicregl(
     covariance is that of every view; with `--fast-vc-reg 1` the release keeps the last view's. The positions of a
     mirrored view are mirrored; by default, `--no-flip-grid 1`, the release leaves them, and a place is matched with its
     mirror image. The number of matches goes with the size of the view whose places are matched; in the release it goes
-    with the direction, 20 one way and 4 the other, between two large views too. The best feature matches count, as
+    with the direction, 20 one way and 4 the other, between two large views too. Only the best feature matches count, as
     published; by default, `--l2_all_matches 1`, the release takes all.
 
     Args:

@@ -10,12 +10,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 
 from jaxssl.core import statistics, student
-from jaxssl.models.module import forward, setup
+from jaxssl.models.module import Module, forward, setup
 
 # Modules by name, in order.
-Chain = Mapping[str, Any]
+Chain = Mapping[str, Module]
 
 
 def setup_chain(chain: Chain, key: jax.Array, x: Any) -> tuple[dict, dict]:
@@ -30,7 +31,7 @@ def setup_chain(chain: Chain, key: jax.Array, x: Any) -> tuple[dict, dict]:
 def forward_chain(
     chain: Chain, params: Mapping, stats: Mapping, x: Any, *, train: bool = False, key: jax.Array | None = None
 ) -> tuple[dict[str, Any], dict]:
-    """Outputs of all networks by name, and the statistics with those of this chain renewed.
+    """Outputs of all networks by name, and the statistics with new ones for the networks of this chain.
 
     Args:
       chain: modules by name, in order.
@@ -56,11 +57,11 @@ def forward_chain_views(
     key: jax.Array | None = None,
     remat: bool = False,
 ) -> tuple[dict[str, Any], Mapping]:
-    """As `forward_chain` for every view apart, so that batch statistics see one view at a time.
+    """`forward_chain` for one view after the other, so that batch statistics are those of one view.
 
     Args:
       views: arrays [N, ...], perhaps of different sizes, or trees of arrays [N, ...].
-      remat: compute every view again in the backward pass, which then holds the activations of one view at a time.
+      remat: recompute the activations in the backward pass, which then holds those of one view at a time.
 
     Returns:
       (outputs stacked to [V, N, ...] by name, statistics after all views in turn).
@@ -78,7 +79,7 @@ def forward_chain_views(
             stats, output = one(stats, view_and_key)
             outputs.append(output)
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs), stats
-    # A loop over the views of one size: a chain of them would be computed again all at once.
+    # A loop over the views of one size: written out, the recomputations of all views could run at once.
     sizes = lambda pair: jax.tree.map(jnp.shape, pair[0])
     for _, group in itertools.groupby(zip(views, keys), key=sizes):
         group = jax.tree.map(lambda *leaves: jnp.stack(leaves), *group)
@@ -88,11 +89,11 @@ def forward_chain_views(
 
 
 def interleaved(views: Sequence[Any]) -> Any:
-    """A tuple of V views, trees of arrays [N, ...], as one batch [N * V, ...], for batch statistics of all.
+    """V views, trees of arrays [N, ...], as one batch [N * V, ...], for common batch statistics.
 
     Example by example, so that what is sharded over examples stays where it is.
     """
-    return jax.tree.map(lambda *v: jnp.stack(v, axis=1).reshape(-1, *v[0].shape[1:]), *views)
+    return jax.tree.map(lambda *v: rearrange(jnp.stack(v, axis=1), "n v ... -> (n v) ..."), *views)
 
 
 def begin_chain(chain: Chain) -> Callable:
@@ -106,7 +107,7 @@ def begin_chain(chain: Chain) -> Callable:
 
 
 def embed_together(chain: Chain) -> Callable:
-    """`embed` of a `core.Split`: all views as one batch, for batch statistics of all.
+    """`embed` of a `core.Split`: all views as one batch, with common batch statistics.
 
     Its embeddings are the outputs of the chain by name, [N, V, D]; see `by_view`.
     """
@@ -114,13 +115,16 @@ def embed_together(chain: Chain) -> Callable:
     def embed(params, memory, batch, key, step):
         x, num_views = interleaved(batch["views"]), len(batch["views"])
         outputs, stats = forward_chain(chain, params, statistics(memory), x, train=True, key=key)
-        return {name: h.reshape(-1, num_views, h.shape[-1]) for name, h in outputs.items()}, {**memory, "stats": stats}
+        return {name: rearrange(h, "(n v) d -> n v d", v=num_views) for name, h in outputs.items()}, {
+            **memory,
+            "stats": stats,
+        }
 
     return embed
 
 
 def embed_apart(chain: Chain) -> Callable:
-    """As `embed_together`, with every view by itself, so that batch statistics see one view at a time."""
+    """`embed` of a `core.Split`: one view after the other, so that batch statistics are those of one view."""
 
     def embed(params, memory, batch, key, step):
         outputs, stats = forward_chain_views(chain, params, statistics(memory), batch["views"], train=True, key=key)
@@ -156,8 +160,8 @@ def make_predict(chain: Chain, networks: Callable = student) -> Callable:
     return predict
 
 
-def without_drop_path(module: Any) -> Any:
-    """The same network, never dropping a path, for teachers that use statistics of the batch; parameters are the same."""
+def without_drop_path(module: Module) -> Module:
+    """The network with drop_path=0, for teachers in training mode; its parameters are the same."""
     return module.clone(drop_path=0.0) if getattr(module, "drop_path", 0.0) else module
 
 
@@ -167,5 +171,5 @@ def batch_size(x: Any) -> int:
 
 
 def part(tree: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The entries of a dict by name."""
+    """The entries of `tree` with these names."""
     return {name: tree[name] for name in names}

@@ -1,25 +1,26 @@
-"""An encoder with two heads: one on its features, one on every place of its last map."""
+"""An encoder with two heads: one on its features, one on every position of its last feature map."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+from einops import rearrange
 
 from jaxssl.core import student
-from jaxssl.models.module import forward, setup
+from jaxssl.models.module import Module, forward, setup
 from jaxssl.models.tokens import needs
 
 # The networks by name, in order.
 NAMES = ("encoder", "projector", "dense_projector")
 
 
-def networks_with_maps(method: str, encoder: Any, head: Any, dense_head: Any) -> dict[str, Any]:
+def networks_with_maps(method: str, encoder: Module, head: Module, dense_head: Module) -> dict[str, Module]:
     """The networks by the names `NAMES`; refuses, for `method`, an encoder that gives no map."""
     needs(encoder, method, "patches", example="models.resnet.resnet50")
     return dict(zip(NAMES, (encoder, head, dense_head), strict=True))
 
 
-def setup_maps(networks: Mapping[str, Any], key: jax.Array, x: Any) -> tuple[dict, dict]:
+def setup_maps(networks: Mapping[str, Module], key: jax.Array, x: Any) -> tuple[dict, dict]:
     """(params, stats) by name, from one example input x [N, H, W, C]."""
     keys = dict(zip(NAMES, jax.random.split(key, len(NAMES)), strict=True))
     params, stats = {}, {}
@@ -31,7 +32,7 @@ def setup_maps(networks: Mapping[str, Any], key: jax.Array, x: Any) -> tuple[dic
 
 
 def forward_maps(
-    networks: Mapping[str, Any],
+    networks: Mapping[str, Module],
     params: Mapping[str, Any],
     stats: Mapping[str, Any],
     x: Any,
@@ -39,7 +40,13 @@ def forward_maps(
     train: bool = False,
     key: jax.Array | None = None,
 ) -> tuple[dict[str, jax.Array], dict]:
-    """What the networks make of x [N, H, W, C], and the statistics renewed.
+    """The outputs of the networks for x [N, H, W, C], and the new batch statistics.
+
+    Args:
+      networks: as of `networks_with_maps`.
+      params, stats: trees by name.
+      x: input of the encoder.
+      train, key: as in `models.module.forward`; key is the encoder's.
 
     Returns:
       ({'encoder': features [N, D], 'patches': last map [N, h, w, D], 'projector': [N, P], 'dense_projector':
@@ -53,8 +60,8 @@ def forward_maps(
     return out, stats
 
 
-def predict_maps(networks: Mapping[str, Any], weights: Callable = student) -> Callable:
-    """`predict` of such a method: `features` [N, D], `patches` [N, h, w, D], and the outputs of both heads.
+def predict_maps(networks: Mapping[str, Module], weights: Callable = student) -> Callable:
+    """`predict` of a method with these networks: `features` [N, D], `patches` [N, h, w, D], and both heads' outputs.
 
     weights: as `core.Method.networks`.
     """
@@ -69,7 +76,7 @@ def predict_maps(networks: Mapping[str, Any], weights: Callable = student) -> Ca
 
 def flat(maps: jax.Array) -> jax.Array:
     """[N, h, w, D] -> [N, h * w, D], row by row."""
-    return maps.reshape(len(maps), -1, maps.shape[-1])
+    return rearrange(maps, "n h w d -> n (h w) d")
 
 
 def _encoded(networks, params, stats, x, train, key):

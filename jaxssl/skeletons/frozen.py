@@ -1,4 +1,4 @@
-"""A student that learns from networks that never change."""
+"""A student that learns from a frozen teacher."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,19 +7,20 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.core import Batch, Method, Out, Split, Watch, split_method
+from jaxssl.models.module import Module
 from jaxssl.skeletons.chain import Chain, by_view, embed_apart, forward_chain, make_predict, setup_chain
 from jaxssl.skeletons.siamese import Outputs, with_metrics
 
 
 class Pretrained(NamedTuple):
-    """Networks that never change.
+    """Frozen networks, and how their arrays are loaded.
 
     chain: modules by name, in order; the first takes the input, each other one the output of the one before.
-    load() -> {"params": {name: tree}, "stats": {name: tree}}, NumPy arrays; `Method.frozen` of what uses them.
-    about: what a copy of them must know: `encoder`, the section that builds it; `preprocess`, what it was shown; `step`.
+    load() -> {"params": {name: tree}, "stats": {name: tree}}, NumPy arrays; `Method.frozen` of a method that uses them.
+    about: what a copy of them records: `encoder`, the section that builds it; `preprocess`, that of its inputs; `step`.
     """
 
-    chain: dict[str, Any]
+    chain: dict[str, Module]
     load: Callable[[], dict[str, Any]]
     about: Mapping[str, Any] = {}
 
@@ -31,17 +32,17 @@ def frozen(
     *,
     check: Callable[[int], None] = lambda width: None,
 ) -> Method:
-    """A method whose student sees what a teacher sees that never changes, and learns from what it says.
+    """A method whose student and frozen teacher see the same views, and whose student learns the teacher's outputs.
 
         taught = g(x) [V, N, C], the end of the teacher's chain,   L = objective({name: [V, N, D]}, taught, batch)
 
     The teacher is in inference mode and stop-gradient; both get the same views.
 
     Args:
-      student: C -> modules by name, the encoder first; the last one has as many outputs as the teacher.
-      teacher: `chain`, modules by name, and `load() -> {"params": ..., "stats": ...}`, as `pretrained` makes them.
-      objective: outputs of the student, of the teacher, what the batch has beside views -> the loss, or (the loss, metrics).
-      check: C -> None; raises ValueError where the teacher's width does not fit.
+      student: C -> modules by name, the encoder first; the last one has C outputs, as the teacher has.
+      teacher: `Pretrained`, as `pretrained` makes it.
+      objective: (student's outputs, teacher's outputs, the batch without its views) -> the loss, or (the loss, metrics).
+      check: C -> None; raises ValueError where the teacher's width C does not fit.
 
     Batch: `views`, a tuple of inputs of both. Memory: `stats`; `frozen`, the teacher's arrays.
     """

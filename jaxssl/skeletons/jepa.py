@@ -1,4 +1,4 @@
-"""From the visible parts of an example, predict what a slowly moving teacher makes of the hidden ones."""
+"""From the visible parts of an example, predict the EMA teacher's features of the hidden parts."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxssl.core import Method, Out, PredictFrom, Watch, networks_of
 from jaxssl.losses import jepa as jepa_loss
-from jaxssl.models.module import forward
+from jaxssl.models.module import Module, forward
 from jaxssl.models.tokens import Hide, Tokens
 from jaxssl.ops import ema_init
 from jaxssl.skeletons.chain import make_predict
@@ -17,15 +17,15 @@ from jaxssl.skeletons.teacher import Momentum, follow, teacher_metrics
 
 
 class Drawn(NamedTuple):
-    """Numbers of tokens: context [N, K], which the student sees, and targets [N, M] or [N, S, M] for S target sets."""
+    """Indices of tokens: context [N, K], which the student sees, and targets [N, M] or [N, S, M] for S target sets."""
 
     context: jax.Array
     targets: jax.Array
 
 
 def jepa(
-    encoder: Any,
-    predictor: Callable[[Any], Any],
+    encoder: Module,
+    predictor: Callable[[Any], Module],
     draw: Callable[[jax.Array, Any], Drawn],
     momentum: Momentum,
     *,
@@ -44,7 +44,7 @@ def jepa(
       predictor: x -> g, a module (z, C, T) -> predictions of the targets; not used afterwards.
       draw: (key, x) -> C and T.
       momentum: step -> m of the teacher.
-      see: the student's `Tokens` -> z, what the predictor gets of them [N, R + K, D].
+      see: the student's `Tokens` -> z [N, R + K, D], the predictor's input.
       predict_from: see `core.networks_of`.
       kind: of `losses.jepa`.
 

@@ -1,4 +1,4 @@
-"""Parts of every example are hidden, the encoder sees the rest, and what is hidden is predicted."""
+"""Masked modelling: the encoder sees the visible parts of every example, and the hidden parts are predicted."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.core import Method, Out, Split, Watch, split_method, statistics
-from jaxssl.models.module import forward, setup
+from jaxssl.models.module import Module, forward, setup
 from jaxssl.skeletons.chain import make_predict
 
 
 class Networks:
-    """Networks by name, called in a forward pass that is written once: at the start a call also makes the parameters.
+    """Networks by name, for a forward pass that also serves as initialisation: a network's first call makes its parameters.
 
     nets(name, module, *inputs, **options) -> output, in training mode; options: those of `models.module.forward`.
-    nets.param(name, make) -> a parameter that belongs to no network; `make()` gives its start.
+    nets.param(name, make) -> a parameter that belongs to no network; `make()` gives its initial value.
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class Networks:
     ):
         self.params, self.stats, self.keys = dict(params), dict(stats), keys
 
-    def __call__(self, name: str, module: Any, *inputs: Any, key: jax.Array | None = None, **options: Any) -> Any:
+    def __call__(self, name: str, module: Module, *inputs: Any, key: jax.Array | None = None, **options: Any) -> Any:
         if self.keys is not None and name not in self.params:
             self.begin(name, module, *inputs, **options)
         stats = self.stats.get(name, {})
@@ -32,22 +32,22 @@ class Networks:
             self.stats[name] = stats
         return output
 
-    def begin(self, name: str, module: Any, *inputs: Any, **options: Any) -> None:
-        """Makes the parameters of a network, from its own key."""
+    def begin(self, name: str, module: Module, *inputs: Any, **options: Any) -> None:
+        """Initialises the parameters of the network `name` with its own key."""
         keys = self.keys or {}
         self.params[name], stats = setup(module, keys[name], *inputs, **options)
         if stats:
             self.stats[name] = stats
 
     def param(self, name: str, make: Callable[[], jax.Array]) -> jax.Array:
-        """A parameter of the method itself."""
+        """The parameter `name`, which belongs to no network; `make()` gives its initial value."""
         if self.keys is not None and name not in self.params:
             self.params[name] = make()
         return self.params[name]
 
 
 class Predicted(NamedTuple):
-    """What a forward pass of `masked` found.
+    """The result of a forward pass of `masked`.
 
     loss: [N], one an example, or a scalar. features: [N, D] or [V, N, D], for the monitor. metrics: scalars by name.
     """
@@ -57,11 +57,17 @@ class Predicted(NamedTuple):
     metrics: dict[str, jax.Array] = {}
 
 
-def begin_networks(encoder: Any, names: Iterable[str], forward_pass: Callable) -> Callable:
-    """`init` of a method: the encoder from its plain call, all other networks as the forward pass meets them.
+def begin_networks(encoder: Module, names: Iterable[str], forward_pass: Callable) -> Callable:
+    """`init` of a method: the encoder is initialised by its plain call, each other network by its first call.
 
-    names: of the networks, in the order of their keys; that of a name without a network goes to waste. The forward pass
-    gets the key 'mask', or the one after the last.
+    Args:
+      encoder: Flax module.
+      names: the networks by name, in the order of their keys. The key of the name 'mask', or one more key, is that of the
+        forward pass.
+      forward_pass: as in `masked`.
+
+    Returns:
+      init(key, batch) -> (params, memory).
     """
     names = list(names)
 
@@ -77,7 +83,7 @@ def begin_networks(encoder: Any, names: Iterable[str], forward_pass: Callable) -
 
 
 def masked(
-    encoder: Any, forward_pass: Callable[..., Predicted], names: Iterable[str], *, of_examples: bool = False
+    encoder: Module, forward_pass: Callable[..., Predicted], names: Iterable[str], *, of_examples: bool = False
 ) -> Method:
     """A method that hides parts of every example and predicts them.
 
@@ -85,7 +91,7 @@ def masked(
       encoder: f; its plain call gives the features [N, D] that are evaluated.
       forward_pass: (nets, x, key) -> Predicted; x is the view, nets a `Networks`. Targets are data and stop-gradient.
       names: the networks by name, the encoder first, in the order of their random keys.
-      of_examples: the loss is one number an example, of that example alone, and their mean is taken: chunks apply.
+      of_examples: the loss is [N], each entry of one example alone, and their mean is taken; `gradient_chunks` applies.
 
     Batch: `views`, a tuple of one input of the encoder. Memory: `stats` where a network keeps statistics.
     """

@@ -1,4 +1,4 @@
-"""What methods that learn prototypes, or centres of clusters, share."""
+"""Parameters that do not change in the first steps, as prototypes and cluster centres."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 
 def resting(tree: Any, step: jax.Array, steps: int) -> Any:
-    """The parameters, without a gradient during the first `steps` steps; see also `core.Method.rests`."""
+    """The parameters `tree`, stop-gradient in the first `steps` steps; see also `core.Method.rests`."""
     return jax.tree.map(lambda x: jnp.where(step < steps, jax.lax.stop_gradient(x), x), tree)
 
 
 def rests(pattern: str, steps: int) -> tuple[tuple[str, int], ...]:
-    """`Method.rests` of parameters whose path matches, for `steps` steps; () for none."""
+    """`Method.rests` of the parameters whose path matches `pattern`, for `steps` steps; () for 0 steps."""
     return ((pattern, steps),) if steps else ()

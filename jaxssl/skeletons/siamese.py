@@ -31,8 +31,8 @@ def siamese(
     Args:
       chain: modules by name, the encoder first.
       objective: outputs by name -> the loss, or (the loss, metrics by name). What is stop-gradient is said there.
-      together: all views go through the chain as one batch of V * N, so that batch statistics are those of all; else
-        one after the other.
+      together: all views go through the chain as one batch of V * N, with common batch statistics; else one view after
+        the other, each with its own.
       negatives: as in `core.Method`.
       watch: outputs by name -> what the monitor looks at.
 
@@ -49,5 +49,5 @@ def siamese(
 
 
 def with_metrics(found: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """(loss, metrics) of what an objective returns: the loss alone, or both."""
+    """(loss, metrics) from the return value of an objective, which is the loss or both."""
     return found if isinstance(found, tuple) else (found, {})

@@ -1,4 +1,4 @@
-"""Classes that are known for some examples or all, learnt through one chain of networks."""
+"""Classification with labels for some examples or all, through one chain of networks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +32,7 @@ def supervised(chain: Chain, objective: Callable[[jax.Array, jax.Array], Any]) -
 
 
 def target_of(batch: Batch) -> jax.Array:
-    """What a loss may learn from, int32 [N], -1 = hidden. Raises ValueError where the data has no `target`."""
+    """The labels that a loss may use, int32 [N], -1 = hidden. Raises ValueError where the batch has no `target`."""
     if "target" not in batch:
         raise ValueError(
             "this method reads `target`, which this data has not: data=dict(name='data.subset.labelled', fraction=1.0,"
@@ -42,7 +42,7 @@ def target_of(batch: Batch) -> jax.Array:
 
 
 def with_logits(predict: Callable) -> Callable:
-    """`predict` that calls the outputs of the `head` `logits` [N, C], as evaluators of classification do."""
+    """`predict` with the outputs of the `head` under the name `logits` [N, C], which evaluators of classification read."""
 
     def named(params, memory, batch):
         outputs = predict(params, memory, batch)

@@ -31,7 +31,7 @@ def follow(names: Iterable[str], momentum: Momentum) -> Callable:
 
 
 def teacher_metrics(params: Mapping, memory: Mapping, momentum: Momentum, step: jax.Array) -> dict[str, jax.Array]:
-    """How far the teacher is from the student, over the student's norm, and m at this step."""
+    """Metrics: the distance of teacher and student over the student's norm (`ops.tree_distance`), and m at this step."""
     distance = tree_distance(part(params, memory["teacher"]), memory["teacher"])
     return {"teacher_distance": distance, "momentum": jnp.float32(momentum(step))}
 
@@ -44,7 +44,7 @@ def teacher(
     predict_from: PredictFrom,
     negatives: bool = False,
 ) -> Method:
-    """A method whose student sees every view through the chain, and whose teacher sees them through all but the last link.
+    """A method whose student has all networks of the chain, and whose teacher has all but the last.
 
     The teacher is an exponential moving average of the student's parameters, new = m * old + (1 - m) * student. It
     uses and keeps the statistics of its own batches. It gets no gradient: it lies in the memory.

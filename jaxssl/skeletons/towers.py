@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxssl.core import Method, Out, Split, Watch, split_method, statistics
-from jaxssl.models.module import forward, setup
+from jaxssl.models.module import Module, forward, setup
 from jaxssl.ops import l2_normalize
 from jaxssl.skeletons.siamese import with_metrics
 
 
 def towers(
-    encoder: Any,
-    heads: Mapping[str, Any],
+    encoder: Module,
+    heads: Mapping[str, Module],
     objective: Callable[[Any, dict[str, jax.Array], dict], Any],
     *,
     own: Callable[[], dict[str, jax.Array]] = dict,
@@ -29,7 +29,7 @@ def towers(
         features are evaluated.
       heads: projections by side, whose parameters are named `<side>_projection`.
       objective: (params, {side: z [N, D]}, what the batch holds beside its views) -> the loss, or (the loss, metrics).
-      own: parameters of the objective, by name, at the start.
+      own: () -> the initial parameters of the objective, by name.
       negatives: as in `core.Method`.
 
     Batch: `views`, a tuple of one input of the encoder. predict: `features` (the first side's), `<side>_embedding` of unit
