@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 
 # Before jax is imported anywhere. The tests compile many small programs and run each a few times only.
@@ -21,11 +22,11 @@ if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
         " --xla_cpu_use_fusion_emitters=false"  # compiles in two thirds of the time; later versions refuse the flag
     )
 # A device's program runs in a pool of as many threads as there are devices, and its collectives hold a thread while they
-# wait; programs with several collectives at once can fill the pool and wait for ever. More threads, and they cannot.
+# wait; programs with several collectives at once can fill the pool and wait for ever. With more threads they cannot.
 os.environ.setdefault("NPROC", "64")
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# So many threads, each with heaps of its own, would keep what one of them has freed: worker processes have two heaps.
+# With a heap for each of these threads, freed memory would stay with its thread: worker processes have two heaps.
 os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 # Worker processes and the child processes of tests compile the same programs.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(tempfile.gettempdir(), "jaxssl-test-cache"))
@@ -39,11 +40,11 @@ libc = ctypes.CDLL(None)
 gc.set_threshold(100_000, 20, 50)
 
 
-def pytest_addoption(parser):
+def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
 
 
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--slow"):
         for item in items:
             if "slow" in item.keywords:
@@ -51,8 +52,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(autouse=True)
-def quiet_log():
-    """The command line sets the log up for its run folder; the next test starts without."""
+def quiet_log() -> Iterator[None]:
+    """Removes the log handlers that the command line adds for its run folder."""
     yield
     log = logging.getLogger("jaxssl")
     for handler in list(log.handlers):
@@ -62,7 +63,7 @@ def quiet_log():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_worker():
+def small_worker() -> Iterator[None]:
     """After every file the programs it compiled are dropped, and what they held is given back to the system."""
     yield
     jax.clear_caches()

@@ -17,6 +17,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 os.environ["JAX_COMPILATION_CACHE_DIR"] = ""
 import conftest  # noqa: E402, F401  the compiler's options, before jax is imported
 import jax  # noqa: E402
+from ml_collections import ConfigDict  # noqa: E402
 
 from jaxssl.config import load_config  # noqa: E402
 from jaxssl.experiment import resident_feed, setup  # noqa: E402
@@ -24,7 +25,7 @@ from jaxssl.experiment import resident_feed, setup  # noqa: E402
 STEPS = 20
 
 
-def losses(config) -> list[str]:
+def losses(config: ConfigDict) -> list[list[str]]:
     """`loss` and `grad_norm` of every step, as hexadecimal numbers."""
     experiment = setup(config, devices=jax.devices()[:1])
     state, feed, rows = experiment.initial(), resident_feed(experiment), []
@@ -35,6 +36,7 @@ def losses(config) -> list[str]:
 
 
 def main(action: str, file: str, *names: str) -> int:
+    """Returns the exit status: 1 where a loss differs from the record."""
     found, wrong = {}, []
     recorded = json.loads(Path(file).read_text()) if action == "compare" else {}
     for path in sorted((ROOT / "configs").rglob("*.py")):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
@@ -15,21 +16,21 @@ def environment(devices: int = 1) -> dict[str, str]:
     return {**os.environ, "XLA_FLAGS": " ".join([*flags, f"--xla_force_host_platform_device_count={devices}"])}
 
 
-def start(*args, devices: int = 1, **variables: str) -> subprocess.Popen:
+def start(*args: Any, devices: int = 1, **variables: str) -> subprocess.Popen:
     """Starts `jaxssl ARGS` with more environment variables; output goes to pipes."""
     command = [sys.executable, "-m", "jaxssl", *map(str, args)]
     environ = {**environment(devices), **variables}
     return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def run(*args, devices: int = 1) -> subprocess.CompletedProcess:
+def run(*args: Any, devices: int = 1) -> subprocess.CompletedProcess:
     """Runs `jaxssl ARGS` to its end."""
     process = start(*args, devices=devices)
     out, err = process.communicate(timeout=600)
     return subprocess.CompletedProcess(args, process.returncode, out, err)
 
 
-def metrics(workdir) -> list[dict]:
-    """Rows of metrics.jsonl without what a clock says."""
+def metrics(workdir: str | Path) -> list[dict]:
+    """Rows of metrics.jsonl without the times."""
     rows = [json.loads(line) for line in (Path(workdir) / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]

@@ -1,6 +1,9 @@
 """A pipeline of toys that takes seconds: train, embed, choose examples, train on them. For tests of pipelines."""
 
+from pathlib import Path
+
 import numpy as np
+from ml_collections import ConfigDict
 from toy import get_config
 
 from jaxssl.after import embed
@@ -19,14 +22,15 @@ def part(*, ids: str, limit: int = 200) -> Splits:
     return splits._replace(train=from_arrays(arrays))
 
 
-def double(run, *, factor: int = 2):
-    """Writes the ids of a study times a factor, less what is too large."""
+def double(run: Path, *, factor: int = 2) -> None:
+    """Writes the ids of a study times a factor, without those above 199."""
     ids = factor * np.load(run / "ids.npy")
     with whole_file(run / "doubled.npy") as file:
         np.save(file, ids[ids < 200])
 
 
-def toy_config(**changes):
+def toy_config() -> ConfigDict:
+    """The config that all stages share: 20 steps of the toy."""
     config = get_config()
     config.total_steps, config.checkpoint.every, config.log.every, config.log.tensorboard = STEPS, 5, 5, False
     config.evaluate.evaluators = {"knn": config.evaluate.evaluators.knn.to_dict()}
@@ -35,7 +39,8 @@ def toy_config(**changes):
     return config
 
 
-def get_stages(arg=None):
+def get_stages(arg: str | None = None) -> list[Stage]:
+    """Train, select, and train on the selection and without a start."""
     select = toy_config()
     select.study = dict(name="studies.coreset", embeddings="{pretrain}/embed.npz", budget=40)
     chosen = toy_config()

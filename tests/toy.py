@@ -1,13 +1,16 @@
-"""A method that compiles in no time, and what can go wrong with one: for tests of the loop, not of methods."""
+"""A method that compiles in no time, with faults on request: for tests of the loop, not of methods."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from jaxssl.core import Method, Out, Watch
 from jaxssl.recipes.image import fashion_mnist_12k, quick_convnet
 
 
-def toy(encoder, *, trouble: str = "", at: int = 0) -> Method:
+def toy(encoder: Any, *, trouble: str = "", at: int = 0) -> Method:
     """A linear map that learns unit variance. trouble, from step `at` on: 'nan' in the loss, 'collapse', or 'odd features'."""
     del encoder
 
@@ -35,7 +38,7 @@ def toy(encoder, *, trouble: str = "", at: int = 0) -> Method:
     return Method(init, loss, predict)
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
     """The toy on one device; with `:simclr` a tiny SimCLR, whose loss compares all rows, on all devices."""
     config = quick_convnet(fashion_mnist_12k())
     config.data.limit = 200

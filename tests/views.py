@@ -1,10 +1,13 @@
 """Views as one array: what tests of augmentations compare."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 import numpy as np
 
 
-def stacked(batch):
+def stacked(batch: Mapping[str, Any]) -> dict[str, Any]:
     """The batch with every tuple of views, boxes or flips [N, ...] as one array [V, N, ...]; shapes alone may be given."""
 
     def one(views):

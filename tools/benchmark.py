@@ -13,6 +13,8 @@ The suite takes the configs of tools/suite/ (or those named), each with all imag
 --config.encoder.dtype=float32.
 """
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import json
@@ -21,10 +23,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jaxssl.cli import split_overrides
+
+if TYPE_CHECKING:  # nothing heavy is loaded before the input is checked
+    import jax
+    import numpy as np
+    from jax.sharding import Mesh
+    from ml_collections import ConfigDict
+
+    from jaxssl.core import State
+    from jaxssl.experiment import Experiment
 
 # Sides of the square products that the peak is measured with; once one takes SLOW seconds, no larger one is tried.
 MATMUL_SIZES = (512, 1024, 2048, 4096, 8192)
@@ -76,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def check(args) -> None:
+def check(args: argparse.Namespace) -> None:
     """Raises ValueError naming the argument, before anything is loaded."""
     if (args.config is not None) + (args.suite is not None) + (args.compare is not None) != 1:
         raise ValueError("give a config, or --suite, or --compare.")
@@ -97,7 +110,7 @@ def check(args) -> None:
         raise ValueError(f"--trace {args.trace} is a file; give a folder.")
 
 
-def benchmark(args, overrides: dict[str, str]) -> dict:
+def benchmark(args: argparse.Namespace, overrides: dict[str, str]) -> dict:
     """All measurements as one flat dict; times in ms unless the name says s, rates per second, memory in bytes."""
     from jaxssl.config import load_config
 
@@ -159,7 +172,7 @@ def benchmark(args, overrides: dict[str, str]) -> dict:
     }
 
 
-def run_suite(args, overrides: list[str]) -> int:
+def run_suite(args: argparse.Namespace, overrides: list[str]) -> int:
     """All cases, one process each; the report is written after every one. Returns 1 if one failed."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SUITE), os.environ.get("PYTHONPATH", "")])}
     reports, failed = {}, []
@@ -242,7 +255,7 @@ def compared(before: dict, after: dict) -> str:
     return "\n".join(lines)
 
 
-def compile_update(experiment, state, batch):
+def compile_update(experiment: Experiment, state: State, batch: Any) -> tuple[Any, Any, dict[str, Any]]:
     """(compiled, lowered, seconds for both): the one compilation that is timed, counted and run."""
     import jax
 
@@ -256,7 +269,7 @@ def compile_update(experiment, state, batch):
     return compiled, lowered, {"trace_s": traced - began, "compile_s": ended - traced, "compile_cache": cache}
 
 
-def run_steps(compiled, state, feed, count: int):
+def run_steps(compiled: Any, state: State, feed: Iterator, count: int) -> tuple[State, np.ndarray, np.ndarray]:
     """(state, seconds in next(feed) [count], seconds of the steps with it [count])."""
     import jax
     import numpy as np
@@ -273,7 +286,9 @@ def run_steps(compiled, state, feed, count: int):
     return state, waits, times
 
 
-def measure_parts(experiment, batch, step, warmup: int, steps: int):
+def measure_parts(
+    experiment: Experiment, batch: Any, step: jax.Array, warmup: int, steps: int
+) -> tuple[float | None, float]:
     """Median seconds of (the gather, None for a stream; the augmentation), each as a function of its own."""
     import jax
 
@@ -294,7 +309,7 @@ def measure_parts(experiment, batch, step, warmup: int, steps: int):
     return data, median_time(views, batch, step, warmup=warmup, steps=steps)
 
 
-def median_time(function, *args, warmup: int, steps: int) -> float:
+def median_time(function: Callable, *args: Any, warmup: int, steps: int) -> float:
     """Median seconds of a call; the first one, which compiles, never counts."""
     import jax
     import numpy as np
@@ -307,7 +322,7 @@ def median_time(function, *args, warmup: int, steps: int) -> float:
     return float(np.median(times[1 + warmup :]))
 
 
-def count_flops(experiment, compiled, lowered) -> dict:
+def count_flops(experiment: Experiment, compiled: Any, lowered: Any) -> dict[str, float | None]:
     """FLOPs of a step over all devices, as XLA counts them (the body of a loop once).
 
     flops_compiled: of the compiled program. flops_traced: of the program as written, before XLA changed it.
@@ -321,7 +336,7 @@ def count_flops(experiment, compiled, lowered) -> dict:
     return {"flops": max(counted, default=None), "flops_compiled": compiled_all, "flops_traced": traced}
 
 
-def cost(stage) -> float | None:
+def cost(stage: Any) -> float | None:
     """The FLOPs of a lowered or compiled program; some versions give a dict, some a list of dicts, some nothing."""
     found = None if stage is None else stage.cost_analysis()
     found = [found] if isinstance(found, dict) else found or []
@@ -329,7 +344,7 @@ def cost(stage) -> float | None:
     return float(flops) if flops > 0 else None
 
 
-def lower_on_cpu(experiment):
+def lower_on_cpu(experiment: Experiment) -> Any:
     """The update as one CPU would get it, not compiled; some backends count only what they compiled."""
     import jax
 
@@ -346,7 +361,7 @@ def lower_on_cpu(experiment):
     return other.update.lower(other.abstract, other.feed_shapes())
 
 
-def measure_peak(mesh, dtype: str) -> tuple[float, str]:
+def measure_peak(mesh: Mesh, dtype: str) -> tuple[float, str]:
     """(FLOP/s of all devices together in the best large matrix product, what it was)."""
     import jax
     import jax.numpy as jnp
@@ -373,7 +388,7 @@ def measure_peak(mesh, dtype: str) -> tuple[float, str]:
     return best, f"{jnp.dtype(dtype).name} product of side {best_size}"
 
 
-def compute_dtype(config) -> str:
+def compute_dtype(config: ConfigDict) -> str:
     """The type that the encoder computes in."""
     import jax.numpy as jnp
 
@@ -383,7 +398,7 @@ def compute_dtype(config) -> str:
     return jnp.dtype(getattr(build(options(config.encoder)), "dtype", None) or "float32").name
 
 
-def memory_use(compiled, mesh) -> dict:
+def memory_use(compiled: Any, mesh: Mesh) -> dict[str, int | None]:
     """Bytes on the fullest device: the peak of this process, and what XLA planned for one update; None: unknown."""
     stats = [device.memory_stats() or {} for device in mesh.local_devices]
     plan = compiled.memory_analysis()
@@ -398,7 +413,7 @@ def memory_use(compiled, mesh) -> dict:
 
 
 def table(report: dict) -> str:
-    """The report for people."""
+    """The report as a table to read."""
     r = report
     gigaflops = lambda name: "unknown" if r[name] is None else f"{r[name] / 1e9:,.3f}"
     share = lambda name: "unknown" if r[name] is None else f"{100 * r[name]:.1f} %"

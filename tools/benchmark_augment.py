@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 JITTER, KERNELS = (0.8, 0.8, 0.8, 0.2), {32: 3, 224: 23}
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 0 well, 2 the input was wrong."""
     args = parser().parse_args(argv)
     if args.passes < 1 or min(args.sizes) < 8:
@@ -77,7 +78,7 @@ def kernel(size: int) -> int:
     return KERNELS.get(size, max(3, 2 * (size // 20) + 1))
 
 
-def library(size: int, images: np.ndarray):
+def library(size: int, images: np.ndarray) -> Callable[[], int]:
     """A pass over the images; returns the number of views."""
     import jax
 
@@ -93,7 +94,7 @@ def library(size: int, images: np.ndarray):
     return run
 
 
-def torchvision_pool(size: int, images: np.ndarray):
+def torchvision_pool(size: int, images: np.ndarray) -> Callable[[], int] | None:
     """As `library`, by processes; None without torchvision."""
     try:
         import torchvision  # noqa: F401

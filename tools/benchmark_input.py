@@ -14,12 +14,14 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 0 well, 2 the input was wrong."""
     args = parser().parse_args(argv)
     try:
@@ -83,7 +85,7 @@ def make_files(folder: Path, count: int, width: int, height: int) -> Path:
     return folder
 
 
-def median_rates(ways: dict, count: int, passes: int) -> dict[str, float]:
+def median_rates(ways: dict[str, Callable[[], float]], count: int, passes: int) -> dict[str, float]:
     """Images a second of each way, a function that returns the seconds of a pass: the median, less a first pass."""
     seconds = {name: [] for name in ways}
     for turn in range(passes + 1):
@@ -94,7 +96,7 @@ def median_rates(ways: dict, count: int, passes: int) -> dict[str, float]:
     return {name: count / float(np.median(found)) for name, found in seconds.items()}
 
 
-def timed(run, before=lambda: None):
+def timed(run: Callable[[], Any], before: Callable[[], Any] = lambda: None) -> Callable[[], float]:
     """A function: does `before`, then `run`, and returns the seconds that `run` took."""
 
     def call():
@@ -107,7 +109,7 @@ def timed(run, before=lambda: None):
 
 
 def with_pillow(file: Path, size: int) -> np.ndarray:
-    """What a plain loader does."""
+    """A file as a plain loader reads it: decoded, its centre square cut and resized, uint8 [size, size, 3]."""
     from PIL import Image
 
     with Image.open(file) as image:
@@ -118,7 +120,7 @@ def with_pillow(file: Path, size: int) -> np.ndarray:
         return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def decode_all(files, size):
+def decode_all(files: Sequence[Path], size: int) -> Callable[[], Any]:
     """A pass of the library's decoder in one thread."""
     from jaxssl.data.decode import decoder
 
@@ -126,14 +128,14 @@ def decode_all(files, size):
     return lambda: [decode(f.read_bytes()) for f in files]
 
 
-def stream_pass(folder, size, count):
+def stream_pass(folder: Path, size: int, count: int) -> Callable[[], float]:
     """A pass of the training stream, all processors."""
     from jaxssl.data.readers.image_folder import image_folder
 
     return source_pass(image_folder(path=str(folder), image_size=size).train, count)
 
 
-def pack_pass(folder, size, out, count):
+def pack_pass(folder: Path, size: int, out: Path, count: int) -> Callable[[], float]:
     """A pass of the training stream over a pack of the same files."""
     from jaxssl.data.readers.image_folder import image_folder
     from jaxssl.data.readers.packed import packed, write_pack
@@ -142,7 +144,7 @@ def pack_pass(folder, size, out, count):
     return source_pass(packed(path=str(out)).train, count)
 
 
-def source_pass(source, count):
+def source_pass(source: Any, count: int) -> Callable[[], float]:
     """A pass of the training stream over a source."""
     from jaxssl.data.pipeline import stream
 
@@ -153,7 +155,7 @@ def source_pass(source, count):
     return timed(lambda: take(-(-count // batch)), before=lambda: take(8))
 
 
-def torch_loader(files, size, workers):
+def torch_loader(files: Sequence[Path], size: int, workers: int) -> Callable[[], float] | None:
     """A pass of torch's DataLoader around `with_pillow`, or None without torch."""
     try:
         from torch.utils.data import DataLoader

@@ -11,14 +11,16 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 PASSES = 5
 LOSSES = {"nt_xent": 3, "nt_xent_chunked": 5}
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 0 well, 2 the input was wrong."""
     args = parser().parse_args(argv)
     if min(*args.sizes, args.dim, args.block) < 1:
@@ -61,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def measure(loss, size: int, dim: int) -> dict:
+def measure(loss: Callable, size: int, dim: int) -> dict[str, Any]:
     """{'ms': median of a call or None where it does not fit, 'bytes': planned beside the arguments}."""
     import jax
     import numpy as np
@@ -99,8 +101,8 @@ def free_bytes() -> float:
     return float("inf")
 
 
-def describe(row) -> str:
-    """A line for people."""
+def describe(row: dict[str, Any]) -> str:
+    """A row of the report as a line to read."""
     took = "does not fit" if row["ms"] is None else f"{row['ms']:10.1f} ms"
     memory = "" if row["bytes"] is None else f"{row['bytes'] / 2**20:10,.0f} MiB"
     share = f"{100 * row['peak_share']:6.1f} % of peak" if row.get("peak_share") else ""

@@ -11,7 +11,9 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ RESNETS = {"resnet18": ("basic", (2, 2, 2, 2)), "resnet50": ("bottleneck", (3, 4
 VITS = {"vit_ti": (192, 12, 3), "vit_s": (384, 12, 6), "vit_b": (768, 12, 12)}
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 0 well, 1 torch is missing, 2 the input was wrong."""
     args = parser().parse_args(argv)
     if min(args.steps, args.batch) < 1 or args.size % args.patch and args.model in VITS:
@@ -78,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def library_step(args, views):
+def library_step(args: argparse.Namespace, views: np.ndarray) -> Callable[[], float]:
     """A function: one update; returns the loss."""
     import jax
     import optax
@@ -115,14 +117,14 @@ def library_step(args, views):
     return step
 
 
-def torch_device():
+def torch_device() -> Any:
     """A GPU where torch sees one, else the CPU."""
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def torch_step(args, views):
+def torch_step(args: argparse.Namespace, views: np.ndarray) -> Callable[[], float]:
     """As `library_step`, in torch, channels last in memory."""
     import torch
     from torch import nn
@@ -153,7 +155,7 @@ def torch_step(args, views):
     return step
 
 
-def torch_encoder(args):
+def torch_encoder(args: argparse.Namespace) -> tuple[Any, int]:
     """(module, width of its features)."""
     import torch
     from torch import nn

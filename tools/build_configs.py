@@ -14,7 +14,7 @@ def config_files() -> list[Path]:
 class BuildConfigs(build_py):
     """`build_py` with the configs beside the modules."""
 
-    def run(self):
+    def run(self) -> None:
         """Builds the modules, then copies the configs, unless the package is installed for editing."""
         super().run()
         for source, target in self.configs().items():
@@ -25,10 +25,10 @@ class BuildConfigs(build_py):
         """{file of the clone: file of the built package}."""
         return {} if self.editable_mode else {f: Path(self.build_lib, "jaxssl", f) for f in config_files()}
 
-    def get_outputs(self, include_bytecode=1):
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         """All files that are made."""
         return [*super().get_outputs(include_bytecode), *map(str, self.configs().values())]
 
-    def get_source_files(self):
+    def get_source_files(self) -> list[str]:
         """All files that a source distribution needs."""
         return [*super().get_source_files(), *map(str, config_files()), "tools/build_configs.py"]

@@ -15,7 +15,8 @@ from jaxssl.data.readers.series import series
 from jaxssl.data.sets.basic_motions import MOTIONS_FILE
 
 
-def main(folder):
+def main(folder: str) -> None:
+    """Writes the file from the two .ts files in a folder."""
     splits = series(path=str(Path(folder) / "BasicMotions_TRAIN.ts"))
     part = {"class_names": np.array(splits.train.class_names)}
     for name, source in splits.sources().items():

@@ -14,6 +14,8 @@ import gzip
 import json
 import re
 import sys
+from collections.abc import Iterator
+from typing import TextIO
 
 import numpy as np
 
@@ -31,14 +33,14 @@ PAIRS = 2000
 FACETS = "admin biology field game mail network office protocol science security sound use web works-with".split()
 
 
-def stanzas(file):
+def stanzas(file: TextIO) -> Iterator[dict[str, str]]:
     """The fields of every stanza of a Debian index."""
     for stanza in file.read().split("\n\n"):
         fields = re.split(r"\n(?=\S)", stanza.strip())
         yield dict(field.split(":", 1) for field in fields if ":" in field)
 
 
-def sentence(description):
+def sentence(description: str) -> str | None:
     """The first sentence of a long description, or None where it does not begin with one."""
     paragraph = re.split(r"\n \.\n|\n {2,}", description)[0]
     words = " ".join(paragraph.split())
@@ -46,11 +48,12 @@ def sentence(description):
     return found.group(0) if found else None
 
 
-def fits(text):
+def fits(text: str | None) -> bool:
+    """Whether a text is ASCII and of a length in LENGTHS."""
     return text is not None and LENGTHS[0] <= len(text) <= LENGTHS[1] and text.isascii()
 
 
-def read(packages, translation):
+def read(packages: str, translation: str) -> list[tuple[str, str, str, list[str]]]:
     """[(section, synopsis, sentence, tags)] of one package of every source package, by name."""
     with open(translation, encoding="utf-8") as file:
         long = {s["Package"].strip(): s["Description-en"] for s in stanzas(file) if "Description-en" in s}
@@ -71,7 +74,7 @@ def read(packages, translation):
     return rows
 
 
-def graded_pairs(tags, random):
+def graded_pairs(tags: list[list[str]], random: np.random.Generator) -> list[list[float]]:
     """[(i, j, score)]: pairs of packages and the Jaccard index of their tags; half of them share no tag."""
     tagged = [i for i, t in enumerate(tags) if len(t) >= 2]
     pairs = [(i, j) for n, i in enumerate(tagged) for j in tagged[n + 1 :]]
@@ -82,7 +85,8 @@ def graded_pairs(tags, random):
     return [[*map(int, pairs[k]), round(float(score[k]), 4)] for k in sorted(kept)]
 
 
-def main(packages, translation):
+def main(packages: str, translation: str) -> None:
+    """Writes the file from the two indices."""
     rows = read(packages, translation)
     random = np.random.default_rng(SEED)
     parts = {split: [] for split in PER_SECTION}

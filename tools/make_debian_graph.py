@@ -24,7 +24,7 @@ from jaxssl.data.sets.debian_graph import DEBIAN_FILE
 SEED, SECTIONS, PER_SECTION, DIM = 16, 12, 500, 128
 
 
-def packages(path):
+def packages(path: str) -> dict[str, dict[str, str]]:
     """{name: fields} of the index."""
     found = {}
     with open(path, encoding="utf-8") as file:
@@ -36,7 +36,7 @@ def packages(path):
     return found
 
 
-def names(field):
+def names(field: str) -> set[str]:
     """Package names of a dependency field, alternatives included."""
     return {re.split(r"[\s(:\[]", part.strip())[0] for part in re.split(r"[,|]", field) if part.strip()}
 

@@ -17,7 +17,8 @@ SEED = 12
 PER_CLASS = {"train": 1000, "test": 200}
 
 
-def main(folder=DEBIAN_FOLDER):
+def main(folder: str = DEBIAN_FOLDER) -> None:
+    """Writes the file from the four official files in a folder."""
     data = read_folder(folder)
     random = np.random.default_rng(SEED)
     part = {}

@@ -9,7 +9,8 @@ from jaxssl.data.tokenizer import DEFAULT_FILE, train_tokenizer
 VOCAB_SIZE = 4096
 
 
-def main():
+def main() -> None:
+    """Writes the file."""
     tokenizer = train_tokenizer(debian_training_texts(), vocab_size=VOCAB_SIZE)
     tokenizer.save(DEFAULT_FILE)
     print(f"{DEFAULT_FILE}: {tokenizer.vocab_size} ids, {DEFAULT_FILE.stat().st_size} bytes")

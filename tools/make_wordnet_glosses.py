@@ -31,7 +31,7 @@ BINS = 0.3, 0.5, 0.7  # of the similarity; each of the four parts has as many pa
 PAIRS = 2000
 
 
-def read(path):
+def read(path: str) -> dict[str, tuple[str | None, str, str, list[str]]]:
     """{offset: (subject, synonyms, definition, offsets of the hypernyms)} of a data.noun file."""
     found = {}
     for line in Path(path).read_text(encoding="utf-8").splitlines():
@@ -49,7 +49,7 @@ def read(path):
     return found
 
 
-def ancestors(synsets, offset):
+def ancestors(synsets: dict[str, tuple], offset: str) -> dict[str, int]:
     """{offset: fewest steps up} of a synset and all above it."""
     steps, frontier = {offset: 0}, [offset]
     while frontier:
@@ -60,12 +60,12 @@ def ancestors(synsets, offset):
     return steps
 
 
-def similarity(left, right, depth):
-    """Wu and Palmer: 2 d / (2 d + steps up from both), d the depth of what is above both, the root having 1."""
+def similarity(left: dict[str, int], right: dict[str, int], depth: dict[str, int]) -> float:
+    """Similarity of Wu and Palmer, 2 d / (2 d + steps up from both): d is the depth of a common ancestor, 1 for the root."""
     return max(2 * depth[o] / (2 * depth[o] + left[o] + right[o]) for o in left.keys() & right.keys())
 
 
-def graded_pairs(above, depth, random):
+def graded_pairs(above: list[dict[str, int]], depth: dict[str, int], random: np.random.Generator) -> list[list[float]]:
     """[(i, j, similarity)]: pairs of synsets, as many in each of the four parts of BINS."""
     left, right = np.triu_indices(len(above), 1)
     few = random.permutation(len(left))[: 100 * PAIRS]
@@ -76,7 +76,8 @@ def graded_pairs(above, depth, random):
     return [[int(left[k]), int(right[k]), round(float(score[k]), 4)] for k in sorted(chosen)]
 
 
-def main(path):
+def main(path: str) -> None:
+    """Writes the file from the file data.noun."""
     synsets, random = read(path), np.random.default_rng(SEED)
     subjects = sorted(set(NAMES) - LEFT_OUT)
     members, seen = {subject: [] for subject in subjects}, set()

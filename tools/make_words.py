@@ -24,7 +24,7 @@ quincy rob robert sandro shelby steph steph2 steph3 Storm travis victor zac""".s
 TEST_VOICES = 18
 
 
-def say(word, voice, pitch, speed):
+def say(word: str, voice: str, pitch: int, speed: int) -> np.ndarray:
     """The sound of a word, mono at RATE, without the silence around it."""
     command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", word]
     sound = subprocess.run(command, capture_output=True, check=True).stdout
@@ -37,7 +37,8 @@ def say(word, voice, pitch, speed):
     return x[loud[0] : loud[-1] + 1]
 
 
-def main():
+def main() -> None:
+    """Writes the file."""
     random = np.random.default_rng(0)
     voices = random.permutation(VARIANTS)
     sounds, label, voice, accent, original = [], [], [], [], []

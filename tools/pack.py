@@ -13,7 +13,7 @@ import sys
 from jaxssl.cli import split_overrides
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Returns the exit status: 0 well, 2 the input was wrong."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:

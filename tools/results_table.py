@@ -6,6 +6,7 @@
 import argparse
 import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from jaxssl.build import resolve
@@ -27,7 +28,7 @@ HEAD = (
 )
 
 
-def row(cells) -> str:
+def row(cells: Iterable[str]) -> str:
     """A line of a table in Markdown."""
     return "| " + " | ".join(cells) + " |"
 

@@ -1,16 +1,18 @@
 """What the configs of this folder share: the published recipe of configs/, with images made on the spot."""
 
+from ml_collections import ConfigDict
+
 from jaxssl.config import load_config
 
 MODES = ("resident", "stream")
 
 
-def base(name: str):
+def base(name: str) -> ConfigDict:
     """The config of that name, open for changes."""
     return load_config(name).copy_and_resolve_references().unlock()
 
 
-def with_data(config, arg, *, image_size):
+def with_data(config: ConfigDict, arg: str | None, *, image_size: int) -> ConfigDict:
     """With arg 'resident' a pack (`--data PACK`), with 'stream' a folder of JPEG files (`--data FOLDER`)."""
     if arg not in MODES:
         raise ValueError(f"name the data after a colon, one of {MODES}; got {arg!r}")
