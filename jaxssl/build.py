@@ -11,7 +11,7 @@ import math
 import numbers
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from jaxssl.aliases import current_name, current_spec
@@ -32,7 +32,7 @@ class WrongOption(TypeError, ValueError):
     """An option that a factory does not have, or that is missing."""
 
 
-def nearest(word: str, known) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     """' Did you mean ...?' with the nearest known word, or the list of all when none is near."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
@@ -141,7 +141,7 @@ def kinds_of(factory: Callable) -> dict[str, Any]:
     return {name: hints.get(name, Any) for name in _keywords(factory)}
 
 
-def build(spec: Mapping[str, Any], *args) -> Any:
+def build(spec: Mapping[str, Any], *args: Any) -> Any:
     """Calls the factory that `spec['name']` means with the other entries of `spec` as keyword options.
 
     An option that is a section itself, a mapping with a `name`, is built first, so that a factory gets a network, a

@@ -6,6 +6,7 @@ computed twice. For methods with a `core.Split` only; where the loss is a mean o
 examples are their embeddings. What `embed` draws at random (masks, dropped paths) it draws anew for every chunk.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -38,7 +39,7 @@ def check_chunks(method: Method, memory: Any, batch_size: int, gradient_chunks: 
         )
 
 
-def chunked_value_and_grad(split: Split, num_chunks: int):
+def chunked_value_and_grad(split: Split, num_chunks: int) -> Callable:
     """As jax.value_and_grad of the composed loss, in two passes over chunks of the batch.
 
     Chunk j has the rows j, j + c, j + 2c, ..., so that a batch sharded over its rows stays where it is.

@@ -7,10 +7,15 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxssl.processes import RESUME
+
+if TYPE_CHECKING:  # imported late, so that --help is quick
+    from jaxssl.core import State
+    from jaxssl.experiment import Experiment
 
 log = logging.getLogger("jaxssl")
 
@@ -263,7 +268,14 @@ def _stages(args, overrides):
     run_stages(load_stages(args.pipeline), args.workdir)
 
 
-def open_run(workdir: str, overrides=None, *, data=None, step=None, trust=False):
+def open_run(
+    workdir: str,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    data: str | None = None,
+    step: int | None = None,
+    trust: bool = False,
+) -> tuple["Experiment", "State"]:
     """(experiment, state) of a run folder; trust: its config.json may name factories that are not of jaxssl."""
     import jax
 

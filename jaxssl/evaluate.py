@@ -4,8 +4,9 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,7 +30,7 @@ log = logging.getLogger("jaxssl")
 UNTRAINED, TRAINED = "untrained encoder", "trained encoder"
 
 
-def device_batches(source: Source, experiment: Experiment, batch_size: int):
+def device_batches(source: Source, experiment: Experiment, batch_size: int) -> Iterator[dict[str, Any]]:
     """A finite pass over a source, in order; the rows that fill up the last batch carry `_mask` False.
 
     batch_size is rounded up to what the devices can divide: no result depends on it.
@@ -43,7 +44,7 @@ def device_batches(source: Source, experiment: Experiment, batch_size: int):
 class Evaluation:
     """The evaluators of a config over the data of an experiment."""
 
-    def __init__(self, experiment: Experiment, names=None):
+    def __init__(self, experiment: Experiment, names: Iterable[str] | None = None):
         self.experiment, section = experiment, experiment.config.evaluate
         serve = lambda source: device_batches(source, experiment, section.batch_size)
         self.data = EvaluationData(lambda: iter(()), serve=serve).of(experiment.splits)
@@ -59,7 +60,9 @@ class Evaluation:
             name: build(options(spec), self.data, experiment.preprocess) for name, spec in section.floors.items()
         }
 
-    def run(self, state: State, *, predict=None, names=None) -> dict[str, float]:
+    def run(
+        self, state: State, *, predict: Callable | None = None, names: Iterable[str] | None = None
+    ) -> dict[str, float]:
         """{name: value} of all evaluators, or of those named, for one state; those short of labels are left out."""
         results, predict = {}, self.experiment.predict if predict is None else predict
         for name in self.evaluators if names is None else [n for n in names if n in self.evaluators]:
@@ -140,7 +143,7 @@ def write_summary(file: Path, content: dict) -> None:
         ) from None
 
 
-def evaluator_spec(evaluators, name: str) -> dict:
+def evaluator_spec(evaluators: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The config's options of an evaluator; one of jaxssl.evaluators that it does not have runs with its defaults."""
     if name in evaluators:
         return options(evaluators[name])

@@ -3,12 +3,14 @@
 import hashlib
 import inspect
 import logging
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 
 from jaxssl.build import build, resolve_in
@@ -76,7 +78,7 @@ def load_splits(config: ConfigDict) -> Splits:
     return build({k: v for k, v in options(config.data).items() if k != "mode"})
 
 
-def make_method(config: ConfigDict, encoder=None, source: Source | None = None) -> Method:
+def make_method(config: ConfigDict, encoder: Any = None, source: Source | None = None) -> Method:
     """The method of a run around its encoder, with `num_examples` and `num_classes` of the source (see `filled`)."""
     spec = options(config.method) if source is None else filled(options(config.method), source)
     return build(spec, build(options(config.encoder)) if encoder is None else encoder)
@@ -101,7 +103,13 @@ def filled(spec: dict[str, Any], source: Source) -> dict[str, Any]:
     return {**spec, **absent}
 
 
-def setup(config: ConfigDict, *, devices=None, splits: Splits | None = None, wrap_tx=None) -> Experiment:
+def setup(
+    config: ConfigDict,
+    *,
+    devices: Sequence[jax.Device] | None = None,
+    splits: Splits | None = None,
+    wrap_tx: Callable[[optax.GradientTransformation], optax.GradientTransformation] | None = None,
+) -> Experiment:
     """Builds all parts from a config.
 
     devices: those of the mesh; default all. splits: data in memory instead of `config.data`.
@@ -204,7 +212,7 @@ def warn_of_repeats(experiment: Experiment) -> None:
             )
 
 
-def make_feed(experiment: Experiment, start: int = 0):
+def make_feed(experiment: Experiment, start: int = 0) -> Iterator[Any]:
     """What `update` takes at the steps from `start` on, without end: global batches, or the resident arrays again."""
     if jax.process_index() == 0:
         warn_of_repeats(experiment)
@@ -226,7 +234,7 @@ def make_feed(experiment: Experiment, start: int = 0):
         yield put_batch(batch, experiment.mesh)
 
 
-def with_encoder(experiment: Experiment, state: State, params, stats) -> State:
+def with_encoder(experiment: Experiment, state: State, params: Any, stats: Any) -> State:
     """The state with other encoder weights, in student and teacher alike, laid out as the experiment wants them."""
     where = jax.tree.map(lambda x: x.sharding, experiment.abstract)
     return jax.device_put(replace_encoder(experiment.method, state, params, stats), where)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ def split(metrics: dict[str, jax.Array]) -> tuple[dict[str, jax.Array], dict[str
     return {name: value for name, value in metrics.items() if name not in watched}, watched
 
 
-def all_finite(tree) -> jax.Array:
+def all_finite(tree: Any) -> jax.Array:
     """Whether all numbers of a tree of floating arrays are finite; jit it."""
     return jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]).all()
 

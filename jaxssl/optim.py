@@ -29,7 +29,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 SCHEDULES = ("cosine", "constant")
 
 
-def path_name(path) -> str:
+def path_name(path: tuple[Any, ...]) -> str:
     """The path of a leaf as 'encoder/conv1/kernel'."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
@@ -279,7 +279,9 @@ def _rates(entries: Sequence[Multiplier]) -> list[tuple[str, Callable[[Any], Any
     return [("learning_rate", rest), *((f"learning_rate_{o}", _any(of)) for o, of in chosen.items())]
 
 
-def rest_until(start: int, paths, tx, late) -> optax.GradientTransformation:
+def rest_until(
+    start: int, paths: Callable[[Any], Any], tx: optax.GradientTransformation, late: optax.GradientTransformation
+) -> optax.GradientTransformation:
     """`tx`, but parameters with paths(params) True rest until step `start`, and from then on are optimised as if new.
 
     Until then the optimiser does not remember anything of them, and its counts begin at `start` for them, so that young
@@ -315,7 +317,7 @@ def rest_until(start: int, paths, tx, late) -> optax.GradientTransformation:
     return optax.GradientTransformation(tx.init, update)
 
 
-def check_patterns(params, *, frozen: str = "", multipliers: Sequence[tuple] = ()) -> None:
+def check_patterns(params: Any, *, frozen: str = "", multipliers: Sequence[tuple] = ()) -> None:
     """Raises ValueError for a pattern that matches no parameter: a misspelt one would silently do nothing."""
     names = ["/" + path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(params)]
     for option, pattern in [("frozen", frozen)] * bool(frozen) + [("multipliers", m[0]) for m in multipliers]:

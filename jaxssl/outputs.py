@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def check_output(path: str | os.PathLike, *endings: str, option: str = "--out") 
     return path
 
 
-def write_features(path: Path, features, label, names) -> None:
+def write_features(path: Path, features: np.ndarray, label: np.ndarray, names: Iterable[str]) -> None:
     """`features` float [N, D], `label` int [N] and `name`, the N names by `stored_name`, as .npz or .parquet."""
     names = [stored_name(name) for name in names]
     with whole_file(path) as file:

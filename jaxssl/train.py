@@ -14,6 +14,7 @@ import contextlib
 import logging
 import signal
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -23,6 +24,7 @@ from jaxssl import frozen, monitor
 from jaxssl.changes import record_config
 from jaxssl.checkpoint import Checkpoints, has_steps
 from jaxssl.core import State
+from jaxssl.data.source import Splits
 from jaxssl.evaluate import Evaluation
 from jaxssl.experiment import Experiment, make_feed, setup
 from jaxssl.folder import check_start, occupied, put_away
@@ -52,8 +54,8 @@ def train(
     config: ConfigDict,
     workdir: str | Path,
     *,
-    devices=None,
-    splits=None,
+    devices: Sequence[jax.Device] | None = None,
+    splits: Splits | None = None,
     allow_changes: bool = False,
     restart: bool = False,
 ) -> State:
@@ -117,7 +119,7 @@ class Session:
         workdir: Path,
         checkpoints: Checkpoints,
         start: int,
-        check_lock=lambda: None,
+        check_lock: Callable[[], None] = lambda: None,
     ):
         config, first = experiment.config, jax.process_index() == 0
         self.experiment, self.config, self.workdir, self.checkpoints = experiment, config, workdir, checkpoints

@@ -4,7 +4,9 @@ import collections
 import functools
 import heapq
 import json
+import os
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,7 @@ class Tokenizer:
     Raises: ValueError for a merge that names an id which does not exist yet.
     """
 
-    def __init__(self, merges=()):
+    def __init__(self, merges: Iterable[tuple[int, int]] = ()):
         self.merges = [(int(a), int(b)) for a, b in merges]
         self.bytes = [b""] * len(SPECIAL) + [bytes([i]) for i in range(256)]
         for k, pair in enumerate(self.merges):
@@ -55,11 +57,13 @@ class Tokenizer:
         """Ids of a text, without special tokens."""
         return [i for piece in _PIECES.findall(text) for i in self._piece(piece)]
 
-    def decode(self, ids) -> str:
+    def decode(self, ids: Iterable[int]) -> str:
         """The text of ids; special tokens are left out, and broken UTF-8 shows as U+FFFD."""
         return b"".join(self.bytes[int(i)] for i in ids).decode("utf-8", errors="replace")
 
-    def encode_batch(self, texts, *, max_length: int, first: int = CLS, last: int = SEP) -> dict[str, np.ndarray]:
+    def encode_batch(
+        self, texts: Sequence[str], *, max_length: int, first: int = CLS, last: int = SEP
+    ) -> dict[str, np.ndarray]:
         """Texts as padded arrays: {'tokens': int32 [N, max_length], 'length': int32 [N]}.
 
         A row is `first`, the ids of the text, `last`, then padding. Longer texts are cut; `last` stays.
@@ -74,7 +78,7 @@ class Tokenizer:
             tokens[row, : len(ids)], length[row] = ids, len(ids)
         return {"tokens": tokens, "length": length}
 
-    def save(self, path) -> None:
+    def save(self, path: str | os.PathLike) -> None:
         """Writes the tokenizer as JSON."""
         content = {"kind": "byte-pair", "special": SPECIAL, "merges": self.merges}
         Path(path).write_text(json.dumps(content, separators=(",", ":")) + "\n")
@@ -90,7 +94,7 @@ class Tokenizer:
         return tuple(ids)
 
 
-def train_tokenizer(texts, *, vocab_size: int) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
     """Learns merges from texts: always the most frequent pair of neighbours, the lowest ids where several are.
 
     The same texts give the same tokenizer. It is smaller than vocab_size where the texts run out of pairs.
@@ -137,7 +141,7 @@ def train_tokenizer(texts, *, vocab_size: int) -> Tokenizer:
     return Tokenizer(merges)
 
 
-def load_tokenizer(path=None) -> Tokenizer:
+def load_tokenizer(path: str | os.PathLike | None = None) -> Tokenizer:
     """The tokenizer of a JSON file, or with None the one that comes with the package (4,096 ids).
 
     Raises: FileNotFoundError; ValueError naming the file and what does not fit.

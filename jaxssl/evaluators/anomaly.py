@@ -1,5 +1,7 @@
 """How well the features tell anomalies from what is normal."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxssl.evaluators.columns import Column, columns
@@ -11,7 +13,7 @@ from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicab
     Column("anomaly/auroc_either_way", "anomalies either way, AUROC"),
     Column("anomaly/{n}", "{n}, AUROC"),
 )
-def anomaly(data: EvaluationData, *, normal: int = 0):
+def anomaly(data: EvaluationData, *, normal: int = 0) -> Callable:
     """Area under the ROC curve of a score of strangeness on the test set, in [0, 1].
 
     The score of a row is -cos(features, mean of the training features), as in CLAN; what `predict` gives under the
@@ -63,7 +65,7 @@ def anomaly(data: EvaluationData, *, normal: int = 0):
     return run
 
 
-def strangeness(train_x, test_x) -> np.ndarray:
+def strangeness(train_x: np.ndarray, test_x: np.ndarray) -> np.ndarray:
     """-cos(row, mean training row) of every test row [M], in float64; a zero row has cosine 0."""
     centre = np.mean(train_x, axis=0, dtype=np.float64)
     test_x = np.asarray(test_x, np.float64)
@@ -71,7 +73,7 @@ def strangeness(train_x, test_x) -> np.ndarray:
     return -(test_x @ centre) / np.where(lengths > 0, lengths, 1)
 
 
-def auroc(positive, negative) -> float:
+def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     """P(score of a positive > score of a negative), ties counting half; scores [P] and [Q]."""
     from sklearn.metrics import roc_auc_score
 

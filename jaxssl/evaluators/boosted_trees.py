@@ -1,5 +1,7 @@
 """Boosted trees on frozen features: on a table itself they are the classical floor."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxssl.evaluators.columns import Column, columns
@@ -7,7 +9,7 @@ from jaxssl.evaluators.features import EvaluationData, NotApplicable
 
 
 @columns(Column("trees/top1", "boosted trees"))
-def boosted_trees(data: EvaluationData, *, max_width: int = 512, iterations: int = 100, seed: int = 0):
+def boosted_trees(data: EvaluationData, *, max_width: int = 512, iterations: int = 100, seed: int = 0) -> Callable:
     """Test accuracy of scikit-learn's HistGradientBoostingClassifier, as `trees/top1` in [0, 1].
 
     Args:

@@ -1,5 +1,7 @@
 """How well k-means on frozen features finds the classes."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxssl.evaluators.columns import Column, columns
@@ -9,7 +11,7 @@ from jaxssl.evaluators.features import EvaluationData, NotApplicable
 @columns(Column("clustering/accuracy", "clustering, ACC"), Column("clustering/nmi", "clustering, NMI"))
 def clustering(
     data: EvaluationData, *, num_clusters: int | None = None, restarts: int = 10, seed: int = 0, own: str = ""
-):
+) -> Callable:
     """Agreement of k-means clusters of the L2-normalised training and test features with the labels.
 
     `clustering/accuracy`: share of examples whose cluster is that of their class, under the best one-to-one matching of

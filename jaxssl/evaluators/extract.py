@@ -28,7 +28,15 @@ def ask(predict: Callable, names: tuple[str, ...]) -> Callable:
 
 
 def extract(
-    predict: Callable, state: Any, batches: Iterator, split: str, names: tuple, *, arrays=(), reduce=None, rank=None
+    predict: Callable | None,
+    state: Any,
+    batches: Iterator[Mapping[str, Any]],
+    split: str,
+    names: tuple[str, ...],
+    *,
+    arrays: tuple[str, ...] | None = (),
+    reduce: Callable | None = None,
+    rank: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Runs `predict` over the batches: its outputs, 'label' and 'index' [N], `arrays` (None: all [N]), sorted by id."""
     asked, reduced = ask(predict, names) if names else None, None if reduce is None else jax.jit(reduce)
@@ -88,7 +96,7 @@ def column(batch: Mapping[str, Any], name: str, default: np.ndarray) -> np.ndarr
     return found
 
 
-def on_host(x) -> np.ndarray:
+def on_host(x: jax.Array | np.ndarray) -> np.ndarray:
     """A global array [N, ...] as NumPy, whole on every process."""
     if jax.process_count() == 1:
         return np.asarray(x)

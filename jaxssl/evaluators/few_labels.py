@@ -1,7 +1,7 @@
 """Accuracy with a few labels per class on frozen features."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -95,7 +95,9 @@ def draw_rows(labels: np.ndarray, per_class: int, *, num_classes: int, draws: in
     return np.stack(rows)
 
 
-def check_counts(evaluator, labels, num_classes, needed, class_names):
+def check_counts(
+    evaluator: str, labels: np.ndarray, num_classes: int, needed: int, class_names: Sequence[str] | None
+) -> None:
     """Raises LabelsNeeded, naming `evaluator`, if a class has fewer than `needed` of the labels."""
     counts = np.bincount(labels, minlength=num_classes)
     short = int(np.argmin(counts))

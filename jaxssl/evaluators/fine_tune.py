@@ -1,7 +1,8 @@
 """Accuracy of the whole network, trained further on a few labels per class."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -98,14 +99,14 @@ def fine_tune(
 class Network:
     """`predict` as a function of the arrays of a state that may be trained, `leaves`."""
 
-    def __init__(self, predict, state):
+    def __init__(self, predict: Callable, state: Any):
         self.predict, self.step = ask(predict, ("features",)), state.step
         found, self.treedef = jax.tree_util.tree_flatten_with_path((state.params, state.memory))
         self.all = [leaf for _, leaf in found]
         self.places = [i for i, (path, leaf) in enumerate(found) if _trainable(path, leaf)]
         self.leaves = [self.all[i] for i in self.places]
 
-    def state(self, leaves):
+    def state(self, leaves: list[jax.Array]) -> SimpleNamespace:
         """The state with other arrays."""
         replaced = list(self.all)
         for i, leaf in zip(self.places, leaves, strict=True):
@@ -113,12 +114,12 @@ class Network:
         params, memory = jax.tree.unflatten(self.treedef, replaced)
         return SimpleNamespace(params=params, memory=memory, step=self.step)
 
-    def __call__(self, leaves, batch):
+    def __call__(self, leaves: list[jax.Array], batch: Mapping[str, Any]) -> jax.Array:
         """Features [N, D]."""
         state = self.state(leaves)
         return self.predict(state.params, state.memory, batch)["features"]
 
-    def check(self, batch):
+    def check(self, batch: Mapping[str, Any]) -> None:
         """Raises NotApplicable unless the features of a batch have a gradient."""
 
         def total(leaves):

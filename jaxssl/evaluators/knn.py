@@ -43,7 +43,15 @@ def knn(
     return run
 
 
-def knn_predict(train_x, train_y, test_x, *, k: int, temperature: float, num_classes: int) -> jax.Array:
+def knn_predict(
+    train_x: np.ndarray | jax.Array,
+    train_y: np.ndarray | jax.Array,
+    test_x: np.ndarray | jax.Array,
+    *,
+    k: int,
+    temperature: float,
+    num_classes: int,
+) -> jax.Array:
     """Class of every test row by a weighted vote of its k nearest training rows.
 
     argmax_c sum_{i in k nearest} exp(cos(x, x_i) / temperature) [y_i = c]; the lowest class wins a tie.

@@ -1,5 +1,7 @@
 """Do the features tell which nodes of a graph are linked?"""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxssl.evaluators.anomaly import auroc
@@ -8,7 +10,7 @@ from jaxssl.evaluators.features import EvaluationData, NotApplicable
 
 
 @columns(Column("links/auroc", "links, AUROC"))
-def links(data: EvaluationData):
+def links(data: EvaluationData) -> Callable:
     """`links/auroc`: how well the cosine of two nodes' features tells edges held out of the graph from pairs without one.
 
     Area under the receiver operating characteristic, 0.5 by chance. Pairs with a node that has no features are left out.

@@ -1,5 +1,8 @@
 """Features of examples that no split serves: pairs that only evaluators read."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 
 from jaxssl.evaluators.extract import ask
@@ -7,7 +10,7 @@ from jaxssl.evaluators.extract import ask
 CHUNK = 256
 
 
-def features_of(predict, state, arrays) -> np.ndarray:
+def features_of(predict: Callable, state: Any, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """`features` [P, D] under `predict` of examples given as arrays [P, ...], by the names that the source uses.
 
     Raises ValueError for features that are not finite.
@@ -26,7 +29,7 @@ def features_of(predict, state, arrays) -> np.ndarray:
     return x
 
 
-def unit_rows(x) -> np.ndarray:
+def unit_rows(x: np.ndarray) -> np.ndarray:
     """Rows of x [P, D] as float64 of length 1; zero rows stay zero."""
     x = np.asarray(x, np.float64)
     norm = np.linalg.norm(x, axis=1, keepdims=True)

@@ -55,7 +55,9 @@ def _axes(x):
 
 
 @functools.partial(jax.jit, static_argnames="num_classes")
-def ridge(x, labels, *, num_classes: int, penalties, weight=None):
+def ridge(
+    x: jax.Array, labels: jax.Array, *, num_classes: int, penalties: jax.Array, weight: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
     """Least squares on one-hot targets for every penalty at once.
 
     argmin_{W, b} sum_i w_i ||y_i - x_i W - b||^2 / sum_i w_i + penalty ||W||^2, in closed form; b is not
@@ -83,7 +85,15 @@ def ridge(x, labels, *, num_classes: int, penalties, weight=None):
         return coef, mean_y - mean_x @ coef
 
 
-def logistic_regression(x, labels, *, num_classes: int, penalty: float, weight=None, tolerance: float = 1e-5):
+def logistic_regression(
+    x: jax.Array,
+    labels: jax.Array,
+    *,
+    num_classes: int,
+    penalty: float,
+    weight: jax.Array | None = None,
+    tolerance: float = 1e-5,
+) -> tuple[jax.Array, jax.Array]:
     """Multinomial logistic regression with an L2 penalty, solved to convergence.
 
     argmin_{W, b} sum_i w_i CE(x_i W + b, y_i) / sum_i w_i + penalty / 2 ||W||^2; b is not penalised.
@@ -114,7 +124,15 @@ def unrotate(rotated: Rotated, params: tuple[jax.Array, jax.Array]) -> tuple[jax
 
 
 @jax.jit
-def fit_logistic(rotated: Rotated, labels, penalty, weight, start, tolerance, max_steps):
+def fit_logistic(
+    rotated: Rotated,
+    labels: jax.Array,
+    penalty: float,
+    weight: jax.Array,
+    start: tuple[jax.Array, jax.Array],
+    tolerance: float,
+    max_steps: int,
+) -> tuple[jax.Array, jax.Array]:
     """`logistic_regression` in rotated coordinates, from `start` = (coef [C, R], intercept [C]).
 
     L-BFGS, preconditioned by the bound variances / 2 + penalty of the Hessian (Boehning, Multinomial Logistic

@@ -1,5 +1,7 @@
 """Finding the partner of a test example among those of all others."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxssl.evaluators.columns import Column, columns
@@ -18,7 +20,7 @@ def retrieval(
     groups: str = "",
     pairs: str = "",
     ks: tuple[int, ...] = (1, 5),
-):
+) -> Callable:
     """How far up a query's own target stands among the targets of the whole test set, by cosine.
 
     `retrieval/recall_at_<k>`: share of the queries with a hit among the k nearest targets; `retrieval/mrr`: mean of

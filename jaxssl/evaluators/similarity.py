@@ -1,5 +1,7 @@
 """Similarity of pairs: does the cosine of features agree with the judgement of people?"""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -10,7 +12,7 @@ from jaxssl.ops.spectral import uniformity
 
 
 @columns(Column("similarity/spearman", "similarity, Spearman", ""))
-def similarity(data: EvaluationData, *, name: str = "similarity"):
+def similarity(data: EvaluationData, *, name: str = "similarity") -> Callable:
     """Rank correlation of the cosine of features with graded pairs of `data.extra`.
 
     `similarity/spearman`: Spearman's correlation over the pairs, -1 to 1; 0 where all cosines are equal.

@@ -1,5 +1,8 @@
 """Classification of images by sentences about the classes, without a single labelled image."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -18,7 +21,7 @@ def zero_shot(
     text: str = "text_embedding",
     prompts: str = "prompts",
     lengths: str = "prompt_length",
-):
+) -> Callable:
     """Test accuracy in [0, 1] of the nearest class weight (cosine).
 
     `zero_shot/top1`: weights from all prompts of a class, see `zero_shot_weights`. `zero_shot/top1_single_template`:
@@ -74,7 +77,9 @@ def zero_shot_logits(image: np.ndarray, weights: np.ndarray, *, scale: float = 1
     return scale * _unit(np.asarray(image)) @ np.asarray(weights).T
 
 
-def embed_texts(data, predict, state, tokens, length, *, text: str) -> np.ndarray:
+def embed_texts(
+    data: EvaluationData, predict: Callable, state: Any, tokens: np.ndarray, length: np.ndarray, *, text: str
+) -> np.ndarray:
     """Embeddings [M, D] of texts, tokens [M, L] and lengths [M], in test batches whose texts they replace."""
     batch = next(iter(data.test_batches()))
     if "tokens" not in batch or "length" not in batch:

@@ -1,22 +1,25 @@
 """Floor for sound: cepstral coefficients and their spread, as `evaluators.floors` describes floors."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxssl.augment.audio import log_mel
+from jaxssl.evaluators.features import EvaluationData
 
 
 def mfcc(
-    data,
-    preprocess,
+    data: EvaluationData,
+    preprocess: Callable,
     *,
     coefficients: int = 20,
     rate: int = 8000,
     mels: int = 40,
     window_ms: float = 25.0,
     hop_ms: float = 10.0,
-):
+) -> Callable:
     """Mean and deviation over time of the mel cepstral coefficients: [N, 2 * coefficients].
 
     The orthonormal cosine transform (type II) of the log-mel energies of every frame, its first `coefficients`; nothing
@@ -46,7 +49,7 @@ def mfcc(
     return predict
 
 
-def cosine_transform(size, count):
+def cosine_transform(size: int, count: int) -> np.ndarray:
     """float32 [size, count]: the first columns of the orthonormal cosine transform of type II."""
     matrix = np.cos(np.pi / size * (np.arange(size)[:, None] + 0.5) * np.arange(count)) * np.sqrt(2 / size)
     matrix[:, 0] /= np.sqrt(2)

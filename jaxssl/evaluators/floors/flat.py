@@ -1,10 +1,14 @@
 """The floor of every kind of data: the input itself, as `evaluators.floors` describes floors."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
+from jaxssl.evaluators.features import EvaluationData
 
-def flat(data, preprocess, *, only: str = ""):
+
+def flat(data: EvaluationData, preprocess: Callable, *, only: str = "") -> Callable:
     """The input itself: all arrays of `x` as float32 [N, D], side by side; of a dict `x` the array `only`, if named."""
     del data
 

@@ -1,13 +1,16 @@
 """Floors for graphs: the features of a node, those of its surroundings, and its place in the graph alone."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.evaluators.features import EvaluationData
 from jaxssl.ops.graph import propagate
 
 
-def propagated(data, preprocess, *, num_steps: int = 2):
+def propagated(data: EvaluationData, preprocess: Callable, *, num_steps: int = 2) -> Callable:
     """The features of the first node of every graph after `num_steps` of message passing without weights; 0 = its own."""
     del data
 
@@ -23,7 +26,7 @@ def propagated(data, preprocess, *, num_steps: int = 2):
     return predict
 
 
-def spectral(data, preprocess, *, dim: int = 64, seed: int = 0):
+def spectral(data: EvaluationData, preprocess: Callable, *, dim: int = 64, seed: int = 0) -> Callable:
     """Spectral embedding: eigenvectors of the normalised adjacency (with self-loops) of the whole graph, without features.
 
     Source: Belkin and Niyogi, Laplacian Eigenmaps for Dimensionality Reduction and Data Representation, 2003.

@@ -1,11 +1,14 @@
 """The floor of images with captions: a linear map from pixels to weighted counts of words."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxssl.data.captions import detokenize
+from jaxssl.evaluators.features import EvaluationData
 
 
-def ridge_to_words(data, preprocess, *, dim: int = 128, alpha: float = 100.0):
+def ridge_to_words(data: EvaluationData, preprocess: Callable, *, dim: int = 128, alpha: float = 100.0) -> Callable:
     """Ridge regression from standardised pixels to the TF-IDF of captions in `dim` principal directions.
 
         min_W |X W - T|^2 + alpha |W|^2,   image_embedding = x W,   text_embedding = t

@@ -1,15 +1,15 @@
 """Floors of what is asked of single places: the pixels of a patch."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxssl.evaluators.features import EvaluationData
 from jaxssl.ops import patchify
 
 
-def patches(data: Any, preprocess: Callable, *, patch_size: int = 4, colour: bool = False) -> Callable:
+def patches(data: EvaluationData, preprocess: Callable, *, patch_size: int = 4, colour: bool = False) -> Callable:
     """Patches of `x` [N, H, W, C] as they are: `patches` [N, H / p, W / p, p * p * C], and no `features`.
 
     colour: only the mean colour of each patch, [N, H / p, W / p, C].

@@ -1,9 +1,13 @@
 """Floors for clouds of points, as `evaluators.floors` describes floors; NumPy only."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from jaxssl.evaluators.features import EvaluationData
 
-def sorted_coordinates(data, preprocess):
+
+def sorted_coordinates(data: EvaluationData, preprocess: Callable) -> Callable:
     """The coordinates themselves, points in the order of their height: float32 [N, 3 P]."""
     del data
 
@@ -16,7 +20,7 @@ def sorted_coordinates(data, preprocess):
     return predict
 
 
-def shape_distribution(data, preprocess, *, bins: int = 32, heights: bool = True):
+def shape_distribution(data: EvaluationData, preprocess: Callable, *, bins: int = 32, heights: bool = True) -> Callable:
     """What does not change when a cloud is turned: histogram of all distances, and moments.
 
     Side by side: the share of pairs of points in each of `bins` equal intervals of distance, from 0 to 2 (D2; clouds
@@ -38,7 +42,7 @@ def shape_distribution(data, preprocess, *, bins: int = 32, heights: bool = True
     return predict
 
 
-def describe(x, bins, heights):
+def describe(x: np.ndarray, bins: int, heights: bool) -> np.ndarray:
     """Features of one cloud [P, 3]."""
     first, second = np.triu_indices(len(x), 1)
     distance = np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1))[first, second]

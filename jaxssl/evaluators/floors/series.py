@@ -1,11 +1,15 @@
 """Floor for series over time: random convolutions, as `evaluators.floors` describes floors."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxssl.evaluators.features import EvaluationData
 
-def rocket(data, preprocess, *, kernels: int = 300, seed: int = 0):
+
+def rocket(data: EvaluationData, preprocess: Callable, *, kernels: int = 300, seed: int = 0) -> Callable:
     """Features of random convolutional kernels: for each the share of outputs above 0, and the largest output.
 
     A kernel has 7, 9 or 11 taps (normal, minus their mean), a dilation 2^u with u uniform up to the length of the series,
@@ -49,7 +53,7 @@ def rocket(data, preprocess, *, kernels: int = 300, seed: int = 0):
 MAX_TAPS = 11
 
 
-def draw(random, kernels, time, channels):
+def draw(random: np.random.Generator, kernels: int, time: int, channels: int) -> dict[str, np.ndarray]:
     """Kernels for series [time, channels]: arrays by name, all leading with the number of kernels."""
     made = {name: [] for name in ("taps", "dilation", "margin", "bias", "channels")}
     for _ in range(kernels):

@@ -1,11 +1,14 @@
 """Classical detectors of anomalies, as floors: `predict` gives `features`, the input itself, and `anomaly_score` [N, 1]."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from jaxssl.evaluators.features import EvaluationData
 from jaxssl.evaluators.floors.flat import flat
 
 
-def mahalanobis(data, preprocess, *, shrinkage: float = 0.01):
+def mahalanobis(data: EvaluationData, preprocess: Callable, *, shrinkage: float = 0.01) -> Callable:
     """The anomaly score is the squared Mahalanobis distance to the mean of the training rows: (x - m)^T C^-1 (x - m).
 
     C is the covariance of the training rows, with `shrinkage` of its mean variance added along the diagonal.
@@ -21,7 +24,7 @@ def mahalanobis(data, preprocess, *, shrinkage: float = 0.01):
     return _detector(data, preprocess, fit)
 
 
-def isolation_forest(data, preprocess, *, trees: int = 100, seed: int = 0):
+def isolation_forest(data: EvaluationData, preprocess: Callable, *, trees: int = 100, seed: int = 0) -> Callable:
     """The anomaly score is that of an isolation forest: few random cuts isolate an anomaly (scikit-learn's IsolationForest)."""
 
     def fit(rows):

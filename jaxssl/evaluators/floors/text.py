@@ -1,11 +1,16 @@
 """The floor of texts: weighted counts of words, without any network."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxssl.data.tokenizer import load_tokenizer
+from jaxssl.evaluators.features import EvaluationData
 
 
-def tfidf(data, preprocess, *, dim: int = 256, ngrams: int = 1, tokenizer: str | None = None):
+def tfidf(
+    data: EvaluationData, preprocess: Callable, *, dim: int = 256, ngrams: int = 1, tokenizer: str | None = None
+) -> Callable:
     """TF-IDF of the words of a text, as `dim` principal directions of the training texts (latent semantic analysis).
 
     The words are those of the decoded tokens, cut like the encoder's input, and lower case. Fitted on the training

@@ -1,9 +1,15 @@
 """Floor for videos: histograms of gradients and of optical flow, as `evaluators.floors` describes floors."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from jaxssl.evaluators.features import EvaluationData
 
-def gradients_and_flow(data, preprocess, *, cells: int = 2, times: int = 2, bins: int = 8, window: int = 2):
+
+def gradients_and_flow(
+    data: EvaluationData, preprocess: Callable, *, cells: int = 2, times: int = 2, bins: int = 8, window: int = 2
+) -> Callable:
     """Histograms of oriented gradients and of optical flow (HOG and HOF), over a coarse grid in space and time.
 
     Flow by Lucas and Kanade: at every pixel the u that solves  sum (I_x I_x^T + r) u = - sum I_x I_t  over the pixels at most
@@ -45,14 +51,14 @@ def gradients_and_flow(data, preprocess, *, cells: int = 2, times: int = 2, bins
     return predict
 
 
-def gradients(x):
+def gradients(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Down, right and in time, of grey clips [N, T, H, W]: three of [N, T - 1, H, W], between two frames."""
     mean = (x[:, :-1] + x[:, 1:]) / 2
     gy, gx = np.gradient(mean, axis=(2, 3))
     return gy, gx, x[:, 1:] - x[:, :-1]
 
 
-def flow(gy, gx, gt, window):
+def flow(gy: np.ndarray, gx: np.ndarray, gt: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """Optical flow of Lucas and Kanade from gradients [N, T, H, W]: (to the right, down), pixels a frame."""
     box = lambda a: _box(_box(a, window, 2), window, 3)
     xx, yy, xy, xt, yt = (box(a * b) for a, b in ((gx, gx), (gy, gy), (gx, gy), (gx, gt), (gy, gt)))
@@ -62,7 +68,7 @@ def flow(gy, gx, gt, window):
     return (xy * yt - yy * xt) / determinant, (xy * xt - xx * yt) / determinant
 
 
-def votes(y, x, length, bins):
+def votes(y: np.ndarray, x: np.ndarray, length: np.ndarray, bins: int) -> np.ndarray:
     """`length` in the bin of the direction of (x, y), zero in the others: [..., bins]; bin 0 is around the right."""
     number = np.rint(np.arctan2(y, x) / (2 * np.pi) * bins).astype(int) % bins
     return np.where(number[..., None] == np.arange(bins), length[..., None], 0).astype(np.float32)
