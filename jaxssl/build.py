@@ -96,9 +96,12 @@ def resolve(name: str, *, trusted: bool = True) -> Callable:
     'my_package.my_method' is the function `my_method` of one's own module. A name of an earlier version means what it
     meant there (see `jaxssl.aliases`).
 
-    trusted: False finds public functions and classes that a package of ROOMS defines, and imports nothing else.
+    Args:
+      trusted: False finds public functions and classes that a package of ROOMS defines, and imports nothing else.
 
-    Raises ValueError naming the nearest known name; Untrusted where only jaxssl may be looked up.
+    Raises:
+      ValueError: there is no such factory; the message names the nearest known one.
+      Untrusted: the factory is not of jaxssl, where only jaxssl may be looked up.
     """
     name = current_name(plain_name(name))
     factory = _own(name)
@@ -147,8 +150,9 @@ def build(spec: Mapping[str, Any], *args: Any) -> Any:
     An option that is a section itself, a mapping with a `name`, is built first, so that a factory gets a network, a
     source, a method, never what describes it. Where its parameter is annotated as a mapping, it is left alone.
 
-    Raises TypeError for an unknown or missing option, naming the factory and the nearest known option; ValueError for a
-    value that is not of its option's type, naming the option and what would be right.
+    Raises:
+      TypeError: for an unknown or missing option, naming the factory and the nearest known option.
+      ValueError: for a value that is not of its option's type, naming the option and what would be right.
     """
     factory = resolve(spec.get("name"))
     options, kinds = checked(spec, factory, spec["name"]), kinds_of(factory)

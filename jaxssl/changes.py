@@ -24,8 +24,11 @@ ABSENT = "absent"
 def record_config(config: ConfigDict, workdir: Path, step: int, *, allow_changes: bool = False) -> None:
     """Writes config.json; says what differs from the one that the folder has, which is kept as config.step_N.json.
 
-    step: where the run goes on; 0 of a run that begins.
-    Raises: ValueError naming the options that a run must not change once it has begun, unless allow_changes.
+    Args:
+      step: where the run goes on; 0 of a run that begins.
+
+    Raises:
+      ValueError: naming the options that a run must not change once it has begun, unless allow_changes.
     """
     import jax
 

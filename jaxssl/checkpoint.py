@@ -86,7 +86,9 @@ class Checkpoints:
 
         Returns None where there is none. One that is damaged, incomplete or not readable is named in the log, the one
         before it is taken, and the other is set aside.
-        Raises ValueError when a checkpoint does not fit the config or, for all, when none can be read.
+
+        Raises:
+          ValueError: when a checkpoint does not fit the config or, for all, when none can be read.
         """
         steps = self.steps() if step is None else [step]
         if step is not None and step not in self.steps():
@@ -116,7 +118,8 @@ class Checkpoints:
     def arrays(self, step: int | None = None) -> tuple[int, dict[str, Any]]:
         """(step, tree) of the newest checkpoint that can be used, or of that of `step`: NumPy arrays, whatever the config.
 
-        Raises ValueError where there is none.
+        Raises:
+          ValueError: where there is none.
         """
         steps = self.steps() if step is None else [step]
         if not set(steps) & set(self.steps()):

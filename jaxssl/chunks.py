@@ -18,7 +18,9 @@ from jaxssl.core import Method, Split, beside_views, statistics
 def check_chunks(method: Method, memory: Any, batch_size: int, gradient_chunks: int) -> None:
     """Raises ValueError where a step in chunks would not be the step of the whole batch.
 
-    memory: that of the method, or its shapes. batch_size: examples of one shard of the batch.
+    Args:
+      memory: that of the method, or its shapes.
+      batch_size: examples of one shard of the batch.
     """
     name = f"gradient_chunks={gradient_chunks}"
     if gradient_chunks < 1 or batch_size % gradient_chunks:

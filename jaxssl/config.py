@@ -120,11 +120,14 @@ def load_config(
     The name of one of the project's configs, such as `simclr_image_folder:quick`, stands for its file.
     FILE.py is a program and runs. A .json file is data: it may name factories of jaxssl only, and what an override names.
 
-    data: shorthand for the override `data.path`; the folder of a pack takes the place of the whole section.
-    trust: a .json file may name any factory; JAXSSL_TRUST=1 in the environment says the same.
+    Args:
+      data: shorthand for the override `data.path`; the folder of a pack takes the place of the whole section.
+      trust: a .json file may name any factory; JAXSSL_TRUST=1 in the environment says the same.
 
-    Raises ValueError naming the file, the unknown option with the nearest known one, or the option whose value is not of
-    its type; Untrusted, before anything is imported, naming the module.
+    Raises:
+      ValueError: naming the file, the unknown option with the nearest known one, or the option whose value is not of
+        its type.
+      Untrusted: before anything is imported, naming the module.
     """
     file, _, arg = path.partition(":")
     file = str(find_config(file))

@@ -84,7 +84,8 @@ def teacher(params: Any, memory: Mapping[str, Any]) -> tuple[Any, Any]:
 def networks_of(predict_from: PredictFrom) -> Callable[[Any, Any], tuple[Any, Any]]:
     """`Method.networks` of a method with a teacher, by the word of its option `predict_from`.
 
-    Raises ValueError for another word than 'teacher' or 'student'.
+    Raises:
+      ValueError: for another word than 'teacher' or 'student'.
     """
     found = [networks for networks in (teacher, student) if networks.__name__ == predict_from]
     if not found:
@@ -115,7 +116,8 @@ def with_frozen(memory: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str,
 def replace_encoder(method: "Method", state: State, params: Any, stats: Any) -> State:
     """The state with other encoder weights, in student and teacher alike.
 
-    Raises ValueError where the network that `method.networks` evaluates is not among them.
+    Raises:
+      ValueError: where the network that `method.networks` evaluates is not among them.
     """
     memory = dict(state.memory)
     for name, value in ((TEACHER, params), (STATS, stats), (TEACHER_STATS, stats)):
@@ -220,7 +222,8 @@ def init_state(
 ) -> State:
     """First state of a run; a pure function, meant to be called under jit with the wanted output sharding.
 
-    held: what never changes, by the names in `HELD`: an argument of the program, never a constant of it.
+    Args:
+      held: what never changes, by the names in `HELD`: an argument of the program, never a constant of it.
     """
     key_aug, _ = step_keys(root, jnp.zeros((), jnp.int32))
     held = dict(held or {})
@@ -245,11 +248,12 @@ def make_update(
     `metrics` holds the method's own scalars, with `loss` and `grad_norm` (global L2 norm before any clipping), and the
     arrays of its `Watch` by their names (`monitor.split` parts them).
 
-    value_and_grad: in the place of jax.value_and_grad of `method.loss`, see `chunks.chunked_value_and_grad`.
-    schedules: of the optimiser by name, see `optim.make_schedules`; `metrics` gets their values at the step.
-
     Raises (update, when it is traced): TypeError, ValueError naming a metric that is no scalar or has a name that is
     taken, or a loss that returns no `Out`.
+
+    Args:
+      value_and_grad: in the place of jax.value_and_grad of `method.loss`, see `chunks.chunked_value_and_grad`.
+      schedules: of the optimiser by name, see `optim.make_schedules`; `metrics` gets their values at the step.
     """
     grad_fn = value_and_grad or jax.value_and_grad(method.loss, has_aux=True)
 

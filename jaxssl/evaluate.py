@@ -83,7 +83,9 @@ class Evaluation:
         """Evaluates the state, its floors and the untrained encoder, prints the table, writes summary.json.
 
         A folder that cannot be written is told of first, and the table is only printed.
-        Raises: OSError naming summary.json where it could not be written, after the table.
+
+        Raises:
+          OSError: naming summary.json where it could not be written, after the table.
         """
         writable = check_folder(workdir)
         for name, reason in self.skipped.items():

@@ -56,7 +56,8 @@ class Experiment(NamedTuple):
     def check_update(self) -> None:
         """Traces the update, so that what does not fit is refused before anything is compiled or written.
 
-        Raises TypeError, ValueError: as `core.make_update`.
+        Raises:
+          TypeError, ValueError: as `core.make_update`.
         """
         self.update.eval_shape(self.abstract, self.feed_shapes())
 
@@ -88,7 +89,9 @@ def filled(spec: dict[str, Any], source: Source) -> dict[str, Any]:
     """The section of a method with the sizes that its factory has options for and the section leaves out.
 
     num_examples: the range of `index`, `source.num_ids`. num_classes: those of `target`, or of the labels.
-    Raises ValueError where the factory needs a number of classes and the data has none.
+
+    Raises:
+      ValueError: where the factory needs a number of classes and the data has none.
     """
     known = inspect.signature(resolve_in("method", spec)).parameters
     sizes = {"num_examples": source.num_ids, "num_classes": source.num_targets or source.num_classes}
@@ -112,10 +115,13 @@ def setup(
 ) -> Experiment:
     """Builds all parts from a config.
 
-    devices: those of the mesh; default all. splits: data in memory instead of `config.data`.
-    wrap_tx: optimiser -> optimiser, for what a config cannot say.
+    Args:
+      devices: those of the mesh; default all.
+      splits: data in memory instead of `config.data`.
+      wrap_tx: optimiser -> optimiser, for what a config cannot say.
 
-    Raises ValueError or TypeError naming the option, before any compilation, where something does not fit.
+    Raises:
+      ValueError, TypeError: naming the option, before any compilation, where something does not fit.
     """
     mesh = make_mesh(config.mesh.data, config.mesh.model, devices)
     check_batch(config.batch_size, mesh)

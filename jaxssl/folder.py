@@ -22,7 +22,9 @@ OCCUPIED = "occupied: "
 def occupied(workdir: Path) -> Iterator[Lock]:
     """Holds the lock of a run folder, which is made where there is none.
 
-    Raises: ValueError where it cannot be written, lock.Occupied where another process trains in it.
+    Raises:
+      ValueError: it cannot be written.
+      lock.Occupied: another process trains in it.
     """
     lock = Lock(workdir)
 
@@ -55,8 +57,9 @@ def check_start(workdir: Path, *, had_checkpoints: bool, every: int) -> None:
 
     A run that was killed before its first checkpoint was complete may begin again.
 
-    had_checkpoints: whether there was a folder `checkpoints/` when this process came; a run makes it before any row.
-    every: steps between two checkpoints. The second one waits for the first: a run has no more rows than up to there
+    Args:
+      had_checkpoints: whether there was a folder `checkpoints/` when this process came; a run makes it before any row.
+      every: steps between two checkpoints. The second one waits for the first: a run has no more rows than up to there
         unless the first was complete.
     """
 

@@ -52,8 +52,12 @@ def sections(config: ConfigDict) -> dict[str, dict[str, Any]]:
 def begin(config: ConfigDict, workdir: Path, *, begun: bool, allow_changes: bool = False) -> ConfigDict:
     """Copies the pretrained networks of a run to its folder, or compares them with those there; the config to run with.
 
-    begun: whether the run has a checkpoint, and the networks must be the ones that it began with, unless allow_changes.
-    Raises ValueError naming the section whose network is missing, does not fit, or is another one.
+    Args:
+      begun: whether the run has a checkpoint, and the networks must be the ones that it began with, unless
+        allow_changes.
+
+    Raises:
+      ValueError: naming the section whose network is missing, does not fit, or is another one.
     """
     named = sections(config)
     if not named:

@@ -159,21 +159,24 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """The optimiser of a run.
 
-    name:             sgd, adamw, lars, lamb, lion or muon.
-    learning_rate:    peak; multiplied by batch_size / scale_batch where scale_batch > 0.
-    weight_decay:     decoupled for adamw, lamb, lion, muon; an L2 term of the gradient for sgd and lars.
-                      With `weight_decay_end` it goes from one to the other along half a cosine (DINO).
-    exclude:          paths without weight decay and without layer-wise trust ratio.
-    frozen:           paths that do not move.
-    multipliers:      (pattern, factor) or (pattern, factor, schedule) on the learning rate; the first match wins.
-                      With 'constant' the rate of these paths stays at its peak after the warm-up, with 'cosine' it
-                      decays, whatever `schedule` says.
-    clip_norm:        global norm; 0 is none.
-    rests:            (pattern, steps) pairs, `core.Method.rests`: paths that neither move nor are remembered for that many
-                      steps; then the optimiser starts on them as if new, at the rates of the step.
     The remaining options default to the optimiser's own; one that it does not have is refused.
 
-    Raises ValueError naming the option and what would be right.
+    Args:
+      name: sgd, adamw, lars, lamb, lion or muon.
+      learning_rate: peak; multiplied by batch_size / scale_batch where scale_batch > 0.
+      weight_decay: decoupled for adamw, lamb, lion, muon; an L2 term of the gradient for sgd and lars. With
+        `weight_decay_end` it goes from one to the other along half a cosine (DINO).
+      exclude: paths without weight decay and without layer-wise trust ratio.
+      frozen: paths that do not move.
+      multipliers: (pattern, factor) or (pattern, factor, schedule) on the learning rate; the first match wins. With
+        'constant' the rate of these paths stays at its peak after the warm-up, with 'cosine' it decays, whatever
+        `schedule` says.
+      clip_norm: global norm; 0 is none.
+      rests: (pattern, steps) pairs, `core.Method.rests`: paths that neither move nor are remembered for that
+        many steps; then the optimiser starts on them as if new, at the rates of the step.
+
+    Raises:
+      ValueError: naming the option and what would be right.
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"optim.name='{name}' is no optimiser.{nearest(name, OPTIMIZERS)}")

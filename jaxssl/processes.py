@@ -19,9 +19,12 @@ RESUME = 75
 def join(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
     """Joins the processes of one run; before anything else touches the devices.
 
-    coordinator: host:port of process 0, with the other two; 'auto' asks the cluster (SLURM, a TPU pod, GKE, Open MPI)
+    Args:
+      coordinator: host:port of process 0, with the other two; 'auto' asks the cluster (SLURM, a TPU pod, GKE, Open MPI)
         for all three. With none of them a cluster that starts several processes is noticed by itself.
-    Raises: ValueError naming the arguments that do not go together.
+
+    Raises:
+      ValueError: naming the arguments that do not go together.
     """
     if coordinator == "auto" or (coordinator is None and num_processes is None and process_id is None):
         found = cluster(os.environ)

@@ -59,7 +59,8 @@ class Stage(NamedTuple):
 def load_stages(path: str) -> list[Stage]:
     """The stages of `FILE.py[:ARG]`, or of one of the project's pipelines by its name.
 
-    Raises ValueError naming the file where there is none, or it has no stages.
+    Raises:
+      ValueError: naming the file where there is none, or it has no stages.
     """
     name, _, arg = path.partition(":")
     known = stage_files()

@@ -41,8 +41,11 @@ def read_networks(folder: str | Path, step: int | None = None, *, trust: bool = 
     Of a method with a teacher they are the teacher's where it is evaluated (`predict_from`), and the student's for names
     that the teacher has not.
 
-    trust: the config may name a method that is not of jaxssl.
-    Raises ValueError where the folder is no run, holds no such checkpoint, or none that can be read.
+    Args:
+      trust: the config may name a method that is not of jaxssl.
+
+    Raises:
+      ValueError: where the folder is no run, holds no such checkpoint, or none that can be read.
     """
     config = read_config(folder)
     checkpoints = Checkpoints(Path(folder) / "checkpoints", read_only=True)

@@ -236,7 +236,8 @@ class Session:
     def check_finite(self, state: State | None = None) -> list[dict[str, float]]:
         """Fetches what is pending; raises NonFinite naming the first step and metric that is not finite.
 
-        state: looked at too, before it is saved; an update can overflow though its loss was finite.
+        Args:
+          state: looked at too, before it is saved; an update can overflow though its loss was finite.
         """
         rows = jax.device_get([scalars for _, scalars in self.pending])
         found = monitor.first_non_finite([step for step, _ in self.pending], rows)

@@ -19,7 +19,8 @@ ROUNDING = 0.01
 def unit_image(image: jax.Array | np.ndarray, name: str = "image") -> jax.Array:
     """Pixels as float32 in [0, 1], of any shape; uint8 is divided by 255.
 
-    Raises: ValueError for another dtype, and outside `jit` for floats beyond [0, 1].
+    Raises:
+      ValueError: for another dtype, and outside `jit` for floats beyond [0, 1].
     """
     image = check_image(image, name)
     values = jnp.asarray(image, jnp.float32)
@@ -45,7 +46,8 @@ def check_image(image: jax.Array | np.ndarray, name: str = "image") -> jax.Array
 def unit_wave(x: jax.Array | np.ndarray, name: str = "audio") -> jax.Array:
     """Sound as float32, of any shape; int16 is divided by 32768, floats are taken as they are.
 
-    Raises: ValueError for another dtype.
+    Raises:
+      ValueError: for another dtype.
     """
     x = _array(x)
     if x.dtype == jnp.int16:

@@ -10,12 +10,15 @@ KEYS = ("features", "node_mask", "senders", "receivers", "edge_mask")
 def ego(*, drop_edge_rate: float = 0.0, num_views: int = 1) -> Augment:
     """Views that are the graph itself, each without a random part of its edges.
 
-    drop_edge_rate: chance of every undirected edge to be left out of a view, in [0, 1).
-    num_views: number of views.
-
     Returns: augment(key, batch) -> batch with `views`, a tuple of dicts of `features` [N, M, F], `node_mask` [N, M],
     `senders`, `receivers`, `edge_mask` [N, E], in the place of these.
-    Raises: ValueError naming the option.
+
+    Args:
+      drop_edge_rate: chance of every undirected edge to be left out of a view, in [0, 1).
+      num_views: number of views.
+
+    Raises:
+      ValueError: naming the option.
     """
     if not 0 <= drop_edge_rate < 1:
         raise ValueError(f"drop_edge_rate={drop_edge_rate}: must lie in [0, 1).")

@@ -26,7 +26,8 @@ def clip(
 ) -> Augment:
     """The view of CLIP: a random square crop of the image. `views` is a tuple of this one view.
 
-    flip_probability: 0, because captions may speak of left and right.
+    Args:
+      flip_probability: by default 0, because captions may speak of left and right.
 
     Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021,
       arXiv:2103.00020, https://arxiv.org/abs/2103.00020 (section 2.4)

@@ -92,7 +92,9 @@ def span_masked(
     are returned as they are.
 
     Args:
-      key: random key; tokens: int [L]; length: int [], the tokens that are not padding.
+      key: random key.
+      tokens: int [L].
+      length: int [], the number of tokens that are not padding.
       span: 0 = no span.
       min_length: at least span + 2.
       mask_id: id of the mask token.

@@ -31,7 +31,9 @@ def decoder(image_size: int, channels: int, *, max_pixels: int = MAX_PIXELS) -> 
     is obeyed. An image of more than `max_pixels` (width times height) is refused ahead of decoding.
     Pillow decodes and resizes all but plain JPEG files. Of these libjpeg-turbo makes 1/2, 1/4 or 1/8 of the size where
     that is still large enough, and OpenCV resizes them: the threads of one process then decode side by side.
-    Raises: ImportError without simplejpeg or OpenCV.
+
+    Raises:
+      ImportError: without simplejpeg or OpenCV.
     """
     decode_jpeg = _jpeg_decoder(image_size, channels, max_pixels)
     eight_bits = _EightBits()

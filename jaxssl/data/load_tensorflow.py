@@ -7,8 +7,11 @@ from types import ModuleType
 def load_tensorflow(purpose: str) -> ModuleType:
     """The tensorflow module, told to leave GPUs and TPUs to JAX.
 
-    purpose: what needs it, for the message, e.g. 'data.pipeline.stream'.
-    Raises: ImportError saying how to install it.
+    Args:
+      purpose: what needs it, for the message, e.g. 'data.pipeline.stream'.
+
+    Raises:
+      ImportError: saying how to install it.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:

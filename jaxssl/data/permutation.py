@@ -14,9 +14,15 @@ ROUNDS = 10  # with 6 the order is measurably uneven in epochs of 2 to 9 example
 def permutation(seed: int, epoch: Any, position: Any, *, size: Any, xp: Any = np) -> Any:
     """The example at each position of its epoch: for every (seed, epoch) a bijection of 0 .. size-1.
 
-    epoch, position: uint32 [N], position < size. size: Python int, or uint32 [N]. Returns uint32 [N].
     A Feistel network permutes the smallest domain 4^h >= size; what falls outside 0 .. size-1 is sent through
     again until it is inside (cycle walking), at most 4 times on average.
+
+    Args:
+      epoch, position: uint32 [N], position < size.
+      size: Python int, or uint32 [N].
+
+    Returns:
+      uint32 [N].
     """
     half_bits = _half_bits(size, xp)
     keys = _round_keys(seed, epoch, xp)

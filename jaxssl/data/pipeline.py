@@ -36,8 +36,15 @@ def stream(
     batch_size counts the rows of the global batch; each batch is a dict of arrays that lead with
     batch_size / process_count. The examples are those of draw.draw_ids, so that a stream started at
     step k equals one that went on to step k.
-    prefetch: batches kept ready. num_workers: threads that read and decode; all processors when None.
-    Raises: ImportError without TensorFlow; ValueError for options; what source.fetch raises, unchanged.
+
+    Args:
+      prefetch: batches kept ready.
+      num_workers: threads that read and decode; all processors when None.
+
+    Raises:
+      ImportError: without TensorFlow.
+      ValueError: an option out of range.
+      What source.fetch raises, unchanged.
     """
     step_ids = _step_ids(source, seed, batch_size, process_index, process_count)
     step_ids(start_step)  # bad options are reported here, and not by the first batch
@@ -131,7 +138,10 @@ def evaluation_batches(
     batch_size counts the rows of the global batch. The last batch is filled up with rows of zeros, label,
     target and index -1, and _mask False; an unreadable image has _mask False too (Source.fetch with substitute=False).
     All processes get the same number of batches.
-    Raises: ValueError when batch_size cannot be divided among the processes; whatever source.fetch raises.
+
+    Raises:
+      ValueError: batch_size cannot be divided among the processes.
+      What source.fetch raises, unchanged.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} must be at least 1")

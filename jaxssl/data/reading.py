@@ -93,7 +93,8 @@ def lines_of(text: str) -> list[str]:
 def foreign(path: str | Path, kind: str) -> Iterator[None]:
     """Turns whatever a foreign decoder raises at damaged contents into one ValueError that names the file.
 
-    kind: what was expected, such as "a .npz file of plain arrays".
+    Args:
+      kind: what was expected, such as "a .npz file of plain arrays".
     """
     try:
         yield

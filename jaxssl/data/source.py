@@ -88,10 +88,13 @@ def from_arrays(
 ) -> Source:
     """A source over arrays that lie in memory.
 
-    arrays: 'image' uint8 [N, H, W, C] or [N, H, W], or other arrays that all lead with N; 'label' int [N] is
-        optional (-1 = no label). 'index' is added by this function.
-    where: how error messages call these arrays, e.g. a file name.
-    Raises: ValueError or TypeError naming the array that does not fit.
+    Args:
+      arrays: 'image' uint8 [N, H, W, C] or [N, H, W], or other arrays that all lead with N; 'label' int [N] is optional
+        (-1 = no label). 'index' is added by this function.
+      where: how error messages call these arrays, e.g. a file name.
+
+    Raises:
+      ValueError, TypeError: naming the array that does not fit.
     """
     arrays = {key: np.asarray(value) for key, value in arrays.items()}
     size = _common_length(arrays, where)

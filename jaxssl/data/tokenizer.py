@@ -67,7 +67,9 @@ class Tokenizer:
         """Texts as padded arrays: {'tokens': int32 [N, max_length], 'length': int32 [N]}.
 
         A row is `first`, the ids of the text, `last`, then padding. Longer texts are cut; `last` stays.
-        first, last: CLS and SEP, or START and END for a text tower that reads the end token.
+
+        Args:
+          first, last: CLS and SEP, or START and END for a text tower that reads the end token.
         """
         if max_length < 3:
             raise ValueError(f"max_length={max_length}: must be at least 3, for a token between the first and the last")
@@ -99,7 +101,8 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
 
     The same texts give the same tokenizer. It is smaller than vocab_size where the texts run out of pairs.
 
-    Raises: ValueError for a vocab_size below NUM_BASE.
+    Raises:
+      ValueError: for a vocab_size below NUM_BASE.
 
     Source: Sennrich, Haddow, Birch, Neural Machine Translation of Rare Words with Subword Units, 2016,
     arXiv:1508.07909, https://arxiv.org/abs/1508.07909; on bytes as in Radford et al., Language Models are Unsupervised
@@ -144,7 +147,8 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
 def load_tokenizer(path: str | os.PathLike | None = None) -> Tokenizer:
     """The tokenizer of a JSON file, or with None the one that comes with the package (4,096 ids).
 
-    Raises: FileNotFoundError; ValueError naming the file and what does not fit.
+    Raises:
+      FileNotFoundError, ValueError: naming the file and what does not fit.
     """
     file = Path(path) if path else DEFAULT_FILE
     if not file.exists():

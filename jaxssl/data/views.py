@@ -49,7 +49,8 @@ def index_of(source: Source) -> np.ndarray:
 def column(source: Source, name: str, view: str) -> np.ndarray:
     """The array `name` [size, ...] of all examples: at hand where the source knows it, else by reading every example.
 
-    Raises ValueError naming the view where examples have no such array.
+    Raises:
+      ValueError: naming the view where examples have no such array.
     """
     for at_hand in (source.columns, source.arrays or {}):
         if name in at_hand:
@@ -79,7 +80,8 @@ def class_name(source: Source, number: int) -> str:
 def pool(source: Source, view: str) -> np.ndarray:
     """The ids that an epoch of training goes through, int64 [M]: what a view of a view begins with.
 
-    Raises ValueError where the source draws groups, strata or mixtures: such a view must be the outermost.
+    Raises:
+      ValueError: where the source draws groups, strata or mixtures: such a view must be the outermost.
     """
     if source.draw is not None or source.strata > 1:
         raise ValueError(
@@ -175,7 +177,8 @@ def plain_type(x: np.ndarray) -> np.ndarray:
 def read_arrays(file: str, view: str, option: str) -> dict[str, np.ndarray]:
     """The arrays of a .npz file by name, or {'': array} of a .npy file; objects are never unpickled.
 
-    Raises FileNotFoundError, or ValueError naming the file.
+    Raises:
+      FileNotFoundError, ValueError: naming the file.
     """
     path = Path(file).expanduser()
     regular_file(path, MAX_FILE_MB, right=f"data.subset.{view}.{option} must name a .npy or .npz file")

@@ -45,7 +45,8 @@ def classification(
       the average precision of their logits.
 
     Args:
-      of: the output of `predict`; label: the array of the batches. Results of others than usual are
+      of: the output of `predict`.
+      label: the array of the batches. With another `of` or `label` than the default, the results are called
         '<of>/<label>/classification/...'.
       bins: of the calibration error.
       per_class: also '/class_<name>' for every class: the share of its rows that is right, or its average precision.
@@ -132,7 +133,9 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, *, bins: int = 
     """Expected calibration error: sum over bins of (share of rows) |share of right rows - mean confidence|.
 
     Args:
-      confidence: [N] in [0, 1]; right: bool [N]; bins: equal parts of (0, 1], each without its lower end.
+      confidence: [N] in [0, 1].
+      right: bool [N].
+      bins: equal parts of (0, 1], each without its lower end.
 
     Source: Guo, Pleiss, Sun, Weinberger, On Calibration of Modern Neural Networks, 2017, arXiv:1706.04599,
       https://arxiv.org/abs/1706.04599
@@ -149,7 +152,8 @@ def risk_coverage(confidence: np.ndarray, wrong: np.ndarray) -> tuple[float, flo
     depend on the order of the rows. The best order has all errors at its end.
 
     Args:
-      confidence: [N]; wrong: bool [N].
+      confidence: [N].
+      wrong: bool [N].
 
     Source: Geifman, Uziel, El-Yaniv, Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers, 2019,
       arXiv:1805.08206, https://arxiv.org/abs/1805.08206 (which approximates the best order by r + (1 - r) ln(1 - r))

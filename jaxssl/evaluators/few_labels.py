@@ -36,10 +36,13 @@ def few_labels(
     or within 0.02 of it on pixels, principal components and random features.
 
     Args:
-      per_class: n; draws: of training examples; seed: of the draws.
+      per_class: values of n.
+      draws: number of draws of training examples.
+      seed: of the draws.
       penalty: of `probes.logistic_regression`.
-      of: the output of `predict` [N, D]; label: the array int [N] of the batches that is predicted. Results of others
-        than usual are '<of>/<label>/few_labels/...'.
+      of: the output of `predict` [N, D].
+      label: the array int [N] of the batches that is predicted. With another `of` or `label` than the default, the
+        results are called '<of>/<label>/few_labels/...'.
 
     Raises:
       LabelsNeeded: at build time, without labels or a test set; when run, if a class has fewer than n labels.

@@ -21,9 +21,11 @@ def knn(
     """Test accuracy of `knn_predict`, as `knn/top1` in [0, 1].
 
     Args:
-      k: neighbours; temperature: of the votes.
-      of: the output of `predict` [N, D]; label: the array int [N] of the batches that is predicted. Results of others
-        than usual are '<of>/<label>/knn/top1'.
+      k: number of neighbours.
+      temperature: of the votes.
+      of: the output of `predict` [N, D].
+      label: the array int [N] of the batches that is predicted. With another `of` or `label` than the default, the
+        results are called '<of>/<label>/knn/top1'.
 
     Raises:
       LabelsNeeded: at build time, without labels or a test set; when run, with fewer than k labelled training rows.
@@ -57,8 +59,12 @@ def knn_predict(
     argmax_c sum_{i in k nearest} exp(cos(x, x_i) / temperature) [y_i = c]; the lowest class wins a tie.
 
     Args:
-      train_x: [N, D]; train_y: int [N], each in [0, num_classes); test_x: [M, D].
-      k: neighbours; temperature: of the votes. The paper uses k = 20 and 0.07.
+      train_x: [N, D].
+      train_y: int [N], each in [0, num_classes).
+      test_x: [M, D].
+      k: number of neighbours; the paper uses 20.
+      temperature: of the votes; the paper uses 0.07.
+      num_classes: number of classes.
 
     Returns:
       int32 [M]. Memory is bounded: test rows are treated in chunks.

@@ -30,8 +30,9 @@ def linear(
     Args:
       penalties: tried; relative to the mean loss (scikit-learn: C = 1 / (penalty * N), alpha = penalty * N).
       holdout: part of each class held out, in (0, 1); the draw depends on the labels and on `seed` only.
-      of: the output of `predict` [N, D]; label: the array int [N] of the batches that is predicted. Results of others
-        than usual are '<of>/<label>/linear/...'.
+      of: the output of `predict` [N, D].
+      label: the array int [N] of the batches that is predicted. With another `of` or `label` than the default, the
+        results are called '<of>/<label>/linear/...'.
 
     Raises:
       LabelsNeeded: at build time, without labels or a test set; when run, with too few labels to hold any out.

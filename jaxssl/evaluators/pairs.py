@@ -13,7 +13,8 @@ CHUNK = 256
 def features_of(predict: Callable, state: Any, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """`features` [P, D] under `predict` of examples given as arrays [P, ...], by the names that the source uses.
 
-    Raises ValueError for features that are not finite.
+    Raises:
+      ValueError: for features that are not finite.
     """
     size = len(next(iter(arrays.values())))
     # One shape for all chunks, so that predict is compiled once.

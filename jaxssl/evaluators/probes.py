@@ -64,7 +64,10 @@ def ridge(
     penalised. scikit-learn's Ridge has alpha = penalty * N.
 
     Args:
-      x: [N, D]; labels: int [N]; penalties: [P], positive; weight: [N] or None (all 1).
+      x: [N, D].
+      labels: int [N].
+      penalties: [P], positive.
+      weight: [N] or None (all 1).
 
     Returns:
       coef [P, D, C], intercept [P, C].
@@ -100,7 +103,10 @@ def logistic_regression(
     scikit-learn's LogisticRegression has C = 1 / (penalty * N).
 
     Args:
-      x: [N, D]; labels: int [N]; penalty: positive; weight: [N] or None (all 1).
+      x: [N, D].
+      labels: int [N].
+      penalty: positive.
+      weight: [N] or None (all 1).
       tolerance: of `fit_logistic`.
 
     Returns:

@@ -14,8 +14,12 @@ def arrays(*, path: str, max_file_mb: float = MAX_FILE_MB) -> Splits:
     The file holds `image` uint8 [N, H, W, C] or [N, H, W] and perhaps `label` int [N]; or `train_image`,
     `train_label`, `test_image`, `test_label`, of which only `train_image` must be there.
     An array `class_names` (strings) may name the classes. Without `test_image` there is no test source.
-    max_file_mb: a larger file is refused, and one that unpacks to more.
-    Raises: FileNotFoundError; ValueError or TypeError naming the file and what does not fit.
+
+    Args:
+      max_file_mb: a larger file is refused, and one that unpacks to more.
+
+    Raises:
+      FileNotFoundError, ValueError, TypeError: naming the file and what does not fit.
     """
     data, prefixes, class_names = load_parts(path, ("image", "label"), max_file_mb)
     path = shown(path)

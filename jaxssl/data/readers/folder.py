@@ -50,8 +50,9 @@ def folder_source(
 ) -> Source | None:
     """A source whose examples are the files, read when they are asked for, or None without files.
 
-    read_file: path -> arrays by name; raises OSError or ValueError for a file that cannot be read.
-    blank, max_unreadable, kind: as in `lazy_source`.
+    Args:
+      read_file: path -> arrays by name; raises OSError or ValueError for a file that cannot be read.
+      blank, max_unreadable, kind: as in `lazy_source`.
     """
     load = lambda i: read_file(root / files[i])
     options = dict(root=root, max_unreadable=max_unreadable, kind=kind)
@@ -71,10 +72,12 @@ def lazy_source(
 ) -> Source:
     """A source of examples that are read when they are asked for (see Source.fetch).
 
-    load: i -> arrays by name; an OSError or ValueError says that example i cannot be read.
-    names, labels: of the examples, equally many. root: folder that messages name ahead of names.
-    blank: the arrays that stand for an example that cannot be read; they say the shapes and types of all.
-    max_unreadable: share of such examples (one at least, unless it is 0) beyond which fetch raises ValueError.
+    Args:
+      load: i -> arrays by name; an OSError or ValueError says that example i cannot be read.
+      names, labels: of the examples, equally many.
+      root: folder that messages name ahead of names.
+      blank: the arrays that stand for an example that cannot be read; they say the shapes and types of all.
+      max_unreadable: share of such examples (one at least, unless it is 0) beyond which fetch raises ValueError.
     """
     size = len(names)
     unreadable = {}  # id -> reason

@@ -39,17 +39,19 @@ def graph(
     That one has 6,000 nodes: 128 features from the words of the synopsis, edges = dependencies, label = one of 12
     sections (tools/make_debian_graph.py).
 
-    path: a .npz file with `features` float [n, F], `edges` int [E, 2] (undirected, numbers of nodes) and perhaps
+    Args:
+      path: a .npz file with `features` float [n, F], `edges` int [E, 2] (undirected, numbers of nodes) and perhaps
         `label` int [n] (-1 = none); or a folder with nodes.csv (columns `id`, features, perhaps `label`) and edges.csv
         (columns `source`, `target`).
-    num_nodes, num_edges: of the surroundings of a node, itself and both directions counted; what is more is left out.
-    test_fraction: part of the nodes whose labels and features only the evaluation sees; their edges stay in the graph.
-        A twentieth of the edges is taken out of the graph, for the evaluator of links.
-    seed: of the split and of the surroundings.
-    limit: number of training nodes, and a quarter as many test nodes.
-    max_file_mb: a larger file is refused, and one that unpacks to more.
+      num_nodes, num_edges: of the surroundings of a node, itself and both directions counted; what is more is left out.
+      test_fraction: part of the nodes whose labels and features only the evaluation sees; their edges stay in the
+        graph. A twentieth of the edges is taken out of the graph, for the evaluator of links.
+      seed: of the split and of the surroundings.
+      limit: number of training nodes, and a quarter as many test nodes.
+      max_file_mb: a larger file is refused, and one that unpacks to more.
 
-    Raises: FileNotFoundError, ValueError naming file and row.
+    Raises:
+      FileNotFoundError, ValueError: naming file and row.
     """
     features, edges, label, class_names, names = read_graph(path, max_file_mb)
     return graph_splits(
@@ -72,7 +74,8 @@ def read_graph(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[str, ...] | None, np.ndarray | None]:
     """(features [n, F], edges [E, 2], label [n] or None, class names, names of nodes) of `path`, as `graph` takes it.
 
-    Raises: FileNotFoundError, ValueError naming file and row.
+    Raises:
+      FileNotFoundError, ValueError: naming file and row.
     """
     if path is None:
         found = read_debian_graph()

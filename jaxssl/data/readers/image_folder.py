@@ -33,9 +33,14 @@ def image_folder(
     than the share `max_unreadable` (one file at least, unless it is 0) of the files of a split prove unreadable, fetch
     raises ValueError.
     Sub-folders that cannot be listed, and pipes, devices and sockets, are skipped and named in the log.
-    max_file_mb: a larger file is unreadable. max_pixels: so is an image of a larger width times height.
     Images of 16 bits whose values fill fewer, such as 12, are scaled by those, and the log says so (see data.decode).
-    Raises: FileNotFoundError, NotADirectoryError or ValueError saying what would be right.
+
+    Args:
+      max_file_mb: a larger file is unreadable.
+      max_pixels: so is an image of a larger width times height.
+
+    Raises:
+      FileNotFoundError, NotADirectoryError, ValueError: saying what would be right.
     """
     if not isinstance(image_size, int) or image_size < 1:
         raise ValueError(f"data.image_size={image_size!r}: must be a whole number of pixels, at least 1.")

@@ -30,12 +30,15 @@ def influence(
     that influence it most (-1 = none), `weights` float32 [num_neighbors] their entries of A^power, or with
     `cumulative` of A + ... + A^power, where A = D^-1 (adjacency + I).
 
-    num_neighbors: influences that are kept of a node; what a node has beyond these is left out.
-    test_fraction: part of the nodes whose features and labels only the evaluation sees.
-    seed: of the split. limit: number of training nodes, and a quarter as many test nodes.
-    max_file_mb: a larger file is refused, and one that unpacks to more.
+    Args:
+      num_neighbors: influences that are kept of a node; what a node has beyond these is left out.
+      test_fraction: part of the nodes whose features and labels only the evaluation sees.
+      seed: of the split.
+      limit: number of training nodes, and a quarter as many test nodes.
+      max_file_mb: a larger file is refused, and one that unpacks to more.
 
-    Raises: FileNotFoundError, ValueError naming file and row, or the option.
+    Raises:
+      FileNotFoundError, ValueError: naming file and row, or the option.
     """
     features, edges, label, class_names, names = read_graph(path, max_file_mb)
     where = shown(path or DEBIAN_FILE.name)
@@ -47,7 +50,8 @@ def influence(
 def adjacency_power(edges: np.ndarray, size: int, power: int, *, cumulative: bool = False) -> Any:
     """A^power, or A + ... + A^power, of A = D^-1 (adjacency + I), as a SciPy sparse matrix [size, size].
 
-    edges: int [E, 2], undirected, each once.
+    Args:
+      edges: int [E, 2], undirected, each once.
     """
     import scipy.sparse
 

@@ -50,9 +50,12 @@ def load_parts(
 ) -> tuple[dict[str, np.ndarray], list[str], list[str] | None]:
     """(arrays by name, prefixes of the parts, class names or None) of a .npz file with one part or two.
 
-    names: arrays of a part, of which the first must be there: `x` for one part without a prefix, or `train_x` and
+    Args:
+      names: arrays of a part, of which the first must be there: `x` for one part without a prefix, or `train_x` and
         perhaps `test_x`. `class_names` may be there too.
-    Raises: FileNotFoundError, ValueError naming the file and the arrays that do not fit.
+
+    Raises:
+      FileNotFoundError, ValueError: naming the file and the arrays that do not fit.
     """
     data, first = load_npz(path, max_file_mb, right="option `path` must name a .npz file"), names[0]
     path = shown(path)

@@ -28,11 +28,14 @@ BATCH = 256
 def packed(*, path: str, limit: int | None = None) -> Splits:
     """A pack that `write_pack` or tools/pack.py made.
 
-    path: the folder.
-    limit: number of training examples, the first ones.
-
     With data.mode='stream' rows are read as they are needed; 'resident' puts them all on the accelerator.
-    Raises: FileNotFoundError; ValueError naming the file and what does not fit.
+
+    Args:
+      path: the folder.
+      limit: number of training examples, the first ones.
+
+    Raises:
+      FileNotFoundError, ValueError: naming the file and what does not fit.
     """
     folder = Path(path).expanduser()
     if not (folder / INDEX).is_file():
@@ -83,8 +86,9 @@ def write_pack(splits: Splits, path: str) -> dict[str, int]:
     The folder appears under its name only when it is complete; after an error nothing of it is left. Examples that
     cannot be read are left out, and counted in the log.
 
-    Raises: FileExistsError if the folder is there already; ValueError naming an entry of `Source.extra` that is no
-        array.
+    Raises:
+      FileExistsError: if the folder is there already.
+      ValueError: naming an entry of `Source.extra` that is no array.
     """
     folder = check_new(path)
     extras = {split: _extra_arrays(source.extra, split) for split, source in splits.sources().items()}

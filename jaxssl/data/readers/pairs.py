@@ -32,18 +32,22 @@ def pairs(
 ) -> Splits:
     """Images and captions of one's own, all in memory.
 
-    path: a .jsonl file with an object a line: `image` (a file, relative to the .jsonl), `caption`, and optionally
-        `label` (the name of a class, or a number from 0 on; null for none). All labels must be of one kind.
-    image_size, channels: the centre square of each image is resized to this size; 3 = RGB, 1 = grey.
-    max_length: tokens of a caption, start and end included; longer ones are cut off.
-    test_fraction: share of the pairs that only the evaluation sees, drawn with `seed`; 0: none.
-    limit: number of pairs, the first ones.
-    max_file_mb: a larger file is refused. max_pixels: so is an image of a larger width times height.
-
     With names of classes there are prompts for them. Without a test set, or labels, evaluators that need them are
     skipped.
-    Raises: ValueError naming file and line, before anything is trained, for a line that is not JSON, a missing key, an
-    empty caption, an image that is missing or unreadable, labels of two kinds; and for options.
+
+    Args:
+      path: a .jsonl file with an object a line: `image` (a file, relative to the .jsonl), `caption`, and optionally
+        `label` (the name of a class, or a number from 0 on; null for none). All labels must be of one kind.
+      image_size, channels: the centre square of each image is resized to this size; 3 = RGB, 1 = grey.
+      max_length: tokens of a caption, start and end included; longer ones are cut off.
+      test_fraction: share of the pairs that only the evaluation sees, drawn with `seed`; 0: none.
+      limit: number of pairs, the first ones.
+      max_file_mb: a larger file is refused.
+      max_pixels: so is an image of a larger width times height.
+
+    Raises:
+      ValueError: naming file and line, before anything is trained, for a line that is not JSON, a missing key, an empty
+        caption, an image that is missing or unreadable, labels of two kinds; and for options.
     """
     check_max_length(max_length)
     check_test_fraction(test_fraction)

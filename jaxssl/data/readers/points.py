@@ -43,6 +43,9 @@ def points(
 
     Clouds with more points are thinned out at random; in those with fewer, points are repeated.
 
+    Links to folders are followed. Folders that cannot be listed, and pipes, devices and sockets, are skipped and named
+    in the log.
+
     Args:
       path: the file or folder.
       num_points: P, for every cloud.
@@ -51,10 +54,8 @@ def points(
       seed: of the choice of points and of what is held out.
       max_file_mb: a larger file is refused, and one that unpacks to more.
 
-    Links to folders are followed. Folders that cannot be listed, and pipes, devices and sockets, are skipped and named
-    in the log.
-
-    Raises: FileNotFoundError; ValueError or TypeError naming the file, the line or row, and what would be right.
+    Raises:
+      FileNotFoundError, ValueError, TypeError: naming the file, the line or row, and what would be right.
     """
     check_num_points(num_points)
     check_test_fraction(test_fraction)

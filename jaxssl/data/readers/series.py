@@ -33,7 +33,8 @@ def series(*, path: str, test_fraction: float = 0.2, max_file_mb: float = MAX_FI
         none. The draw is fixed. Without labels nothing is held out.
       max_file_mb: a larger file is refused, and one that unpacks to more.
 
-    Raises: FileNotFoundError; ValueError or TypeError naming the file, the row and what would be right.
+    Raises:
+      FileNotFoundError, ValueError, TypeError: naming the file, the row and what would be right.
     """
     check_test_fraction(test_fraction)
     file = Path(path)
@@ -60,7 +61,8 @@ def series(*, path: str, test_fraction: float = 0.2, max_file_mb: float = MAX_FI
 def pad(rows: Sequence[np.ndarray], *, where: str = "series") -> tuple[np.ndarray, np.ndarray]:
     """A list of arrays [T_n, C] of unequal lengths as (series [N, max T_n, C], length int32 [N]).
 
-    Raises: ValueError naming the row whose shape does not fit.
+    Raises:
+      ValueError: naming the row whose shape does not fit.
     """
     rows = [np.asarray(row, np.float32) for row in rows]
     for i, row in enumerate(rows):

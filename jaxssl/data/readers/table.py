@@ -42,6 +42,8 @@ def table(
     A column is one of numbers if all its values are numbers; else one of categories. Empty cells, NA, NaN, null, None
     and ? are missing values.
 
+    A source names its examples by their rows in the file; the first is 1.
+
     Args:
       path: the file.
       label: the column with the class, for the evaluation only; None: there is none.
@@ -59,8 +61,8 @@ def table(
       limit: number of training rows, at most, and a fifth as many test rows.
       max_file_mb: a larger file is refused, and one that unpacks to more.
 
-    A source names its examples by their rows in the file; the first is 1.
-    Raises: FileNotFoundError; ValueError naming the file, the row (the first below the header is 1) and the column.
+    Raises:
+      FileNotFoundError, ValueError: naming the file, the row (the first below the header is 1) and the column.
     """
     check_test_fraction(test_fraction)
     if max_categories < 2:

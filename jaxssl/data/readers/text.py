@@ -28,16 +28,18 @@ def text(
 ) -> Splits:
     """Texts of a file, or without `path` the bundled ones (`debian_descriptions`).
 
-    path: a .txt file, one text a line, or a .jsonl file, one object a line with `text` and perhaps `label`: whole
+    Args:
+      path: a .txt file, one text a line, or a .jsonl file, one object a line with `text` and perhaps `label`: whole
         numbers 0, 1, ..., or names; all lines or none have one. UTF-8.
-    max_length: L, the tokens of an example with the class token and the separator; longer texts are cut.
-    tokenizer: JSON file of `jaxssl.data.tokenizer`; None takes the one of the package, so that ids never change. The
+      max_length: L, the tokens of an example with the class token and the separator; longer texts are cut.
+      tokenizer: JSON file of `jaxssl.data.tokenizer`; None takes the one of the package, so that ids never change. The
         encoder's `vocab_size` must be the tokenizer's.
-    limit: number of training texts, the first ones (and a fifth as many test texts).
-    test_fraction: part of one's own texts that is held out, drawn with a fixed seed; 0 = none.
-    max_file_mb: a larger file is refused.
+      limit: number of training texts, the first ones (and a fifth as many test texts).
+      test_fraction: part of one's own texts that is held out, drawn with a fixed seed; 0 = none.
+      max_file_mb: a larger file is refused.
 
-    Raises: FileNotFoundError; ValueError naming the file, the line and what would be right.
+    Raises:
+      FileNotFoundError, ValueError: naming the file, the line and what would be right.
     """
     if path is None:
         return debian_descriptions(max_length=max_length, tokenizer=tokenizer, limit=limit)

@@ -22,12 +22,19 @@ def tfds(
 ) -> Splits:
     """A prepared TFDS data set, images made to uint8 [image_size, image_size, channels] (see data.decode).
 
-    dataset: a TFDS name such as 'cifar10' or 'stl10:1.0.0'. train_split, test_split: TFDS split expressions.
-    data_dir: where TFDS keeps its data; its own default when None. download: prepare a data set that is not.
     A split of at most `memory_limit_mb` is decoded once into memory (which allows the resident path); a
     larger one is read example by example, for which it must be prepared with random access (array_record).
-    Raises: ImportError without TFDS; ValueError naming the data set, split or feature that does not exist and
-    those that do; FileNotFoundError when the data set is not prepared.
+
+    Args:
+      dataset: a TFDS name such as 'cifar10' or 'stl10:1.0.0'.
+      train_split, test_split: TFDS split expressions.
+      data_dir: where TFDS keeps its data; its own default when None.
+      download: prepare a data set that is not.
+
+    Raises:
+      ImportError: without TFDS.
+      ValueError: naming the data set, split or feature that does not exist and those that do.
+      FileNotFoundError: when the data set is not prepared.
     """
     builder = _prepared_builder(dataset, data_dir, download)
     features = builder.info.features

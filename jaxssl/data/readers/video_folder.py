@@ -63,7 +63,8 @@ def video_folder(
       max_file_mb: a larger file is unreadable.
       max_pixels: so is one whose frames have a larger width times height.
 
-    Raises: FileNotFoundError, NotADirectoryError, ImportError, ValueError saying what would be right.
+    Raises:
+      FileNotFoundError, NotADirectoryError, ImportError, ValueError: saying what would be right.
     """
     size = (size, size) if isinstance(size, int) else tuple(size)
     stride = frames if stride is None else stride

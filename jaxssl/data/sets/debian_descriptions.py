@@ -21,7 +21,8 @@ def debian_descriptions(*, max_length: int = 32, tokenizer: str | None = None, l
       similarity: left and right, synopses; score float32 [2000], the Jaccard index of the debtags (what a package is
           for, field, protocol, ...) that people gave to both packages; half of the pairs share none.
 
-    limit: number of training texts, balanced (a multiple of 40), and about a fifth as many test texts.
+    Args:
+      limit: number of training texts, balanced (a multiple of 40), and about a fifth as many test texts.
 
     Source: package indices of Debian 12 (tools/make_debian_descriptions.py); licence in
     files/debian_descriptions_LICENSE.txt.

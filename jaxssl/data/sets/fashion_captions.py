@@ -73,8 +73,9 @@ def fashion_captions(*, max_length: int = 48, seed: int = 0, limit: int | None =
     Prompts (see the module) are `UNSEEN_TEMPLATES` around the first name of each class; no caption uses these.
     `meaning` int32 [N]: equal for captions that say the same in other words; for evaluators only.
 
-    max_length: tokens of a caption, start and end included; longer ones are cut off.
-    limit: as in `data.sets.fashion_mnist_12k`.
+    Args:
+      max_length: tokens of a caption, start and end included; longer ones are cut off.
+      limit: as in `data.sets.fashion_mnist_12k`.
     """
     check_max_length(max_length)
     parts = fashion_mnist_12k(limit=limit).sources()

@@ -33,8 +33,13 @@ def fashion_mnist(*, path: str | None = None, max_file_mb: float = MAX_FILE_MB) 
 
     Read from the four idx files (gzipped or not) in `path`; without `path` in the folder that the environment
     variable FASHION_MNIST_DIR names, else in /usr/share/datasets/fashion-mnist, else by TensorFlow Datasets.
-    max_file_mb: a larger file is refused, and one that unpacks to more.
-    Raises: FileNotFoundError listing the places; ValueError naming a file that is missing or damaged.
+
+    Args:
+      max_file_mb: a larger file is refused, and one that unpacks to more.
+
+    Raises:
+      FileNotFoundError: listing the places.
+      ValueError: naming a file that is missing or damaged.
     """
     folder = _folder(path)
     data = _from_tensorflow_datasets() if folder is None else read_folder(folder, max_file_mb)

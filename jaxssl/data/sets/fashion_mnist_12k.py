@@ -13,10 +13,11 @@ PART_FILE = FILES_FOLDER / "fashion_mnist_12k.npz"
 def fashion_mnist_12k(*, limit: int | None = None) -> Splits:
     """10,000 training and 2,000 test images, uint8 [28, 28, 1], 1,000 and 200 of each class; no download.
 
-    limit: number of training images, and a fifth as many test images, balanced (a multiple of 50).
-
     Drawn with a fixed seed from the official training and test files (tools/make_fashion_mnist_12k.py).
     `index` counts within this part; the file keeps the official row of each image as train_index, test_index.
+
+    Args:
+      limit: number of training images, and a fifth as many test images, balanced (a multiple of 50).
     """
     with np.load(PART_FILE) as file:
         data = {key: file[key] for key in FILES}

@@ -59,7 +59,8 @@ def moving_items(
       noise: standard deviation of the noise on every pixel, the full range being 1.
       seed: of all that is drawn.
 
-    Raises: ValueError naming the option.
+    Raises:
+      ValueError: naming the option.
     """
     motions = tuple(motions)
     for name, count in (("train", train), ("test", test)):

@@ -8,7 +8,8 @@ import numpy as np
 def lathe(profile: Sequence | np.ndarray, sides: int) -> np.ndarray:
     """A surface of revolution: triangles float [F, 3, 3] of a profile [(radius, height), ...] turned about the z axis.
 
-    sides: corners of the cross-section; 3 gives a prism or pyramid, 4 a box, 24 what looks round.
+    Args:
+      sides: corners of the cross-section; 3 gives a prism or pyramid, 4 a box, 24 what looks round.
     """
     profile = np.asarray(profile, np.float64)
     angle = 2 * np.pi * (np.arange(sides + 1) + 0.5) / sides
@@ -132,7 +133,8 @@ SOLIDS = {
 def sample_surface(random: np.random.Generator, triangles: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """(points [count, 3], triangle of each [count]): uniform over the area of triangles [F, 3, 3].
 
-    Raises: ValueError where there is no area.
+    Raises:
+      ValueError: where there is no area.
     """
     a, b, c = np.moveaxis(np.asarray(triangles, np.float64), 1, 0)
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)

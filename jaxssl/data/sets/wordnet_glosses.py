@@ -17,7 +17,8 @@ def wordnet_glosses(*, max_length: int = 32, tokenizer: str | None = None, limit
       similarity: left and right, glosses; score float32 [2000], the similarity of Wu and Palmer in WordNet's hierarchy,
           in (0, 1]; a quarter of the pairs each below 0.3, 0.5, 0.7 and above.
 
-    limit: as in `debian_descriptions`.
+    Args:
+      limit: as in `debian_descriptions`.
 
     Source: WordNet 3.0 (tools/make_wordnet_glosses.py); licence in files/wordnet_glosses_LICENSE.txt.
     """

@@ -12,7 +12,8 @@ from jaxssl.ops import patchify
 def patches(data: EvaluationData, preprocess: Callable, *, patch_size: int = 4, colour: bool = False) -> Callable:
     """Patches of `x` [N, H, W, C] as they are: `patches` [N, H / p, W / p, p * p * C], and no `features`.
 
-    colour: only the mean colour of each patch, [N, H / p, W / p, C].
+    Args:
+      colour: only the mean colour of each patch, [N, H / p, W / p, C].
     """
     del data
 
