@@ -70,7 +70,7 @@ def views(
     """
     _check_size(size)
     if not isinstance(num_views, int) or num_views < 1:
-        raise ValueError(f"num_views={num_views!r}: must be an int of at least 1.")
+        raise ValueError(f"num_views={num_views!r}: must be an integer of at least 1.")
     if not rate > 0:
         raise ValueError(f"rate={rate}: must be above 0 samples a second.")
     chances = dict(
@@ -147,7 +147,7 @@ def spectrogram(
     options = dict(rate=rate, size=size, frames=frames, mels=mels, window_ms=window_ms, hop_ms=hop_ms, low=low)
     prepare = _spectrogram(**options, mean=mean, std=std, floor=floor)
     if not isinstance(shift, int) or shift < 0:
-        raise ValueError(f"shift={shift!r}: must be an int of at least 0 samples.")
+        raise ValueError(f"shift={shift!r}: must be an integer of at least 0 samples.")
 
     def moved(key, row):
         return jax.lax.dynamic_slice_in_dim(jnp.pad(row, shift), jax.random.randint(key, (), 0, 2 * shift + 1), size)
@@ -337,7 +337,7 @@ def _spectrogram(*, rate, size, frames, mels, window_ms, hop_ms, low, mean, std,
     _check_size(size)
     for name, value in (("frames", frames), ("mels", mels)):
         if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r}: must be an int of at least 1.")
+            raise ValueError(f"{name}={value!r}: must be an integer of at least 1.")
     for name, value in (("rate", rate), ("window_ms", window_ms), ("hop_ms", hop_ms), ("std", std), ("floor", floor)):
         if not value > 0:
             raise ValueError(f"{name}={value}: must be above 0.")
@@ -353,7 +353,7 @@ def _spectrogram(*, rate, size, frames, mels, window_ms, hop_ms, low, mean, std,
 
 def _check_size(size):
     if not isinstance(size, int) or size < 2:
-        raise ValueError(f"size={size!r}: must be an int of at least 2 samples.")
+        raise ValueError(f"size={size!r}: must be an integer of at least 2 samples.")
 
 
 def _sound(batch, size):

@@ -115,7 +115,7 @@ def check_threshold(name: str, threshold: jax.Array | float) -> None:
     """Raise ValueError if `threshold` is known and not in [0, 1]."""
     known = not isinstance(threshold, jax.core.Tracer)
     if known and not np.all((np.asarray(threshold) >= 0) & (np.asarray(threshold) <= 1)):
-        raise ValueError(f"{name}={threshold}: must be in [0, 1], as images are; for 0 ... 255 divide it by 255")
+        raise ValueError(f"{name}={threshold}: must be in [0, 1], as images are; for 0 ... 255 divide it by 255.")
 
 
 def _blend(image, anchor, factor):

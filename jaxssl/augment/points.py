@@ -48,7 +48,7 @@ def views(
       keep: range of the share of points that are seen from a random side; the others are replaced by some of these.
     """
     if not isinstance(num_views, int) or num_views < 1:
-        raise ValueError(f"num_views={num_views!r}: must be an int of at least 1.")
+        raise ValueError(f"num_views={num_views!r}: must be an integer of at least 1.")
     if rotation not in ROTATIONS:
         raise ValueError(f"rotation={rotation!r}: must be one of {ROTATIONS}.")
     for name, value, most in (("scale", scale, float("inf")), ("keep", keep, 1)):

@@ -135,14 +135,14 @@ def views(
     """
     prepare = _preparation(size, mean, std, clip)
     if not isinstance(num_views, int) or num_views < 1:
-        raise ValueError(f"num_views={num_views!r}: must be an int of at least 1.")
+        raise ValueError(f"num_views={num_views!r}: must be an integer of at least 1.")
     if len(crop_scale) != 2 or not 0 < crop_scale[0] <= crop_scale[1] <= 1:
         raise ValueError(f"crop_scale={crop_scale}: must be a range in (0, 1].")
     for name, value in (("jitter", jitter), ("scale", scale), ("warp", warp)):
         if not value >= 0:
             raise ValueError(f"{name}={value}: must be at least 0.")
     if not isinstance(segments, int) or segments < 1:
-        raise ValueError(f"segments={segments!r}: must be an int of at least 1.")
+        raise ValueError(f"segments={segments!r}: must be an integer of at least 1.")
 
     def view(key, x):
         keys = jax.random.split(key, 6)
@@ -206,7 +206,9 @@ def rotate(key: jax.Array, x: jax.Array) -> jax.Array:
     """Each group of three channels of x [T, C] under its own uniformly random rotation; C is a multiple of 3."""
     x = real(x, "x")
     if x.shape[-1] % 3:
-        raise ValueError(f"rotation needs channels in groups of three, got {x.shape[-1]}")
+        raise ValueError(
+            f"rotation=True: the series have {x.shape[-1]} channels; groups of three, one for each axis, would be right."
+        )
     quaternion = jax.random.normal(key, (x.shape[-1] // 3, 4))
     a, b, c, d = jnp.moveaxis(quaternion / jnp.linalg.norm(quaternion, axis=1, keepdims=True), 1, 0)
     rows = [
@@ -232,7 +234,7 @@ def split_sensors(x: jax.Array, channels: int) -> jax.Array:
     """Series [N, T, V * channels] -> [N, V, T, channels]."""
     x = real(x, "x")
     if x.shape[-1] % channels:
-        raise ValueError(f"channels={channels} of a sensor must divide the {x.shape[-1]} channels of the series")
+        raise ValueError(f"channels={channels}: must divide the {x.shape[-1]} channels of the series.")
     return jnp.moveaxis(x.reshape(*x.shape[:2], -1, channels), 2, 1)
 
 

@@ -129,9 +129,7 @@ def standardize(image: jax.Array, mean: tuple[float, ...], std: tuple[float, ...
     """(image - mean) / std; `mean` and `std` are tuples of one number, or of one for each channel."""
     channels = image.shape[-1]
     if len(mean) not in (1, channels) or len(std) not in (1, channels):
-        raise ValueError(
-            f"mean and std must have 1 or {channels} entries for {channels} channels, got {len(mean)} and {len(std)}"
-        )
+        raise ValueError(f"mean={mean}, std={std}: must have 1 entry, or {channels} for images of {channels} channels.")
     return (unit_image(image) - jnp.array(mean, jnp.float32)) / jnp.array(std, jnp.float32)
 
 
@@ -194,8 +192,8 @@ def check_options(options: ViewOptions) -> ViewOptions:
     color.check_threshold("solarize_threshold", options.solarize_threshold)
     if len(options.jitter) != 4 or min(options.jitter) < 0 or options.jitter[3] > 0.5:
         raise ValueError(
-            "jitter must be strengths of (brightness, contrast, saturation, hue), "
-            f"all >= 0 and hue <= 0.5, got {options.jitter}"
+            f"jitter={options.jitter}: must be strengths of (brightness, contrast, saturation, hue), all >= 0 and"
+            " hue <= 0.5."
         )
     if options.jitter_probability == 0:
         options = options._replace(jitter=(0.0, 0.0, 0.0, 0.0))

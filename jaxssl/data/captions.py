@@ -38,7 +38,7 @@ def detokenize(tokens: Iterable[int]) -> str:
 def check_max_length(max_length: int) -> None:
     """Raises ValueError unless a start, an end and something between them fit."""
     if not isinstance(max_length, int) or max_length < 3:
-        raise ValueError(f"data.max_length={max_length}: must be a whole number of at least 3 tokens")
+        raise ValueError(f"data.max_length={max_length}: must be a whole number of at least 3 tokens.")
 
 
 def make_prompts(names: Sequence[str], templates: Sequence[str], max_length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -261,7 +261,7 @@ def column_splits(
     """Training and test rows of arrays [N, ...] as sources; of the training rows the first `limit`."""
     if limit is not None:
         if limit < 1:
-            raise ValueError(f"limit must be at least 1, got {limit}")
+            raise ValueError(f"data.limit={limit}: must be at least 1.")
         train_rows, test_rows = train_rows[:limit], _spread(test_rows, max(limit // 5, 1))
     return Splits(
         _source(arrays, train_rows, class_names, where),

@@ -60,7 +60,7 @@ class Mixed(NamedTuple):
         """Raises ValueError where the batch cannot be made so."""
         if not 0 < self.counts(batch_size)[0] < batch_size:
             raise ValueError(
-                f"share={self.share:g} of batch_size={batch_size} leaves one of the two parts without a row"
+                f"share={self.share:g}: leaves one of the two parts of batch_size={batch_size} without a row."
             )
 
     def ids(self, arrays: Any, seed: int, step: Any, batch_size: int, xp: Any) -> Any:

@@ -53,7 +53,7 @@ def batch_ids(
     """
     check_batch_size(batch_size, repeats, strata)
     if size % strata:
-        raise ValueError(f"size {size} must be a multiple of strata={strata}, equally many examples a stratum")
+        raise ValueError(f"size={size}: must be a multiple of strata={strata}, so that all strata are equally large.")
     epoch, position = _positions(step, batch_size // repeats, size, xp)
     place, stratum = position // xp.uint32(strata), position % xp.uint32(strata)
     ids = permutation(seed, epoch * xp.uint32(strata) + stratum, place, size=size // strata, xp=xp)
@@ -85,7 +85,7 @@ def groups_of(group: np.ndarray, ids: np.ndarray, per_group: int) -> Groups:
     numbers, start, size = np.unique(group[by_group], return_index=True, return_counts=True)
     if size.min() < per_group:
         small = numbers[size.argmin()]
-        raise ValueError(f"per_group={per_group}: group {small} has only {size.min()} examples")
+        raise ValueError(f"per_group={per_group}: group {small} has only {size.min()} examples.")
     visits = -(-size // per_group)
     of = np.repeat(np.arange(len(numbers)), visits)
     part = np.arange(len(of)) - np.repeat(np.cumsum(visits) - visits, visits)
@@ -141,11 +141,11 @@ def check_batch_size(batch_size: int, repeats: int = 1, strata: int = 1, option:
     """Raises ValueError unless repeats * strata divides the batch size; `option` is what the message calls repeats."""
     for name, value in ((option, repeats), ("strata", strata)):
         if value < 1:
-            raise ValueError(f"{name}={value} must be at least 1")
+            raise ValueError(f"{name}={value}: must be at least 1.")
         if batch_size % value:
-            raise ValueError(f"batch_size={batch_size} must be a multiple of {name}={value}")
+            raise ValueError(f"batch_size={batch_size}: must be a multiple of {name}={value}.")
     if batch_size % (repeats * strata):
-        raise ValueError(f"batch_size={batch_size} must be a multiple of {repeats * strata}, {option} times strata")
+        raise ValueError(f"batch_size={batch_size}: must be a multiple of {repeats * strata}, {option} times strata.")
 
 
 def _positions(step, batch_size, size, xp):
@@ -163,11 +163,11 @@ def _as_ids(ids, xp):
 def process_slice(ids: np.ndarray, process_index: int, process_count: int) -> np.ndarray:
     """The contiguous part of a global batch [N, ...] that one process reads: [N / process_count, ...]."""
     if not 0 <= process_index < process_count:
-        raise ValueError(f"process_index {process_index} must lie in 0..{process_count - 1}")
+        raise ValueError(f"process_index={process_index}: must lie in 0 .. {process_count - 1}.")
     if len(ids) % process_count:
         raise ValueError(
-            f"batch_size {len(ids)} cannot be divided among {process_count} processes; "
-            f"it must be a multiple of {process_count}"
+            f"batch_size={len(ids)}: cannot be divided among {process_count} processes; a multiple of {process_count}"
+            " would be right."
         )
     rows = len(ids) // process_count
     return ids[process_index * rows : (process_index + 1) * rows]
@@ -182,7 +182,7 @@ def stream_position(step: Any, *, batch_size: int, size: int, xp: Any = np) -> t
     _check_sizes(batch_size, size)
     if xp is np:
         if not 0 <= int(step) < 2**STEP_BITS:
-            raise ValueError(f"step {step} must lie in 0..2^{STEP_BITS} - 1")
+            raise ValueError(f"step={step}: must lie in 0 .. 2^{STEP_BITS} - 1.")
         epoch, offset = divmod(int(step) * batch_size, size)
         return epoch % 2**32, offset
     parts = [divmod(batch_size << bit, size) for bit in range(32)]
@@ -200,6 +200,6 @@ def stream_position(step: Any, *, batch_size: int, size: int, xp: Any = np) -> t
 
 def _check_sizes(batch_size, size):
     if not 1 <= size <= MAX_SIZE:
-        raise ValueError(f"size {size} must lie in 1..{MAX_SIZE}")
+        raise ValueError(f"size={size}: must lie in 1 .. {MAX_SIZE}.")
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
-        raise ValueError(f"batch_size {batch_size} must lie in 1..{MAX_BATCH_SIZE}")
+        raise ValueError(f"batch_size={batch_size}: must lie in 1 .. {MAX_BATCH_SIZE}.")

@@ -56,7 +56,7 @@ def _half_bits(size, xp):
 def _round_keys(seed, epoch, xp):
     """uint32 [ROUNDS, N]."""
     if seed < 0:
-        raise ValueError(f"seed {seed} must not be negative")
+        raise ValueError(f"seed={seed}: must be at least 0.")
     # one-element arrays: NumPy wraps around silently for arrays, and warns for scalars
     key = xp.zeros(1, xp.uint32)
     while True:

@@ -144,7 +144,7 @@ def evaluation_batches(
       What source.fetch raises, unchanged.
     """
     if batch_size < 1:
-        raise ValueError(f"batch_size {batch_size} must be at least 1")
+        raise ValueError(f"batch_size={batch_size}: must be at least 1.")
     process_slice(np.arange(batch_size), process_index, process_count)
     num_workers = num_workers or _processors()
     return _evaluation_batches(source, batch_size, process_index, process_count, num_workers)

@@ -72,7 +72,9 @@ class Tokenizer:
           first, last: CLS and SEP, or START and END for a text tower that reads the end token.
         """
         if max_length < 3:
-            raise ValueError(f"max_length={max_length}: must be at least 3, for a token between the first and the last")
+            raise ValueError(
+                f"max_length={max_length}: must be at least 3, for a token between the first and the last."
+            )
         tokens = np.full((len(texts), max_length), PAD, np.int32)
         length = np.zeros(len(texts), np.int32)
         for row, text in enumerate(texts):
@@ -109,7 +111,7 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
     Multitask Learners, 2019
     """
     if vocab_size < NUM_BASE:
-        raise ValueError(f"vocab_size={vocab_size}: must be at least {NUM_BASE}, the bytes and the special tokens")
+        raise ValueError(f"vocab_size={vocab_size}: must be at least {NUM_BASE}, the bytes and the special tokens.")
     pieces = collections.Counter(piece for text in texts for piece in _PIECES.findall(text))
     words = [([len(SPECIAL) + b for b in piece.encode("utf-8")], count) for piece, count in sorted(pieces.items())]
     counts, places = collections.Counter(), collections.defaultdict(set)

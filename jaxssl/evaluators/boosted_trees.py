@@ -23,7 +23,7 @@ def boosted_trees(data: EvaluationData, *, max_width: int = 512, iterations: int
     """
     data.need_labels("boosted_trees")
     if max_width < 1 or iterations < 1:
-        raise ValueError(f"max_width and iterations must be at least 1; got {max_width} and {iterations}")
+        raise ValueError(f"max_width={max_width}, iterations={iterations}: must be at least 1.")
 
     def run(predict, state) -> dict[str, float]:
         from sklearn.ensemble import HistGradientBoostingClassifier

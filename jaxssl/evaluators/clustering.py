@@ -30,7 +30,7 @@ def clustering(
     data.need_labels("clustering")
     count = data.num_classes if num_clusters is None else num_clusters
     if not isinstance(count, int) or count < 2:
-        raise ValueError(f"num_clusters must be an integer of at least 2; got {num_clusters!r}")
+        raise ValueError(f"num_clusters={num_clusters!r}: must be an integer of at least 2.")
 
     def run(predict, state) -> dict[str, float]:
         from sklearn.cluster import KMeans

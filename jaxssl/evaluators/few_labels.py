@@ -51,11 +51,11 @@ def few_labels(
     data.need_labels("few_labels", label)
     per_class = tuple(sorted(set(per_class)))
     if not per_class or not all(isinstance(n, int) and n > 0 for n in per_class):
-        raise ValueError(f"per_class must be one or more positive integers; got {per_class}")
+        raise ValueError(f"per_class={per_class}: must be one or more positive integers.")
     if not isinstance(draws, int) or draws < 1:
-        raise ValueError(f"draws must be an integer of at least 1; got {draws!r}")
+        raise ValueError(f"draws={draws!r}: must be an integer of at least 1.")
     if not penalty > 0:
-        raise ValueError(f"penalty must be positive; got {penalty!r}")
+        raise ValueError(f"penalty={penalty!r}: must be positive.")
 
     def run(predict, state) -> dict[str, float]:
         f = data.labelled_features(predict, state, "few_labels", of, label)

@@ -54,12 +54,12 @@ def fine_tune(
     data.need_labels("fine_tune", label)
     per_class = tuple(sorted(set(per_class)))
     if not per_class or not all(isinstance(n, int) and n > 0 for n in per_class):
-        raise ValueError(f"per_class must be one or more positive integers; got {per_class}")
+        raise ValueError(f"per_class={per_class}: must be one or more positive integers.")
     for name, count in (("draws", draws), ("steps", steps), ("batch_size", batch_size)):
         if not isinstance(count, int) or count < 1:
-            raise ValueError(f"{name} must be an integer of at least 1; got {count!r}")
+            raise ValueError(f"{name}={count!r}: must be an integer of at least 1.")
     if not learning_rate > 0:
-        raise ValueError(f"learning_rate must be positive; got {learning_rate!r}")
+        raise ValueError(f"learning_rate={learning_rate!r}: must be positive.")
 
     def run(predict, state) -> dict[str, float]:
         labels, index = _labels(data, label)

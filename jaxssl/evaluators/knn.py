@@ -141,6 +141,6 @@ def _unit(x):
 
 def _check_options(k, temperature):
     if not isinstance(k, int) or k < 1:
-        raise ValueError(f"k must be an integer of at least 1; got {k!r}")
+        raise ValueError(f"k={k!r}: must be an integer of at least 1.")
     if not temperature > 0:
-        raise ValueError(f"temperature must be positive; got {temperature!r}")
+        raise ValueError(f"temperature={temperature!r}: must be positive.")

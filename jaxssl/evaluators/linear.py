@@ -41,9 +41,9 @@ def linear(
     data.need_labels("linear", label)
     penalties = tuple(sorted((float(p) for p in penalties), reverse=True))
     if not penalties or not penalties[-1] > 0:
-        raise ValueError(f"penalties must be one or more positive numbers; got {penalties}")
+        raise ValueError(f"penalties={penalties}: must be one or more positive numbers.")
     if not 0 < holdout < 1:
-        raise ValueError(f"holdout must be in (0, 1); got {holdout!r}")
+        raise ValueError(f"holdout={holdout!r}: must be in (0, 1).")
 
     def run(predict, state) -> dict[str, float]:
         f = data.labelled_features(predict, state, "linear", of, label)

@@ -29,7 +29,7 @@ def rankme(data: EvaluationData, *, num_rows: int = 4096, seed: int = 0, of: str
       Self-Supervised Representations by Their Rank, 2023, https://arxiv.org/abs/2210.02885
     """
     if not isinstance(num_rows, int) or num_rows < 2:
-        raise ValueError(f"num_rows must be an integer of at least 2; got {num_rows!r}")
+        raise ValueError(f"num_rows={num_rows!r}: must be an integer of at least 2.")
 
     def run(predict, state) -> dict[str, float]:
         x = data.features(predict, state, of).train_x

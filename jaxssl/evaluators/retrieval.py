@@ -43,7 +43,7 @@ def retrieval(
     if not pairs and data.test_batches is None:
         raise NotApplicable("retrieval needs a test set; the data has none")
     if not ks or not all(isinstance(k, int) and k > 0 for k in ks):
-        raise ValueError(f"retrieval: ks must be one or more positive integers; got {ks}")
+        raise ValueError(f"ks={ks}: must be one or more positive integers.")
 
     def run(predict, state) -> dict[str, float]:
         if pairs:

@@ -111,14 +111,14 @@ def test_processes_partition_the_batch():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: process_slice(np.arange(10), 0, 3), "batch_size 10 cannot be divided among 3 processes"),
-        (lambda: process_slice(np.arange(10), 2, 2), "process_index 2"),
-        (lambda: batch_ids(0, 0, batch_size=0, size=5), "batch_size 0"),
-        (lambda: batch_ids(0, 0, batch_size=2**20 + 1, size=5), "batch_size 1048577"),
-        (lambda: batch_ids(0, 0, batch_size=4, size=0), "size 0"),
-        (lambda: batch_ids(0, 0, batch_size=4, size=2**31), "size 2147483648"),
-        (lambda: batch_ids(0, -1, batch_size=4, size=5), "step -1"),
-        (lambda: batch_ids(-1, 0, batch_size=4, size=5), "seed -1"),
+        (lambda: process_slice(np.arange(10), 0, 3), "batch_size=10: cannot be divided among 3 processes"),
+        (lambda: process_slice(np.arange(10), 2, 2), "process_index=2: must"),
+        (lambda: batch_ids(0, 0, batch_size=0, size=5), "batch_size=0: must"),
+        (lambda: batch_ids(0, 0, batch_size=2**20 + 1, size=5), "batch_size=1048577: must"),
+        (lambda: batch_ids(0, 0, batch_size=4, size=0), "size=0: must"),
+        (lambda: batch_ids(0, 0, batch_size=4, size=2**31), "size=2147483648: must"),
+        (lambda: batch_ids(0, -1, batch_size=4, size=5), "step=-1: must"),
+        (lambda: batch_ids(-1, 0, batch_size=4, size=5), "seed=-1: must"),
     ],
 )
 def test_bad_options_are_named(call, message):
@@ -232,15 +232,18 @@ def test_sizes_given_as_an_array_are_the_same_permutations(size):
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: batch_ids(0, 0, batch_size=100, size=50, repeats=3), "batch_size=100 must be a multiple of repeats=3"),
-        (lambda: batch_ids(0, 0, batch_size=100, size=60, strata=3), "batch_size=100 must be a multiple of strata=3"),
+        (
+            lambda: batch_ids(0, 0, batch_size=100, size=50, repeats=3),
+            "batch_size=100: must be a multiple of repeats=3",
+        ),
+        (lambda: batch_ids(0, 0, batch_size=100, size=60, strata=3), "batch_size=100: must be a multiple of strata=3"),
         (lambda: batch_ids(0, 0, batch_size=6, size=6, strata=3, repeats=6), "multiple of 18"),
-        (lambda: batch_ids(0, 0, batch_size=6, size=50, strata=3), "size 50 must be a multiple of strata=3"),
-        (lambda: batch_ids(0, 0, batch_size=6, size=50, repeats=0), "repeats=0 must be at least 1"),
+        (lambda: batch_ids(0, 0, batch_size=6, size=50, strata=3), "size=50: must be a multiple of strata=3"),
+        (lambda: batch_ids(0, 0, batch_size=6, size=50, repeats=0), "repeats=0: must be at least 1"),
         (lambda: groups_of(np.array([0, 0, 1]), np.arange(3), 2), "per_group=2: group 1 has only 1 examples"),
         (
             lambda: group_ids(0, 0, batch_size=32, members=groups_of(GROUP, np.arange(180), 2), per_group=5),
-            "batch_size=32 must be a multiple of per_group=5",
+            "batch_size=32: must be a multiple of per_group=5",
         ),
     ],
 )

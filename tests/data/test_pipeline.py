@@ -134,9 +134,9 @@ def test_evaluation_can_be_left_early(source):
 @pytest.mark.parametrize("make", [stream, evaluation_batches])
 def test_bad_options_are_named_before_the_first_batch(source, make):
     seed = {"seed": 0} if make is stream else {}
-    with pytest.raises(ValueError, match="batch_size 10 cannot be divided among 4 processes"):
+    with pytest.raises(ValueError, match="batch_size=10: cannot be divided among 4 processes"):
         make(source, batch_size=10, process_count=4, **seed)
-    with pytest.raises(ValueError, match="batch_size 0"):
+    with pytest.raises(ValueError, match="batch_size=0: must"):
         make(source, batch_size=0, **seed)
 
 

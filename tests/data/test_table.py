@@ -216,5 +216,5 @@ def test_sensors_see_hidden_quantities_among_columns_of_noise():
 
     scores = [explained(column) for column in range(17)]
     assert sum(score > 0.5 for score in scores) == 12 and sum(score < 0.1 for score in scores) == 5
-    with pytest.raises(ValueError, match="classes must be at least 2"):
+    with pytest.raises(ValueError, match="data.classes=1: must be at least 2"):
         sensors(classes=1)

@@ -146,7 +146,7 @@ def test_classes_of_the_target_come_before_those_of_the_label(tmp_path):
 
 
 def test_batches_that_cannot_be_made_are_refused_by_setup():
-    with pytest.raises(ValueError, match="batch_size=16 must be a multiple of repeats=3"):
+    with pytest.raises(ValueError, match="batch_size=16: must be a multiple of repeats=3"):
         setup(config(), splits=view("repeated", repeats=3))
 
 

@@ -63,5 +63,5 @@ def test_bad_options_are_named():
     for name, value in (("cells", 0), ("times", 0), ("bins", 2.0), ("window", -1)):
         with pytest.raises(ValueError, match=name):
             gradients_and_flow(None, None, **{name: value})
-    with pytest.raises(ValueError, match="times=2 needs clips of more than 2 frames"):
+    with pytest.raises(ValueError, match="times=2: needs clips of more than 2 frames"):
         run(waves((0, 0), frames=2))

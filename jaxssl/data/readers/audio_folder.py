@@ -47,7 +47,7 @@ def audio_folder(
     """
     for name, value, right in (("rate", rate, isinstance(rate, int)), ("seconds", seconds, True)):
         if not right or not value > 0:
-            raise ValueError(f"{name} {value!r} must be {'a whole number ' if name == 'rate' else ''}above 0")
+            raise ValueError(f"data.{name}={value!r}: must be {'a whole number ' if name == 'rate' else ''}above 0.")
     check_folder_options(test_fraction, max_unreadable)
     root = existing_folder(path, "sound file")
     *parts, labels_of, class_names = folder_splits(

@@ -107,7 +107,9 @@ def graph_splits(
 ) -> Splits:
     """Training and test nodes of a graph; the options are those of `graph`."""
     if num_nodes < 1 or num_edges < 0:
-        raise ValueError(f"data.num_nodes={num_nodes}, data.num_edges={num_edges}: must be at least 1 and 0")
+        raise ValueError(
+            f"data.num_nodes={num_nodes}, data.num_edges={num_edges}: must be at least 1 node, and at least 0 edges."
+        )
     total = len(features)
     parts = split_graph(edges, total, test_fraction, seed, limit)
     train_nodes, test_nodes, extra = parts.train_nodes, parts.test_nodes, parts.extra

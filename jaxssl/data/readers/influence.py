@@ -82,7 +82,7 @@ def influence_splits(
     """Nodes with the nodes of most influence on them, as sources: features [N, F], edges [E, 2], label [N] or None."""
     for name, value in (("power", power), ("num_neighbors", num_neighbors)):
         if value < 1:
-            raise ValueError(f"data.{name}={value}: must be at least 1")
+            raise ValueError(f"data.{name}={value}: must be at least 1.")
     parts = split_graph(edges, len(features), test_fraction, seed, limit)
     matrix = adjacency_power(parts.extra["edges"], len(features), power, cumulative=cumulative)
     count = min(num_neighbors, len(features))

@@ -50,7 +50,7 @@ def packed(*, path: str, limit: int | None = None) -> Splits:
     if found != FORMAT:
         raise ValueError(f"{folder}: format {found!r}; this version reads {FORMAT}; write the pack again")
     if limit is not None and not 1 <= limit <= total:
-        raise ValueError(f"data.limit={limit}: must lie in 1 .. {total}")
+        raise ValueError(f"data.limit={limit}: must lie in 1 .. {total}.")
     sources = {}
     for split, part in parts.items():
         try:

@@ -53,7 +53,7 @@ def pairs(
     check_test_fraction(test_fraction)
     if not isinstance(image_size, int) or image_size < 1 or channels not in (1, 3):
         raise ValueError(
-            f"data.image_size={image_size}, data.channels={channels}: a size of at least 1, 1 or 3 channels"
+            f"data.image_size={image_size}, data.channels={channels}: must be at least 1 pixel, and 1 or 3 channels."
         )
     file = _existing_file(path)
     rows = _read_rows(file, limit, max_file_mb)

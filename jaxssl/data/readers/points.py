@@ -79,7 +79,7 @@ def points(
 def check_num_points(num_points: int) -> None:
     """Raises ValueError unless the number of points of a cloud is a whole number of at least 1."""
     if not isinstance(num_points, int) or num_points < 1:
-        raise ValueError(f"data.num_points={num_points!r}: must be a whole number of at least 1")
+        raise ValueError(f"data.num_points={num_points!r}: must be a whole number of at least 1.")
 
 
 @dataclasses.dataclass

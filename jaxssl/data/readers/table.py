@@ -66,9 +66,11 @@ def table(
     """
     check_test_fraction(test_fraction)
     if max_categories < 2:
-        raise ValueError(f"max_categories must be at least 2, got {max_categories}")
+        raise ValueError(f"data.max_categories={max_categories}: must be at least 2.")
     if normal is not None and label is None:
-        raise ValueError("normal=... names a value of the column `label`; set label too")
+        raise ValueError(
+            f"data.normal={normal!r}: names a value of the label column, but data.label is not set; set data.label too."
+        )
     categorical, drop = _names(categorical), _names(drop)
     raw = _read(path, delimiter, max_file_mb)
     rules = dict(label=label, normal=normal, test_fraction=test_fraction, seed=seed)

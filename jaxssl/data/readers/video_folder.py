@@ -290,9 +290,9 @@ def _check_options(frames, size, frame_step, stride, channels, test_fraction, ma
     counts = dict(frames=frames, frame_step=frame_step, stride=stride)
     for name, value in counts.items():
         if not isinstance(value, int) or value < 1:
-            raise ValueError(f"data.{name}={value!r}: must be a whole number of at least 1")
+            raise ValueError(f"data.{name}={value!r}: must be a whole number of at least 1.")
     if len(size) != 2 or any(not isinstance(side, int) or side < 1 for side in size):
-        raise ValueError(f"data.size={size!r}: pixels, or (height, width), of at least 1 would be right")
+        raise ValueError(f"data.size={size!r}: pixels, or (height, width), of at least 1 would be right.")
     if channels not in (1, 3):
-        raise ValueError(f"data.channels={channels!r} must be 1 (grey) or 3 (RGB)")
+        raise ValueError(f"data.channels={channels!r}: must be 1 (grey) or 3 (RGB).")
     check_folder_options(test_fraction, max_unreadable)

@@ -23,7 +23,7 @@ def bundled_texts(
     if limit is not None:
         per_class = 2 * len(names)
         if limit % per_class or not per_class <= limit <= 2 * len(train["label"]):
-            raise ValueError(f"data.limit={limit}: must be a multiple of {per_class} in {per_class} .. 10000")
+            raise ValueError(f"data.limit={limit}: must be a multiple of {per_class} in {per_class} .. 10000.")
         rows["train"] = first_of_each_class(train["label"], limit // per_class)
         rows["test"] = first_of_each_class(test["label"], max(1, limit // 5 // len(names)))
     train = {k: v[rows["train"]] for k, v in train.items()}

@@ -28,7 +28,7 @@ def digits_influence(
     digits = load_digits()
     features = (digits.data / 16).astype(np.float32)
     if not 1 <= k < len(features):
-        raise ValueError(f"data.k={k}: must be at least 1")
+        raise ValueError(f"data.k={k}: must be at least 1.")
     near = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)
     edges = np.stack([np.repeat(np.arange(len(features)), k), near.ravel()], axis=1)
     names = tuple(str(n) for n in digits.target_names)

@@ -24,7 +24,7 @@ def fashion_mnist_12k(*, limit: int | None = None) -> Splits:
     if limit is None:
         return official_splits(data)
     if limit % 50 or not 50 <= limit <= 10_000:
-        raise ValueError(f"data.limit={limit}: must be a multiple of 50 in 50 .. 10000")
+        raise ValueError(f"data.limit={limit}: must be a multiple of 50 in 50 .. 10000.")
     kept = {
         "train": first_of_each_class(data["train_label"], limit // 10),
         "test": first_of_each_class(data["test_label"], limit // 50),

@@ -29,9 +29,9 @@ def flows(
       2 shifted: moved by `shift` deviations along the first principal axis, so that all goes together as always.
     """
     if not 5 <= columns:
-        raise ValueError(f"columns must be at least 5, got {columns}")
+        raise ValueError(f"data.columns={columns}: must be at least 5.")
     if not 0 <= noise <= 1:
-        raise ValueError(f"noise must lie in [0, 1], got {noise}")
+        raise ValueError(f"data.noise={noise}: must lie in [0, 1].")
     rng = np.random.default_rng(seed)
     weights = rng.normal(size=(factors, columns))
     weights /= np.linalg.norm(weights, axis=0)

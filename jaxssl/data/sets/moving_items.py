@@ -65,16 +65,16 @@ def moving_items(
     motions = tuple(motions)
     for name, count in (("train", train), ("test", test)):
         if not isinstance(count, int) or not 1 <= count <= dict(train=10_000, test=2_000)[name]:
-            raise ValueError(f"data.{name}={count!r}: must be a whole number from 1 to the number of bundled items")
+            raise ValueError(f"data.{name}={count!r}: must be a whole number from 1 to the number of bundled items.")
     if frames < 2 or size < 8:
-        raise ValueError(f"data.frames={frames} must be at least 2 and data.size={size} at least 8")
+        raise ValueError(f"data.frames={frames}, data.size={size}: must be at least 2 frames, and at least 8 pixels.")
     unknown = sorted(set(motions) - set(MOTIONS))
     if unknown or len(set(motions)) != len(motions) or len(motions) < 2:
-        raise ValueError(f"data.motions={motions}: two or more different names of {tuple(MOTIONS)} would be right")
+        raise ValueError(f"data.motions={motions}: two or more different names of {tuple(MOTIONS)} would be right.")
     if label not in ("motion", "item"):
-        raise ValueError(f"data.label={label!r}: 'motion' or 'item' would be right")
+        raise ValueError(f"data.label={label!r}: 'motion' or 'item' would be right.")
     if not 0 <= noise < 1:
-        raise ValueError(f"data.noise={noise}: must be in [0, 1)")
+        raise ValueError(f"data.noise={noise}: must be in [0, 1).")
     names = motions if label == "motion" else CLASS_NAMES
     parts = []
     for i, (source, count) in enumerate(zip(fashion_mnist_12k(), (train, test))):

@@ -29,9 +29,9 @@ def sensors(
     """
     for name, value, least in (("classes", classes, 2), ("factors", factors, 1), ("copies", copies, 1)):
         if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+            raise ValueError(f"data.{name}={value}: must be at least {least}.")
     if noise < 0 or noise_columns < 0:
-        raise ValueError(f"noise={noise} and noise_columns={noise_columns} must not be below 0")
+        raise ValueError(f"data.noise={noise}, data.noise_columns={noise_columns}: must be at least 0.")
     rng, size = np.random.default_rng(seed), train_size + test_size
     y = rng.integers(0, classes, size)
     hidden = rng.normal(size=(classes, factors))[y] + 0.5 * rng.normal(size=(size, factors))

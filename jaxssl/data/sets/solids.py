@@ -38,13 +38,13 @@ def solids(
     """
     for name, count in (("train", train), ("test", test)):
         if count < len(CLASSES):
-            raise ValueError(f"data.{name}={count}: must be at least {len(CLASSES)}, one cloud of each class")
+            raise ValueError(f"data.{name}={count}: must be at least {len(CLASSES)}, one cloud of each class.")
     check_num_points(num_points)
     for name, value in (("visible", visible), ("outliers", outliers)):
         if not 0 <= value <= 1 or name == "visible" and not value:
-            raise ValueError(f"data.{name}={value}: must be a share, from 0 to 1")
+            raise ValueError(f"data.{name}={value}: must be a share, from 0 to 1.")
     if not noise >= 0:
-        raise ValueError(f"data.noise={noise}: must be at least 0")
+        raise ValueError(f"data.noise={noise}: must be at least 0.")
     options = dict(num_points=num_points, noise=noise, visible=visible, outliers=outliers)
     parts = (_solids(np.random.default_rng([seed, i]), count, **options) for i, count in enumerate((train, test)))
     return Splits(*(from_arrays(part, class_names=CLASSES, where="solids") for part in parts))

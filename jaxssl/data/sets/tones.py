@@ -26,11 +26,11 @@ def tones(*, train: int = 1600, test: int = 400, seconds: float = 1.0, label: st
     """
     for name, count in (("train", train), ("test", test)):
         if count < PITCHES:
-            raise ValueError(f"data.{name}={count}: must be at least {PITCHES}, one note of each pitch")
+            raise ValueError(f"data.{name}={count}: must be at least {PITCHES}, one note of each pitch.")
     if label not in ("timbre", "pitch"):
-        raise ValueError(f"data.label={label!r}: must be 'timbre' or 'pitch'")
+        raise ValueError(f"data.label={label!r}: must be 'timbre' or 'pitch'.")
     if not seconds > 0:
-        raise ValueError(f"data.seconds={seconds}: must be above 0")
+        raise ValueError(f"data.seconds={seconds}: must be above 0.")
     names = TIMBRES if label == "timbre" else tuple(f"MIDI {LOWEST + i}" for i in range(PITCHES))
     sources = []
     for part, count in enumerate((train, test)):

@@ -30,11 +30,11 @@ def words(*, label: str = "word", limit: int | None = None) -> Splits:
     Source: made with espeak-ng by tools/make_words.py.
     """
     if label not in ("word", "accent"):
-        raise ValueError(f"data.label={label!r}: must be 'word' or 'accent'")
+        raise ValueError(f"data.label={label!r}: must be 'word' or 'accent'.")
     data = _words()
     names = [str(name) for name in data["words" if label == "word" else "accents"]]
     if limit is not None and (not isinstance(limit, int) or limit < 3 * len(names)):
-        raise ValueError(f"data.limit={limit!r}: must be None or at least {3 * len(names)}")
+        raise ValueError(f"data.limit={limit!r}: must be None or at least {3 * len(names)}.")
     values, sources = data["label" if label == "word" else "accent"].astype(np.int32), []
     for test in (False, True):
         rows = np.flatnonzero(data["test"] == test)[: None if limit is None else limit // 3 if test else limit]

@@ -31,7 +31,7 @@ def mfcc(
     """
     del data
     if not isinstance(coefficients, int) or coefficients < 1:
-        raise ValueError(f"coefficients must be an int of at least 1, got {coefficients!r}")
+        raise ValueError(f"coefficients={coefficients!r}: must be an integer of at least 1.")
 
     @jax.jit
     def predict(params, memory, batch):

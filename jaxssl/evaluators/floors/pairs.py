@@ -24,7 +24,7 @@ def ridge_to_words(data: EvaluationData, preprocess: Callable, *, dim: int = 128
       doi:10.1002/(SICI)1097-4571(199009)41:6<391::AID-ASI1>3.0.CO;2-9
     """
     if dim < 1 or alpha <= 0:
-        raise ValueError(f"ridge_to_words: dim={dim} must be at least 1 and alpha={alpha} above 0")
+        raise ValueError(f"dim={dim}, alpha={alpha}: dim must be at least 1, and alpha above 0.")
     fitted = []
 
     def pixels(batch):

@@ -32,7 +32,7 @@ def shape_distribution(data: EvaluationData, preprocess: Callable, *, bins: int 
     """
     del data
     if not isinstance(bins, int) or bins < 1:
-        raise ValueError(f"bins must be an int of at least 1, got {bins!r}")
+        raise ValueError(f"bins={bins!r}: must be an integer of at least 1.")
 
     def predict(params, memory, batch):
         del params, memory

@@ -21,7 +21,7 @@ def rocket(data: EvaluationData, preprocess: Callable, *, kernels: int = 300, se
     """
     del data
     if not isinstance(kernels, int) or kernels < 1:
-        raise ValueError(f"kernels must be an int of at least 1, got {kernels!r}")
+        raise ValueError(f"kernels={kernels!r}: must be an integer of at least 1.")
 
     @jax.jit
     def predict(params, memory, batch):

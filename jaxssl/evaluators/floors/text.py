@@ -25,7 +25,7 @@ def tfidf(
       doi:10.1002/(SICI)1097-4571(199009)41:6<391::AID-ASI1>3.0.CO;2-9
     """
     if dim < 1 or ngrams < 1:
-        raise ValueError(f"tfidf: dim={dim} and ngrams={ngrams} must be at least 1")
+        raise ValueError(f"dim={dim}, ngrams={ngrams}: must be at least 1.")
     tokens = load_tokenizer(tokenizer)
     fitted = []
 

@@ -31,15 +31,15 @@ def gradients_and_flow(
     del data
     for name, value in dict(cells=cells, times=times, bins=bins).items():
         if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an int of at least 1, got {value!r}")
+            raise ValueError(f"{name}={value!r}: must be an integer of at least 1.")
     if not isinstance(window, int) or window < 0:
-        raise ValueError(f"window must be an int of at least 0, got {window!r}")
+        raise ValueError(f"window={window!r}: must be an integer of at least 0.")
 
     def predict(params, memory, batch):
         del params, memory
         x = np.asarray(preprocess(None, batch)["x"], np.float32).mean(-1)
         if x.shape[1] <= times:
-            raise ValueError(f"times={times} needs clips of more than {times} frames, got {x.shape[1]}")
+            raise ValueError(f"times={times}: needs clips of more than {times} frames; these have {x.shape[1]}.")
         gy, gx, gt = gradients(x)
         u, v = flow(gy, gx, gt, window)
         length, moved = np.hypot(gx, gy), np.hypot(u, v)
