@@ -1,6 +1,6 @@
-"""Images with captions: generated ones for Fashion-MNIST, and pairs of one's own from a .jsonl file.
+"""What sources of images with captions share: tokens of bytes, prompts, and groups of equal captions.
 
-Arrays of both: `image` uint8 [N, H, W, C], `tokens` int32 [N, L], `length` int32 [N] (tokens that are no padding),
+Arrays of a source: `image` uint8 [N, H, W, C], `tokens` int32 [N, L], `length` int32 [N] (tokens before the padding),
 `group` int32 [N] (equal for equal captions, train and test alike), `label`, `index`. Extra: `prompts` int32 [K, P, L]
 and `prompt_length` int32 [K, P], P sentences for each of the K classes, where the classes have names.
 """
@@ -18,8 +18,8 @@ PLURAL = ("trousers", "pants", "slacks")
 def tokenize(texts: Sequence[str], max_length: int) -> tuple[np.ndarray, np.ndarray]:
     """(tokens int32 [N, max_length], length int32 [N]): start, the bytes of the text, end, padding.
 
-    A byte b is token b + 1. Where a text is too long its last bytes go, the end stays. In this module only this
-    function, `detokenize`, VOCAB_SIZE and check_max_length know what a token is.
+    A byte b is token b + 1. A text that is too long loses its last bytes; the end token stays. Only this
+    function, `detokenize`, VOCAB_SIZE and `check_max_length` know what a token is.
     """
     tokens = np.full((len(texts), max_length), PAD, np.int32)
     length = np.empty(len(texts), np.int32)

@@ -16,7 +16,7 @@ from jaxssl.data.splits import check_test_fraction, hold_out
 log = logging.getLogger("jaxssl")
 
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
-# A column of text with more than this share of different values is a name or a number of the row, not a category.
+# A text column in which more than this share of the values differ identifies the rows; it is no category.
 IDENTIFIER_SHARE = 0.5
 
 

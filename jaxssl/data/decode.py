@@ -16,21 +16,24 @@ EXIF_MARKS = (b"Exif\0\0", b"eXIf")
 ORIENTATION, BITS_PER_SAMPLE = 0x0112, 258
 PNG_START = b"\x89PNG\r\n\x1a\n"
 MAX_PIXELS = 2**28  # more than any camera has
-# Bits that sensors and files have; the least that hold an image's brightest pixel are its significant bits.
+# Bit depths of sensors and files. The smallest one that holds the brightest pixel is taken for the significant bits.
 BITS = (8, 10, 12, 14, 16, 24, 32)
 
 
 def decoder(image_size: int, channels: int, *, max_pixels: int = MAX_PIXELS) -> Callable[..., np.ndarray]:
     """A function: bytes of an image file -> uint8 [image_size, image_size, channels], or ValueError.
 
-    The function also takes the file's name, for the log.
-    The centre square is cut out and resized (bilinear, antialiased), which is a resize of the shorter side
-    and a centre crop. Any channels are made to 3 (RGB) or 1 (luminance); transparency is dropped. Of more than 8
-    significant bits the upper 8 are kept: those that the file names (sBIT of a PNG) where all its values have no more,
-    else those of its brightest pixel. Where that is not the file's full depth the log says so. An orientation in EXIF
-    is obeyed. An image of more than `max_pixels` (width times height) is refused ahead of decoding.
-    Pillow decodes and resizes all but plain JPEG files. Of these libjpeg-turbo makes 1/2, 1/4 or 1/8 of the size where
-    that is still large enough, and OpenCV resizes them: the threads of one process then decode side by side.
+    The function also takes the file's name, which the log shows. It cuts out the centre square and resizes it
+    (bilinear, antialiased), which equals a resize of the shorter side and a centre crop. Colours become 3 channels
+    (RGB) or 1 (luminance); transparency is dropped, and an orientation in EXIF is applied. An image of more than
+    `max_pixels` (width times height) is refused before it is decoded.
+
+    Values with more than 8 significant bits keep the upper 8. The number of significant bits is the one that a PNG
+    names (sBIT) unless a value exceeds it, else that of the brightest pixel. The log tells of images that do not fill
+    the full depth of their file.
+
+    libjpeg-turbo decodes plain JPEG files, to 1/2, 1/4 or 1/8 of their size where that is still large enough, and
+    OpenCV resizes them, so that the threads of one process decode in parallel. Pillow does all other files.
 
     Raises:
       ImportError: without simplejpeg or OpenCV.
@@ -113,7 +116,7 @@ def _jpeg_decoder(image_size, channels, max_pixels):
             f"images from files need the package {error.name}: pip install 'jaxssl[train]' brings it"
         ) from error
     colour = "RGB" if channels == 3 else "GRAY"
-    # From 2 on libjpeg-turbo has fast code for the smaller sizes; those between 1 and 2 are slower than the full one.
+    # libjpeg-turbo is fast at 1/2 of the size and below; between 1/2 and 1 it is slower than at full size.
     scaled = dict(min_height=image_size, min_width=image_size, min_factor=2)
 
     def decode(data):
@@ -130,7 +133,7 @@ def _jpeg_decoder(image_size, channels, max_pixels):
 
 
 def _square_with_opencv(cv2, image, image_size):
-    """Bilinear at n times the size, then means of n x n pixels; n is the least that does not reduce the first time."""
+    """Bilinear to n times the size, then means of n x n pixels, for the least n at which nothing shrinks first."""
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -173,7 +176,7 @@ def _bits(image, data):
     """(bits of a value, significant bits that the file names or None) of a PNG or TIFF; (8, None) for other files."""
     if not data.startswith(PNG_START):
         return max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (8,))), None
-    place = data.find(b"sBIT", 33, 4096)  # it lies ahead of the pixels and of the palette
+    place = data.find(b"sBIT", 33, 4096)  # it stands before the pixels and the palette
     length = int.from_bytes(data[place - 4 : place], "big") if place > 0 else 0
     return data[24], max(data[place + 4 : place + 4 + length]) if 1 <= length <= 4 else None
 

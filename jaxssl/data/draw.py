@@ -29,7 +29,7 @@ class Grouped(NamedTuple):
         return (np.unique(self.members.members),)
 
     def check(self, batch_size: int) -> None:
-        """Raises ValueError where the batch cannot be made so."""
+        """Raises ValueError where no batch of this size can be made."""
         check_batch_size(batch_size, self.per_group, option="per_group")
 
     def ids(self, arrays: Any, seed: int, step: Any, batch_size: int, xp: Any) -> Any:
@@ -57,7 +57,7 @@ class Mixed(NamedTuple):
         return first, batch_size - first
 
     def check(self, batch_size: int) -> None:
-        """Raises ValueError where the batch cannot be made so."""
+        """Raises ValueError where no batch of this size can be made."""
         if not 0 < self.counts(batch_size)[0] < batch_size:
             raise ValueError(
                 f"share={self.share:g}: leaves one of the two parts of batch_size={batch_size} without a row."

@@ -64,8 +64,9 @@ def batch_ids(
 class Groups(NamedTuple):
     """Groups of examples for `group_ids`, made by `groups_of`: G groups, V visits an epoch; all arrays int64.
 
-    members [M]: ids, group after group. group [V]: the group of a visit. start, size [V]: where its members begin, and how
-    many they are. part [V]: the number of the visit among those of its group.
+    members [M]: ids, group after group. group [V]: the group of a visit. start, size [V]: the place of its
+    first member in `members`, and the number of its members. part [V]: the number of the visit among those of its
+    group.
     """
 
     members: np.ndarray

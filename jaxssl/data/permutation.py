@@ -1,6 +1,6 @@
 """A keyed permutation of 0 .. size-1 that is never stored: a small Feistel network, the same in NumPy and under jit.
 
-Source: Black & Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002,
+Source: Black, Rogaway, Ciphers with Arbitrary Finite Domains, 2002, doi:10.1007/3-540-45760-7_9,
 https://doi.org/10.1007/3-540-45760-7_9
 """
 

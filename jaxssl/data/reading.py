@@ -1,6 +1,6 @@
 """How every reader of this package opens a file: regular files of bounded size only, and one error that names the file.
 
-All functions take `max_file_mb`, the option of all readers: a larger file is refused ahead of reading, and so is one
+All functions take `max_file_mb`, the option of all readers: a larger file is refused before it is read, and so is one
 whose contents would unpack to more. They raise FileNotFoundError, or ValueError that names the file and, in a text, the
 line. `right` ends the message of a file that is missing: what would be right.
 """

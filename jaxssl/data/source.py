@@ -21,8 +21,8 @@ class Source:
         label and index, is black, and has _mask False.
     arrays: the whole data set as arrays when it lies in memory, which allows the resident path; else None.
     names: ids -> file names, for messages and reports; None when examples have no names.
-    extra: what only evaluators read and what is no example, by name: edges, pairs of sentences with scores, prompts.
-    context: what every training step may read and none changes, and what is no example, by name: a whole graph, item
+    extra: data beside the examples that only evaluators read, by name: edges, pairs of sentences with scores, prompts.
+    context: data beside the examples that every training step may read and none changes, by name: a whole graph, item
         features. Methods find it in `batch['context']` of `init` and in `memory['context']`.
     columns: arrays [size, ...] of small numbers that are known without reading an example, such as `label`.
     withheld: names of the batch's arrays that only evaluators see. What a loss may learn from is `target` int32 [N]

@@ -48,7 +48,7 @@ def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
 
 
 def hold_out_names(names: Sequence[str], test_fraction: float) -> np.ndarray:
-    """bool [N]: the names that a hash picks, so that a new file moves no other one."""
+    """bool [N]: the names that are held out. A hash of each name decides, so that a new file moves no other one."""
 
     def picked(name: str) -> bool:
         digest = hashlib.blake2b(os.fsencode(name), key=SPLIT_KEY, digest_size=8).digest()

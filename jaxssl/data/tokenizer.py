@@ -16,11 +16,13 @@ from jaxssl.names import shown
 from jaxssl.ops.tokens import CLS, PAD, SEP, SPECIAL
 
 NUM_BASE = len(SPECIAL) + 256
-MAX_TOKEN = 2**16  # bytes; 40 merges, each of the one before it with itself, would otherwise make a terabyte
+MAX_TOKEN = (
+    2**16
+)  # bytes; otherwise 40 merges, each of the previous token with itself, would make a token of a terabyte
 MAX_TOKENIZER_MB = 256.0
 DEFAULT_FILE = Path(__file__).parent / "files" / "tokenizer_4096.json"
 
-# Words with the space ahead of them, runs of other signs, runs of white space. Together they are the whole text.
+# Words with the space before them, runs of other signs, runs of white space. Together they are the whole text.
 _PIECES = re.compile(r" ?[^\W\d_]+| ?\d+| ?(?:[^\w\s]|_)+|\s+")
 
 
@@ -99,9 +101,9 @@ class Tokenizer:
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
-    """Learns merges from texts: always the most frequent pair of neighbours, the lowest ids where several are.
+    """Learns merges from texts: always the most frequent pair of neighbours, and the lowest ids among equals.
 
-    The same texts give the same tokenizer. It is smaller than vocab_size where the texts run out of pairs.
+    The same texts give the same tokenizer. It has fewer than `vocab_size` ids where the texts run out of pairs.
 
     Raises:
       ValueError: for a vocab_size below NUM_BASE.

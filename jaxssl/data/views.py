@@ -1,4 +1,4 @@
-"""What the views of a source (`data.subset`) are made of: another order, a part, arrays beside those that are there.
+"""The parts of the views of a source (`data.subset`): another order, a selection, further arrays.
 
 `index` names an example through all views: it is looked up by it, never by its place, because a source that finds an
 example unreadable puts another one there.

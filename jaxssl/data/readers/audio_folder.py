@@ -1,4 +1,4 @@
-"""Sound: generated notes, bundled spoken words, and folders of sound files of one's own.
+"""Folders of sound files.
 
 A source has `audio` int16 [N, T], mono, 32768 = full scale, and `length` int32 [N]: what follows after length[n]
 samples is silence that fills up a short sound.
@@ -33,9 +33,8 @@ def audio_folder(
     """All sound files below a folder: `audio` int16 [N, rate * seconds], mono.
 
     Files: wav, flac, ogg, mp3, aif at any depth of folders, in the order of their names; hidden and all other files are
-    passed over. Channels are averaged; of a longer file the middle is taken, a
-    shorter one is filled up with silence. Labels, test files and files that cannot be read: as
-    `data.readers.image_folder` says.
+    passed over. Channels are averaged. A longer file is cut to its middle, a shorter one is filled up with silence.
+    Labels, test files and files that cannot be read: as `data.readers.image_folder` says.
 
     Args:
       path: the folder.

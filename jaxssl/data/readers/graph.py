@@ -1,7 +1,7 @@
 """Graphs whose nodes have features: every example is a node with its surroundings, padded to one size.
 
 The surroundings (ego graph) of a node are itself, some of its neighbours and some of theirs, with all edges between
-them. They do not change during a run, and hold no more nodes than asked for, so that hubs cost what leaves cost.
+them. They do not change during a run and have at most `num_nodes` nodes, so that a hub costs no more than a leaf.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from jaxssl.data.source import Splits, from_arrays
 from jaxssl.data.splits import check_test_fraction, hold_out
 from jaxssl.names import shown
 
-# Above this number of bytes of node features the examples are put together when they are fetched.
+# With more bytes of node features than this, examples are put together only when they are fetched.
 RESIDENT_BYTES = 2**28
 
 

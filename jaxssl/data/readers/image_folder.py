@@ -27,15 +27,21 @@ def image_folder(
     (links are followed), in the order of their names. Hidden files and all other files are passed over.
     Labels (for probes only): the top sub-folder, when `label_from_folder` and there are at least two of them.
     Test images: the folder val, validation, valid or test (the first that exists) beside a folder train, at the
-    top (train/cat/1.png) or below the classes (cat/train/1.png), in capitals or not; else, when there are labels, the
-    share `test_fraction` that a hash of the relative name picks, so that a new file moves no other one; else none.
-    An unreadable file is logged and its place taken by the next readable one (see Source.fetch). When more
-    than the share `max_unreadable` (one file at least, unless it is 0) of the files of a split prove unreadable, fetch
-    raises ValueError.
+    top (train/cat/1.png) or below the classes (cat/train/1.png), in capitals or not. Without such folders, a
+    share of the labelled images is held out, and none of unlabelled ones.
+    An unreadable file is logged, and the next readable one takes its place (see Source.fetch).
     Sub-folders that cannot be listed, and pipes, devices and sockets, are skipped and named in the log.
     Images of 16 bits whose values fill fewer, such as 12, are scaled by those, and the log says so (see data.decode).
 
     Args:
+      path: the folder.
+      image_size: height and width of every image in pixels.
+      channels: 1 (grey) or 3 (RGB).
+      label_from_folder: the top sub-folders are the classes.
+      test_fraction: share of the labelled images that is held out where no folder is the test set. A hash of the
+        relative name decides, so that a new file moves no other one.
+      max_unreadable: share of the files of a split (one file at least, unless it is 0) beyond which fetch raises
+        ValueError because they are unreadable.
       max_file_mb: a larger file is unreadable.
       max_pixels: so is an image of a larger width times height.
 

@@ -24,14 +24,17 @@ def influence(
     limit: int | None = None,
     max_file_mb: float = MAX_FILE_MB,
 ) -> Splits:
-    """The nodes of a graph of one's own, or, without `path`, of the bundled one; `path` as in `data.readers.graph`.
+    """The nodes of a graph of one's own, or, without `path`, of the bundled one; see `data.readers.graph`.
 
     An example: `features` float32 [F], `node` its number, `neighbors` int32 [num_neighbors] the numbers of the nodes
     that influence it most (-1 = none), `weights` float32 [num_neighbors] their entries of A^power, or with
     `cumulative` of A + ... + A^power, where A = D^-1 (adjacency + I).
 
     Args:
-      num_neighbors: influences that are kept of a node; what a node has beyond these is left out.
+      path: as in `data.readers.graph`.
+      power: of A.
+      cumulative: the sum of the powers up to `power`.
+      num_neighbors: the number of influences that are kept of a node, the largest ones.
       test_fraction: part of the nodes whose features and labels only the evaluation sees.
       seed: of the split.
       limit: number of training nodes, and a quarter as many test nodes.

@@ -13,7 +13,7 @@ from jaxssl.names import shown
 
 
 def load_npz(path: str | Path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> dict[str, np.ndarray]:
-    """The arrays of a .npz file. What their headers promise is compared with what is there ahead of any allocation.
+    """The arrays of a .npz file. The sizes in their headers are compared with the file before anything is allocated.
 
     Objects are never unpickled.
     """

@@ -1,4 +1,4 @@
-"""Clouds of points in space: generated solids with known classes and parts, raised images, files of one's own.
+"""Clouds of points in space, from a .npz file or a folder of files.
 
 A source has `points` float32 [N, P, 3] (x, y, z; the third axis is the vertical one), the same number of points in
 every cloud. The augmentations move each cloud into the unit sphere.

@@ -1,4 +1,4 @@
-"""Series of measurements over time: generated heart rhythms, the bundled motions of a watch, and files of one's own.
+"""Series of measurements over time, from a .npz or .ts file.
 
 A source has `series` float32 [N, T, C], time before channels, and `length` int32 [N] where the series are of unequal
 lengths: they are then filled up with zeros behind their end, and the augmentations stretch them to one length.

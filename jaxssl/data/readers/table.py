@@ -1,9 +1,9 @@
-"""Tables: rows with columns of numbers and of categories, from one's own file or from scikit-learn.
+"""Tables: rows with columns of numbers and of categories, from a .csv or .parquet file.
 
-Every source of this file has `numbers` float32 [N, Dn], `categories` int32 [N, Dc] and `label`; Dn or Dc may be 0.
+A source has `numbers` float32 [N, Dn], `categories` int32 [N, Dc] and `label`; Dn or Dc may be 0.
 Numbers are standardised with mean and deviation of the training rows; a missing one becomes the mean, that is 0, and
-a column with one value only becomes 0 throughout. Categories are 1, 2, ... by their order in the training rows, the
-most frequent first; 0 is a missing one, and one that the training rows do not have.
+a column with one value only becomes 0 throughout. Categories are 1, 2, ..., the most
+frequent in the training rows first; 0 is a missing one, and one that the training rows do not have.
 """
 
 import logging

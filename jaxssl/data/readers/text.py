@@ -1,4 +1,4 @@
-"""Texts: one's own (.txt, .jsonl), and two sets that come with the package: Debian's descriptions, WordNet's glosses.
+"""Texts from a .txt or .jsonl file; without a file, those of Debian's descriptions.
 
 Arrays of an example: `tokens` int32 [L], padded with 0 to one L for all; `length` int32, the tokens before the padding.
 """

@@ -1,4 +1,4 @@
-"""Videos: generated ones, in which garments move in known ways, and a folder of one's own.
+"""Folders of video files.
 
 A source has `video` uint8 [N, T, H, W, C], T frames of a video or of a piece of one.
 """
@@ -44,7 +44,7 @@ def video_folder(
     `size`, and cut to it around the centre. `file` int32 [N] says which pieces are of one video.
     Labels (for probes only) and test videos: as in data.readers.image_folder, whole videos at a time.
     A file that cannot be read is named in the log and left out; so is one too short for a piece. Where decoding fails on
-    the way, the frames ahead of the failure are used.
+    the way, the frames before the failure are used.
     For the evaluation: `extra['neighbours']`, pairs of consecutive pieces of one video, from the test videos, or from all
     videos where there are no test videos.
 
@@ -57,7 +57,7 @@ def video_folder(
       channels: 1 (grey) or 3 (RGB).
       label_from_folder, test_fraction: as in data.readers.image_folder.
       max_unreadable: share of unreadable files (one file at least, unless it is 0) beyond which there is an error.
-      memory_gb: limit of the memory; more is an error, ahead of it running out. None: pieces are read from their files
+      memory_gb: limit of the memory; an error says that it would be exceeded before it is. None: pieces are read from their files
         when they are asked for, for data.mode='stream'; there are then no `file` and no neighbours, and a piece that proves
         unreadable is replaced by the next (see data.readers.image_folder).
       max_file_mb: a larger file is unreadable.
@@ -70,7 +70,7 @@ def video_folder(
     stride = frames if stride is None else stride
     _check_options(frames, size, frame_step, stride, channels, test_fraction, max_unreadable)
     most_bytes = float("inf") if memory_gb is None else memory_gb * 1e9
-    # Of one file; those ahead of a piece are held too.
+    # Of one file; the frames before a piece are held too.
     most_frames = max(frames, most_bytes / (size[0] * size[1] * channels))
     decode, stamps, load = _decoder(size, frame_step, channels, most_frames, max_file_mb, max_pixels)
     root = existing_folder(path, "video")

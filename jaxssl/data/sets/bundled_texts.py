@@ -15,7 +15,14 @@ from jaxssl.data.tokenizer import load_tokenizer
 def bundled_texts(
     file: Path, fields: tuple[str, str], max_length: int, tokenizer: str | None, limit: int | None
 ) -> Splits:
-    """Texts of a bundled file. `fields`: (what is evaluated and found, what is trained on with it and asks for it)."""
+    """Texts of a bundled file: both texts of a thing are trained on, one is evaluated, and one is the query for it.
+
+    Args:
+      file: the bundled file.
+      fields: (the text that is evaluated and retrieved, the text that is the query for it).
+      max_length, tokenizer: as in `data.readers.text`.
+      limit: number of training texts, balanced.
+    """
     data = json.loads(gzip.decompress(file.read_bytes()))
     names, encode = data["class_names"], load_tokenizer(tokenizer).encode_batch
     train, test = ({k: np.array(v) for k, v in data[part].items()} for part in ("train", "test"))

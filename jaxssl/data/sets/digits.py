@@ -11,8 +11,8 @@ def digits() -> Splits:
     """1,437 training and 360 test images, uint8 [8, 8, 1] (17 grey levels spread over 0..255), ten classes.
 
     The split is fixed and balanced by class.
-    Source: Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
-    1998, https://doi.org/10.24432/C50P49
+    Source: Alpaydin, Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
+    https://doi.org/10.24432/C50P49
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

@@ -8,7 +8,7 @@ from jaxssl.data.captions import check_max_length, fill, groups_of, make_prompts
 from jaxssl.data.sets.fashion_mnist_12k import fashion_mnist_12k
 from jaxssl.data.source import Splits, from_arrays
 
-# What of it is computed and not collected, in words for tables.
+# The generated part of the data, as tables name it.
 GENERATED = "captions made by rules"
 
 # In the order of the classes of Fashion-MNIST; the first name is also that of the prompts.
@@ -65,7 +65,7 @@ UNSEEN_TEMPLATES = (
 
 
 def fashion_captions(*, max_length: int = 48, seed: int = 0, limit: int | None = None) -> Splits:
-    """The 12,000 bundled images of Fashion-MNIST, each with a caption made of what is known and seen of it.
+    """The 12,000 bundled images of Fashion-MNIST, each with a caption made from its class and its pixels.
 
     A caption is one of 20 templates around '[size] [tone] name': one of three names of the class, and with a chance of
     0.6 each the size (area of the foreground) and the tone (its mean brightness), in thirds, measured from the image:

@@ -6,7 +6,7 @@ from jaxssl.data.readers.points import check_num_points
 from jaxssl.data.sets.fashion_mnist_12k import fashion_mnist_12k
 from jaxssl.data.source import Splits, from_arrays
 
-# What of it is computed and not collected, in words for tables.
+# The generated part of the data, as tables name it.
 GENERATED = "clouds made from images"
 
 

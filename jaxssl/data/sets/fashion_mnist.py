@@ -1,6 +1,6 @@
 """Fashion-MNIST: the whole (70,000 images, from files), and a balanced part that comes with the package.
 
-Source: Xiao, Rasul & Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
+Source: Xiao, Rasul, Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
 Algorithms, 2017, arXiv:1708.07747, https://arxiv.org/abs/1708.07747. Copyright Zalando SE, MIT licence.
 """
 

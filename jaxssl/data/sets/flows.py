@@ -5,7 +5,7 @@ import numpy as np
 from jaxssl.data.columns import splits_from_numbers
 from jaxssl.data.source import Splits
 
-# What of it is computed and not collected, in words for tables.
+# The generated part of the data, as tables name it.
 GENERATED = "generated data"
 
 
@@ -20,13 +20,13 @@ def flows(
     limit: int | None = None,
     seed: int = 0,
 ) -> Splits:
-    """Generated rows like counters of network flows: columns that go together, and attacks that break this.
+    """Generated rows like counters of network flows: correlated columns, and attacks that break the correlation.
 
     A benign row is x_j = sqrt(1 - noise^2) w_j . f + noise e_j with f ~ N(0, I) [factors], |w_j| = 1, so that every
     column has deviation 1. Training sees benign rows only. The test set holds `test_size` rows of each class:
       0 benign;
-      1 resampled: 2 to 5 columns have values of other benign rows, so that every column alone looks as always;
-      2 shifted: moved by `shift` deviations along the first principal axis, so that all goes together as always.
+      1 resampled: 2 to 5 columns have values of other benign rows, so that every column alone keeps its distribution;
+      2 shifted: moved by `shift` deviations along the first principal axis, so that the correlation of the columns stays.
     """
     if not 5 <= columns:
         raise ValueError(f"data.columns={columns}: must be at least 5.")

@@ -6,7 +6,7 @@ from jaxssl.data.sets.fashion_mnist import CLASS_NAMES
 from jaxssl.data.sets.fashion_mnist_12k import fashion_mnist_12k
 from jaxssl.data.source import Splits, from_arrays
 
-# What of it is computed and not collected, in words for tables.
+# The generated part of the data, as tables name it.
 GENERATED = "generated motions"
 
 # (to the right, down, clockwise, growing) of each motion, and how high it bounces.

@@ -5,7 +5,7 @@ import numpy as np
 from jaxssl.data.columns import splits_from_numbers
 from jaxssl.data.source import Splits
 
-# What of it is computed and not collected, in words for tables.
+# The generated part of the data, as tables name it.
 GENERATED = "generated data"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxssl.data.source import Splits, from_arrays
 
-# What of it is computed and not collected, in words for tables.
+# The generated part of the data, as tables name it.
 GENERATED = "generated data"
 
 RATE = 8000  # samples a second

@@ -9,7 +9,7 @@ import numpy as np
 from jaxssl.data.reading import FILES_FOLDER
 from jaxssl.data.source import Splits, from_arrays
 
-# What of it is computed and not collected, in words for tables.
+# The generated part of the data, as tables name it.
 GENERATED = "words spoken by a synthesiser"
 
 WORDS_FILE = FILES_FOLDER / "words.npz"
@@ -21,7 +21,7 @@ def words(*, label: str = "word", limit: int | None = None) -> Splits:
     """16 English words spoken by 72 synthetic voices: `audio` [N, 6400], 0.8 s at 8 kHz.
 
     The words are zero ... nine, yes, no, left, right, stop and go; 54 voices are for training, 18 others for the test.
-    A word lies at a random place, which is always the same, with silence around it.
+    Each word lies at a random place in silence; the places are the same at every call.
 
     Args:
       label: what the probes ask for: 'word' or 'accent' (six kinds of English).
@@ -50,7 +50,7 @@ def _words():
     with np.load(WORDS_FILE) as file:
         data = dict(file)
     sound = unpack(data["codes"], data["steps"], data["frames"], WORD_LENGTH)
-    # Silence around it; where a word lies would else tell half of what it is.
+    # At a random place in silence, so that the place does not tell which word it is.
     shift = np.random.default_rng(0).integers(0, WORD_LENGTH - np.minimum(data["samples"], WORD_LENGTH) + 1)
     sound = np.stack([np.roll(row, by) for row, by in zip(sound, shift)])
     data["audio"] = np.clip(np.round(32767 * 0.8 * sound), -32768, 32767).astype(np.int16)
@@ -71,8 +71,10 @@ def _cosines():
 def pack(sounds: Sequence[np.ndarray], *, step: float = 0.12) -> dict[str, np.ndarray]:
     """Sounds in -1 ... 1, float [T_n], as small numbers that compress well.
 
-    Returns a dict: `codes` int8 [sum of frames, FRAME], `steps` float32 [FRAME], `frames`, `samples` int32 [N].
     Frequencies that are weak on the whole are stored in finer steps.
+
+    Returns:
+      {`codes`: int8 [sum of frames, FRAME], `steps`: float32 [FRAME], `frames`, `samples`: int32 [N]}.
     """
     basis, spectra = _cosines(), []
     for sound in sounds:

@@ -1,4 +1,4 @@
-"""What an earlier stage has found of each example, beside the example."""
+"""Arrays of a file, such as those that an earlier stage has computed, beside each example."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -13,7 +13,7 @@ from jaxssl.data.views import class_name, column, index_of, pool, read_ids, refu
 def grouped(*, of: Splits, array: str, per_group: int) -> Splits:
     """Batches in which examples of one group stand side by side, `per_group` of each.
 
-    A group comes as often as it has examples for: each example comes once an epoch (`index_stream.group_ids`).
+    Each example comes once an epoch, so that larger groups come more often (`index_stream.group_ids`).
 
     Args:
       of: the data.

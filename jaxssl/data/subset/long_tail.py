@@ -18,7 +18,7 @@ def long_tail(
     split: Literal["train", "test"] = "train",
     evaluate: Evaluate = "all",
 ) -> Splits:
-    """Thins classes out, the later the more: class c of C keeps n ratio^(-c / (C - 1)) examples, n those of the smallest.
+    """Thins out classes, later ones more: class c of C keeps n ratio^(-c / (C - 1)) examples, n those of the smallest.
 
     Args:
       of: the data.

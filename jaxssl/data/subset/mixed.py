@@ -12,7 +12,7 @@ from jaxssl.data.views import pool, refuse, splits_of
 def mixed(*, of: Splits, share: float) -> Splits:
     """Batches that begin with examples that have a target, round(share * batch_size) of them, and end with others.
 
-    Both kinds are walked through in epochs of their own: the few come often.
+    Each kind has epochs of its own, so that examples of the rarer kind come more often.
 
     Args:
       of: the data, with `target`.
