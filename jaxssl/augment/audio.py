@@ -18,7 +18,7 @@ from jaxssl.core import Augment
 
 
 def plain(*, size: int) -> Augment:
-    """Preprocessing for evaluation, without chance: the middle of the sound, `x` float32 [N, size]."""
+    """Preprocessing for evaluation, deterministic: the middle of the sound, `x` float32 [N, size]."""
     _check_size(size)
 
     def preprocess(key, batch):
@@ -52,7 +52,7 @@ def views(
 ) -> Augment:
     """CLMR's views: `views`, arrays float32 [N, size], pieces of the sound, each altered by itself in this order.
 
-    The first number of each step is the probability with which a view undergoes it; the defaults are those of the
+    The first number of each step is the probability that a view undergoes it; the defaults are those of the
     release, whose noise is rare (0.01). 0 leaves a step out, and its work with it.
 
     Args:
@@ -66,7 +66,7 @@ def views(
       low_pass, high_pass: range of their corner, in hertz; what lies above half the rate leaves the sound as it is.
       delay, delay_ms, delay_volume: add one echo, delay_ms later, times delay_volume.
       pitch_shift, semitones: change of pitch that keeps the tempo, by a phase vocoder.
-      reverb, reverb_seconds: reverberation by a made-up room; time in which it falls by 60 decibels.
+      reverb, reverb_seconds: reverberation by a random room; time in which it falls by 60 decibels.
     """
     _check_size(size)
     if not isinstance(num_views, int) or num_views < 1:
@@ -229,10 +229,9 @@ def echo(x: jax.Array, samples: jax.Array | int, volume: jax.Array | float) -> j
 
 
 def reverberate(key: jax.Array, x: jax.Array, samples: jax.Array | float) -> jax.Array:
-    """x [T] in a made-up room: the sound itself and decaying noise as its reflections, which fall by 60 dB in
-    `samples`.
+    """x [T] in a random room: the sound itself, and decaying noise as its reflections.
 
-    The reflections have half the energy of the sound, and the result has the power of x.
+    The reflections fall by 60 dB in `samples` and have half the energy of the sound; the result has the power of x.
     """
     x = unit_wave(x, "x")
     time = jnp.arange(x.shape[0])
@@ -245,7 +244,7 @@ def reverberate(key: jax.Array, x: jax.Array, samples: jax.Array | float) -> jax
 
 
 def shift_pitch(x: jax.Array, semitones: jax.Array | float, *, most: float = 12.0, window: int = 512) -> jax.Array:
-    """x [T] higher by `semitones` at the same tempo: stretched in time by a phase vocoder, then read faster.
+    """x [T] with its pitch higher by `semitones` at the same tempo: stretched by a phase vocoder, then read faster.
 
     Args:
       most: an upper bound of semitones, which fixes the work.

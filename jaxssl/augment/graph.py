@@ -1,4 +1,4 @@
-"""Augmentations of padded graphs, the first node of each being the one that the example is about, and of lone nodes."""
+"""Augmentations of padded graphs, of which the first node is the example's own, and of single nodes."""
 
 import jax
 
@@ -10,12 +10,13 @@ KEYS = ("features", "node_mask", "senders", "receivers", "edge_mask")
 def ego(*, drop_edge_rate: float = 0.0, num_views: int = 1) -> Augment:
     """Views that are the graph itself, each without a random part of its edges.
 
-    Returns: augment(key, batch) -> batch with `views`, a tuple of dicts of `features` [N, M, F], `node_mask` [N, M],
-    `senders`, `receivers`, `edge_mask` [N, E], in the place of these.
-
     Args:
-      drop_edge_rate: chance of every undirected edge to be left out of a view, in [0, 1).
+      drop_edge_rate: probability that a view lacks an undirected edge, in [0, 1).
       num_views: number of views.
+
+    Returns:
+      augment(key, batch) -> batch with `views`, a tuple of dicts of `features` [N, M, F], `node_mask` [N, M],
+      `senders`, `receivers`, `edge_mask` [N, E], in the place of these.
 
     Raises:
       ValueError: naming the option.

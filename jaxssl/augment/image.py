@@ -192,7 +192,7 @@ def plain(
     crop_fraction: float = 1.0,
     interpolation: str = "bilinear",
 ) -> Augment:
-    """Preprocessing for evaluation, without chance: centre crop, resize, standardise. The key is not used.
+    """Preprocessing for evaluation, deterministic: centre crop, resize, standardise. The key is not used.
 
     With `size` None the image keeps its pixels. Otherwise the largest centred box with the aspect ratio of
     `size`, its sides times `crop_fraction`, is resized to `size`; 224 with crop_fraction 0.875 is the usual

@@ -29,7 +29,7 @@ def joint(
     Args:
       image, video, audio, series, points, tokens, table: recipes, each for the arrays of that name in a batch. Where the
         batch has `audio_length`, say, that is the `length` of `audio`; else all parts share `length`.
-      cut: samples or frames of a piece, by part. These parts are cut, ahead of their recipes, at one time of the example:
+      cut: samples or frames of a piece, by part. Before their recipes, these parts are cut at one time of the example:
         equally long pieces begin together, and a shorter one lies within a longer one. The start is uniform; with
         `cut`, `start` float32 [N] says it, as a share of where the piece could begin. Recipes then alter the piece.
       optional: parts that are left out where a batch lacks them.

@@ -16,7 +16,7 @@ ROTATIONS = ("none", "vertical", "any")
 
 
 def plain() -> Augment:
-    """Preprocessing for evaluation, without chance: `x` float32 [N, P, 3] in the unit sphere. The key is not used."""
+    """Preprocessing for evaluation, deterministic: `x` float32 [N, P, 3] in the unit sphere. The key is not used."""
 
     def preprocess(key, batch):
         del key
@@ -34,10 +34,10 @@ def views(
     jitter: float = 0.0,
     keep: tuple[float, float] = (1.0, 1.0),
 ) -> Augment:
-    """Views of every cloud: `views`, arrays float32 [N, P, 3]. In this order, each with its own chance:
+    """Views of every cloud: `views`, arrays float32 [N, P, 3].
 
-    part of the cloud, unit sphere, rotation, scale, translation, jitter. The defaults for scale and translation are
-    those of Point-MAE and Point-CMAE, which do not rotate.
+    In this order, each step drawn anew for every view: part of the cloud, unit sphere, rotation, scale, translation,
+    jitter. The defaults for scale and translation are those of Point-MAE and Point-CMAE, which do not rotate.
 
     Args:
       num_views: V; 1 for methods that hide parts themselves.

@@ -4,10 +4,10 @@ Every factory returns `augment(key, batch) -> batch`. The batch has `series` [N,
 then ends after length[n] samples. The result has `views` (or `x`, from the factories named plain) in their place and keeps
 all other entries. Shared options:
 
-  size: T of the result; a series is stretched from its own length to it along straight lines. None: T as it is, and
-    only what is shorter is stretched.
+  size: T of the result; a series is stretched from its own length to it by linear interpolation. None: T as it is,
+    and only shorter series are stretched.
   mean, std: of each channel, for (series - mean) / std; None: those of each series by itself.
-  clip: what is then farther from zero is cut off; 0 for none.
+  clip: the bound of the absolute value after that; 0 for none.
 
 An option out of range raises ValueError by name.
 """
@@ -29,7 +29,7 @@ def plain(
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
 ) -> Augment:
-    """Preprocessing for evaluation, without chance: `x` float32 [N, T, C]. The key is not used."""
+    """Preprocessing for evaluation, deterministic: `x` float32 [N, T, C]. The key is not used."""
     prepare = _preparation(size, mean, std, clip)
 
     def preprocess(key, batch):
@@ -46,7 +46,7 @@ def whole(
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
 ) -> Augment:
-    """One view without chance, for methods that hide parts themselves: `views`, one array float32 [N, T, C]."""
+    """One deterministic view, for methods that hide parts themselves: `views`, one array float32 [N, T, C]."""
     prepare = _preparation(size, mean, std, clip)
 
     def augment(key, batch):
@@ -96,7 +96,7 @@ def plain_sensors(
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
 ) -> Augment:
-    """Preprocessing for evaluation of `sensors`, without chance: `x` float32 [N, V, T, channels]."""
+    """Preprocessing for evaluation of `sensors`, deterministic: `x` float32 [N, V, T, channels]."""
     prepare = _preparation(size, mean, std, clip)
 
     def preprocess(key, batch):
@@ -120,9 +120,10 @@ def views(
     std: float | Sequence[float] | None = None,
     clip: float = 0.0,
 ) -> Augment:
-    """Views for contrastive methods: `views`, arrays float32 [N, T, C]. In this order, each with its own chance:
+    """Views for contrastive methods: `views`, arrays float32 [N, T, C].
 
-    crop and stretch to T, time warp, permutation of segments, rotation, scaling, jitter.
+    In this order, each step drawn anew for every view: crop and stretch to T, time warp, permutation of segments,
+    rotation, scaling, jitter.
 
     Args:
       num_views: V.
@@ -162,7 +163,7 @@ def views(
 
 
 def at_times(x: jax.Array, times: jax.Array) -> jax.Array:
-    """Values of a series x [T, C] at any times [t] in 0 ... T - 1, along straight lines: [t, C]."""
+    """Values of a series x [T, C] at any times [t] in 0 ... T - 1, by linear interpolation: [t, C]."""
     x = real(x, "x")
     times = jnp.clip(times, 0, x.shape[0] - 1)
     before = jnp.minimum(times.astype(jnp.int32), max(x.shape[0] - 2, 0))
@@ -206,9 +207,7 @@ def rotate(key: jax.Array, x: jax.Array) -> jax.Array:
     """Each group of three channels of x [T, C] under its own uniformly random rotation; C is a multiple of 3."""
     x = real(x, "x")
     if x.shape[-1] % 3:
-        raise ValueError(
-            f"rotation=True: the series have {x.shape[-1]} channels; groups of three, one for each axis, would be right."
-        )
+        raise ValueError(f"rotation=True: the series have {x.shape[-1]} channels; groups of three would be right.")
     quaternion = jax.random.normal(key, (x.shape[-1] // 3, 4))
     a, b, c, d = jnp.moveaxis(quaternion / jnp.linalg.norm(quaternion, axis=1, keepdims=True), 1, 0)
     rows = [

@@ -49,8 +49,8 @@ def resampled(
     Args:
       kind: where a new number is drawn: 'uniform' in [low, high], the published choice; 'gaussian' from N(0, 1);
         'rows' from the same column of a random row of the batch. A new category is always that of a random row.
-      probability: of each cell of a row that is changed at all.
-      row_probability: of each row to be changed at all.
+      probability: that a cell is drawn anew, in a row that is changed.
+      row_probability: that a row is changed.
       low, high: of 'uniform', in deviations of the standardised column.
 
     Returns:

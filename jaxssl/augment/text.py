@@ -19,10 +19,10 @@ MASK = 3
 def mirror(
     *, span: int = 2, min_length: int = 10, drop_rate: tuple[float, float] = (0.0, 0.0), mask_id: int = MASK
 ) -> Augment:
-    """Two views of a text: as it is, and with a random span of tokens hidden; both less some tokens, if asked for.
+    """Two views of a text: as it is, and with a random span of tokens hidden.
 
-    The rest of the difference comes from the dropout of the network. The paper hides 5 characters of texts of 30 or
-    more; here a token is a part of a word, about 4 characters long.
+    With `drop_rate`, both lose some tokens. The dropout of the network makes the other differences. The paper hides
+    5 characters of texts of 30 or more; here a token is a part of a word, about 4 characters long.
 
     Args:
       span: tokens hidden, 0 = none.

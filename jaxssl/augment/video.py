@@ -2,8 +2,8 @@
 
 Every factory returns `augment(key, batch) -> batch`. The batch has `video` [N, T, H, W, C], uint8 or float in [0, 1], C = 1
 or 3; the result has `views` (or `x`, from `plain`) in its place and keeps all other entries. A clip is `frames` frames,
-`stride` frames of the video apart. All chances of a view are drawn once a clip, so that only what moved in the video
-moves in the view. Other options as in `augment.image`.
+`stride` frames of the video apart. The random choices of a view are drawn once a clip, so that only what moved in
+the video moves in the view. Other options as in `augment.image`.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def cvrl(
     solarize_probability: tuple[float, float] = (0.0, 0.2),
     consistent: bool = True,
 ) -> Augment:
-    """Two clips of each video, near more often than far, each augmented alike in all frames.
+    """Two clips of each video, more often near each other than far apart; all frames of a clip are augmented alike.
 
     With M the number of places where a clip can begin, the distance k of the two beginnings has the distribution
     F(k) = k (p + 1) / (p M) - k^(p + 1) / (p M^(p + 1)) on 0 <= k < M, rounded down; the earlier clip begins uniformly in
@@ -59,7 +59,7 @@ def cvrl(
       power: p > 0: the density falls as 1 - (k / M)^p; None: all distances alike.
       color_strength: jitter of strengths (0.8, 0.8, 0.8, 0.2) times this.
       blur_probability, solarize_probability: pairs, one number for each view.
-      consistent: False draws the chances of every frame anew (the publication's ablation).
+      consistent: False draws the random choices of every frame anew (the publication's ablation).
 
     Returns:
       `augment(key, batch)` with `views`, two arrays float32 [N, frames, h, w, C], and `start`, two int32 [N].
@@ -123,7 +123,7 @@ def plain(
     crop_fraction: float = 1.0,
     interpolation: str = "bilinear",
 ) -> Augment:
-    """Preprocessing for evaluation, without chance: one clip, centre crop, resize, standardise. The key is not used.
+    """Preprocessing for evaluation, deterministic: one clip, centre crop, resize, standardise. The key is not used.
 
     Args:
       frames, stride: of the clip.
@@ -182,9 +182,10 @@ def take_clip(video: jax.Array, start: jax.Array | int, frames: int, stride: int
 
 
 def augment_clip(key: jax.Array, clip: jax.Array, options: ViewOptions, *, consistent: bool = True) -> jax.Array:
-    """A view of a clip [t, H, W, C] under `view.ViewOptions`, the same chances for all frames: [t, h, w, C].
+    """A view of a clip [t, H, W, C] under `view.ViewOptions`, the same random choices for all frames: [t, h, w, C].
 
-    consistent=False: chances of their own for every frame.
+    Args:
+      consistent: False draws the random choices of every frame anew.
     """
     clip = unit_image(clip, "clip")
     one = lambda key, frame: make_view(key, frame, options)[0]
