@@ -14,7 +14,7 @@ from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicab
     Column("anomaly/{n}", "{n}, AUROC"),
 )
 def anomaly(data: EvaluationData, *, normal: int = 0) -> Callable:
-    """Area under the ROC curve of a score of strangeness on the test set, in [0, 1].
+    """Area under the ROC curve of an anomaly score on the test set, in [0, 1].
 
     The score of a row is -cos(features, mean of the training features), as in CLAN; what `predict` gives under the
     name `anomaly_score` [N, 1] takes its place. Training rows of other classes, if there are any, are left out.
@@ -31,7 +31,7 @@ def anomaly(data: EvaluationData, *, normal: int = 0) -> Callable:
       LabelsNeeded: at build time, without a test set or two classes; when run, without normal rows or anomalies.
 
     Source: Wilkie, Hindy, Tachtatzis, Atkinson, Contrastive Self-Supervised Network Intrusion Detection using
-    Augmented Negative Pairs, 2025, https://arxiv.org/abs/2509.06550
+      Augmented Negative Pairs, 2025, arXiv:2509.06550, https://arxiv.org/abs/2509.06550
     """
     data.need_labels("anomaly")
 
@@ -45,7 +45,7 @@ def anomaly(data: EvaluationData, *, normal: int = 0) -> Callable:
         rows = (f.train_y == normal) | (f.train_y < 0)
         if not rows.any():
             raise LabelsNeeded(f"anomaly: no row of the training set has label {normal}, that of normal rows")
-        return strangeness(f.train_x[rows], f.test_x), f.test_y
+        return anomaly_score(f.train_x[rows], f.test_x), f.test_y
 
     def run(predict, state) -> dict[str, float]:
         score, label = scores(predict, state)
@@ -65,7 +65,7 @@ def anomaly(data: EvaluationData, *, normal: int = 0) -> Callable:
     return run
 
 
-def strangeness(train_x: np.ndarray, test_x: np.ndarray) -> np.ndarray:
+def anomaly_score(train_x: np.ndarray, test_x: np.ndarray) -> np.ndarray:
     """-cos(row, mean training row) of every test row [M], in float64; a zero row has cosine 0."""
     centre = np.mean(train_x, axis=0, dtype=np.float64)
     test_x = np.asarray(test_x, np.float64)

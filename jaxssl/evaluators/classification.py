@@ -50,7 +50,7 @@ def classification(
         '<of>/<label>/classification/...'.
       bins: of the calibration error.
       per_class: also '/class_<name>' for every class: the share of its rows that is right, or its average precision.
-      shots: the bounds of the classes of a medium number of training examples.
+      shots: least and greatest number of training examples of a class of a medium number.
 
     Raises:
       LabelsNeeded: at build time, without labels or a test set; when run, without a labelled test row.

@@ -1,4 +1,4 @@
-"""What single places of an image are: classes of pixels from patch features, by nearest neighbours and a linear map."""
+"""Dense prediction: classes of pixels from patch features, by nearest neighbours and by a linear map."""
 
 import dataclasses
 import functools
@@ -49,8 +49,9 @@ def segmentation(
       target: array int [N, H, W] of the batches, the class of every pixel; outside [0, num_classes) = not counted.
       of: output [N, h, w, D] of `predict`.
       num_classes: C; 0 takes as many as there are names in `<target>_names` of the source's `extra`.
-      num_images, num_test_images: the first ones of each part.
-      per_image, seed: how many places of an image, and which.
+      num_images, num_test_images: number of images of each part, the first ones.
+      per_image: number of places of an image.
+      seed: of the draw of places.
       k, temperature: of the nearest neighbours, as in `evaluators.knn`.
       penalties: tried.
 
@@ -114,7 +115,15 @@ def knn_scores(
 ) -> jax.Array:
     """Shares of the classes among the votes exp(cos / temperature) of the k nearest of `train_x` [M, D].
 
-    `x`: [N, D]; `train_y`: int [M]. Returns [N, C].
+    Args:
+      x: [N, D].
+      train_x: [M, D].
+      train_y: int [M].
+      k, temperature: as in `evaluators.knn`.
+      num_classes: C.
+
+    Returns:
+      [N, C].
     """
     unit = lambda a: a / jnp.maximum(jnp.linalg.norm(a, axis=1, keepdims=True), 1e-12)
     train_y = jnp.asarray(train_y)

@@ -180,7 +180,7 @@ class EvaluationData:
 
 
 def scope_of(of: str = "features", label: str = "label") -> str:
-    """The scope (see `columns.scoped`) of results that read another output or another label than usual; else ''."""
+    """The scope (see `columns.scoped`) of results that read another output or label than the default; else ''."""
     return "/".join(name for name, usual in ((of, "features"), (label, "label")) if name != usual)
 
 

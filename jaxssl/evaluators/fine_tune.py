@@ -40,11 +40,13 @@ def fine_tune(
     memory is trained, but for those statistics; the state itself is left as it is. Costs `draws` trainings for each n.
 
     Args:
-      per_class: labels per class.
+      per_class: values of n.
+      draws, seed: as in `few_labels`.
       steps: of Adam for every draw.
       batch_size: most rows of a step, the next ones of the draw in turn.
       learning_rate: of Adam.
-      label: the array int [N] of the batches that is predicted; results of another than usual are '<label>/fine_tune/...'.
+      label: the array int [N] of the batches that is predicted. With another one than the default, the results are
+        called '<label>/fine_tune/...'.
 
     Raises:
       LabelsNeeded: at build time, without labels or a test set; when run, if a class has fewer than n labels.

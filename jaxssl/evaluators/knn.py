@@ -72,9 +72,9 @@ def knn_predict(
     Raises:
       ValueError: shapes that do not fit, k < 1, k > N, temperature <= 0.
 
-    Source: Wu, Xiong, Yu, Lin, Unsupervised Feature Learning via Non-Parametric Instance Discrimination,
-    2018,
-      https://arxiv.org/abs/1805.01978; as used by Caron et al., DINO, 2021, https://arxiv.org/abs/2104.14294
+    Source: Wu, Xiong, Yu, Lin, Unsupervised Feature Learning via Non-Parametric Instance Discrimination, 2018,
+      arXiv:1805.01978, https://arxiv.org/abs/1805.01978; as used by Caron et al., Emerging Properties in
+      Self-Supervised Vision Transformers, 2021, arXiv:2104.14294, https://arxiv.org/abs/2104.14294
     """
     _check_options(k, temperature)
     train_x, train_y, test_x = jnp.asarray(train_x), jnp.asarray(train_y), jnp.asarray(test_x)

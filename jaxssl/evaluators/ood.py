@@ -75,14 +75,14 @@ def ood(
     def run(predict, state) -> dict[str, float]:
         if score in ("confidence", "energy"):
             own = data.outputs(predict, state, (of,))[of]
-            strangeness = confidence if score == "confidence" else energy
+            ood_score = confidence if score == "confidence" else energy
         else:
             found = data.features(predict, state, of)
             own, train = found.test_x, found.train_x
-            strangeness = (
+            ood_score = (
                 mahalanobis(train) if score == "mahalanobis" else lambda x: 1 - nearest_similarity(train, x, k=k)
             )
-        inside, outside = strangeness(own), strangeness(other.outputs(predict, state, (of,), split=foreign)[of])
+        inside, outside = ood_score(own), ood_score(other.outputs(predict, state, (of,), split=foreign)[of])
         return scoped({"ood/auroc": auroc(outside, inside), "ood/fpr95": fpr(inside, outside)}, scope)
 
     return run

@@ -20,13 +20,13 @@ def rankme(data: EvaluationData, *, num_rows: int = 4096, seed: int = 0, of: str
     when evenly spread. No labels are read.
 
     Args:
-      num_rows: training rows used, drawn once with `seed`; all of them if there are fewer. Take num_rows well
-      above D:
-        the rank of N rows cannot exceed N.
-      of: the output of `predict` [N, D]; of another than the features the results are '<of>/rankme/...'.
+      num_rows: training rows used, drawn once with `seed`; all of them if there are fewer. Take many more
+        than D: the rank of N rows cannot exceed N.
+      of: the output of `predict` [N, D]. With another one than the features, the results are called
+        '<of>/rankme/...'.
 
     Source: Garrido, Balestriero, Najman, LeCun, RankMe: Assessing the Downstream Performance of Pretrained
-      Self-Supervised Representations by Their Rank, 2023, https://arxiv.org/abs/2210.02885
+      Self-Supervised Representations by Their Rank, 2022, arXiv:2210.02885, https://arxiv.org/abs/2210.02885
     """
     if not isinstance(num_rows, int) or num_rows < 2:
         raise ValueError(f"num_rows={num_rows!r}: must be an integer of at least 2.")

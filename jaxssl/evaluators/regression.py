@@ -1,4 +1,4 @@
-"""Linear regression on frozen features: how well they tell a number, as an age, a price, a distance."""
+"""Linear regression on frozen features: how well they predict a number, such as an age, a price or a distance."""
 
 from collections.abc import Callable
 
@@ -20,9 +20,10 @@ def regression(
 ) -> Callable:
     """Ridge regression of a target on features standardised with the training set; no test row is seen.
 
-    `<target>/regression/r2`: 1 - (squared error) / (variance of the test targets about their mean); 0 for their mean, 1 for
-      all of it, below 0 without bound. `<target>/regression/mae`: mean absolute error, in the unit of the target. Of
-      several targets [N, T] the mean of each.
+    `<target>/regression/r2`: 1 - (squared error) / (variance of the test targets about their mean). 1 is perfect, 0 is
+      as good as their mean, and there is no lower bound.
+    `<target>/regression/mae`: mean absolute error, in the unit of the target. Of several targets [N, T], both are
+      means.
     `<target>/regression/penalty`: the penalty, that of the least leave-one-out squared error on the training set (with
       several targets the geometric mean of theirs).
 
@@ -30,7 +31,8 @@ def regression(
       target: an array float [N] or [N, T] of the batches, or an entry of the data's `extra`, {'train': [N], 'test': [M]},
         rows by the ids of the examples. NaN = unknown: the example is left out.
       unit: of the target, for the table, as 'years'.
-      of: the output of `predict` [N, D]; of another than the features the results are '<of>/<target>/regression/...'.
+      of: the output of `predict` [N, D]. With another one than the features, the results are called
+        '<of>/<target>/regression/...'.
       penalties: tried, relative to the mean squared error (scikit-learn: alpha = penalty * N).
 
     Raises:

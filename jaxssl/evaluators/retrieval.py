@@ -1,4 +1,4 @@
-"""Finding the partner of a test example among those of all others."""
+"""Retrieval: the partner of a test example, among the partners of all of them."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def retrieval(
     pairs: str = "",
     ks: tuple[int, ...] = (1, 5),
 ) -> Callable:
-    """How far up a query's own target stands among the targets of the whole test set, by cosine.
+    """Rank of each query's own target among the targets of the whole test set, by cosine.
 
     `retrieval/recall_at_<k>`: share of the queries with a hit among the k nearest targets; `retrieval/mrr`: mean of
     1 / (place of the first hit). All in [0, 1]. See `first_hit`.

@@ -25,18 +25,17 @@ def zero_shot(
     """Test accuracy in [0, 1] of the nearest class weight (cosine).
 
     `zero_shot/top1`: weights from all prompts of a class, see `zero_shot_weights`. `zero_shot/top1_single_template`:
-    the mean accuracy of one prompt a class, over the templates.
+    the mean accuracy of one prompt a class, over the templates. The prompts go through `predict` as texts of test
+    batches, in the place of `tokens` and `length`.
 
     Args:
       image, text: outputs of `predict`, embeddings [N, D] in a common space.
       prompts: of `data.extra`, tokens int [K, P, L], P prompts for each of the K classes.
       lengths: of `data.extra`, their lengths int [K, P].
 
-    The prompts go through `predict` as texts of test batches, in the place of `tokens` and `length`.
-
     Raises:
       NotApplicable: at build time, without prompts, labels or a test set; when run, without the two outputs.
-      ValueError: prompts that do not fit to the classes or to the data.
+      ValueError: prompts that do not fit the classes or the data.
     """
     for name in (prompts, lengths):
         if name not in data.extra:

@@ -29,7 +29,8 @@ def propagated(data: EvaluationData, preprocess: Callable, *, num_steps: int = 2
 def spectral(data: EvaluationData, preprocess: Callable, *, dim: int = 64, seed: int = 0) -> Callable:
     """Spectral embedding: eigenvectors of the normalised adjacency (with self-loops) of the whole graph, without features.
 
-    Source: Belkin and Niyogi, Laplacian Eigenmaps for Dimensionality Reduction and Data Representation, 2003.
+    Source: Belkin, Niyogi, Laplacian Eigenmaps for Dimensionality Reduction and Data Representation, 2003,
+      doi:10.1162/089976603321780317
     """
     del preprocess
     table = []

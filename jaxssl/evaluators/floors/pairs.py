@@ -19,7 +19,7 @@ def ridge_to_words(data: EvaluationData, preprocess: Callable, *, dim: int = 128
       dim: directions of the texts (latent semantic analysis); fewer where there are fewer words.
       alpha: strength of the penalty.
 
-    Source: Hoerl and Kennard, Ridge Regression: Biased Estimation for Nonorthogonal Problems, 1970,
+    Source: Hoerl, Kennard, Ridge Regression: Biased Estimation for Nonorthogonal Problems, 1970,
       doi:10.1080/00401706.1970.10488634; Deerwester et al., Indexing by Latent Semantic Analysis, 1990,
       doi:10.1002/(SICI)1097-4571(199009)41:6<391::AID-ASI1>3.0.CO;2-9
     """

@@ -1,4 +1,4 @@
-"""Floors of what is asked of single places: the pixels of a patch."""
+"""Floor for dense prediction: the pixels of a patch."""
 
 from collections.abc import Callable
 

@@ -21,9 +21,9 @@ def sorted_coordinates(data: EvaluationData, preprocess: Callable) -> Callable:
 
 
 def shape_distribution(data: EvaluationData, preprocess: Callable, *, bins: int = 32, heights: bool = True) -> Callable:
-    """What does not change when a cloud is turned: histogram of all distances, and moments.
+    """Features that do not change when a cloud is turned: a histogram of all distances, and moments.
 
-    Side by side: the share of pairs of points in each of `bins` equal intervals of distance, from 0 to 2 (D2; clouds
+    Concatenated: the share of pairs of points in each of `bins` equal intervals of distance, from 0 to 2 (D2; clouds
     lie in the unit sphere); the roots of the eigenvalues of the covariance, largest first; with `heights` the same
     histogram of the third coordinate, from -1 to 1, and the deviation along it, since clouds are turned about that axis
     only.

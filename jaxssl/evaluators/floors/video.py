@@ -23,7 +23,8 @@ def gradients_and_flow(
       bins: directions.
       window: r of the (2 r + 1)^2 pixels of the flow.
 
-    Features are [N, times * cells^2 * (2 bins + 1)].
+    Returns:
+      `predict` with features [N, times * cells^2 * (2 bins + 1)].
 
     Source: Laptev, Marszalek, Schmid, Rozenfeld, Learning realistic human actions from movies, 2008,
     doi:10.1109/CVPR.2008.4587756
