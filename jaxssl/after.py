@@ -1,4 +1,4 @@
-"""What a stage leaves for the next ones: plain functions from a run folder to files in it, each whole or not at all."""
+"""Functions for the end of a stage: each writes a file to the run folder, whole or not at all, for later stages."""
 
 import logging
 from pathlib import Path

@@ -148,7 +148,8 @@ def build(spec: Mapping[str, Any], *args: Any) -> Any:
     """Calls the factory that `spec['name']` means with the other entries of `spec` as keyword options.
 
     An option that is a section itself, a mapping with a `name`, is built first, so that a factory gets a network, a
-    source, a method, never what describes it. Where its parameter is annotated as a mapping, it is left alone.
+    source or a method, never the section that describes it. Where its parameter is annotated as a mapping, it is left
+    alone.
 
     Raises:
       TypeError: for an unknown or missing option, naming the factory and the nearest known option.
@@ -221,7 +222,8 @@ def fit(value: Any, kind: Any, option: str, example: Any = None) -> Any:
       option: its name in the message, as in 'augment.crop_scale'.
       example: a value of that type, such as the default, for the message.
 
-    Raises Misfit: `option=value: what would be right.`
+    Raises:
+      Misfit: `option=value: what would be right.`
     """
     try:
         return _fit(value, kind)

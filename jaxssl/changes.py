@@ -1,4 +1,4 @@
-"""What differs between the config of a run folder and the one that goes on with it."""
+"""Differences between the config of a run folder and the one that the run is resumed with."""
 
 import json
 import logging
@@ -14,8 +14,8 @@ from jaxssl.processes import agreed
 
 log = logging.getLogger("jaxssl")
 
-# With another one of these, what is stored no longer means what it meant: which examples have been seen, and what comes
-# next. Where the data lie and how they are read may change, and so may all else.
+# A stored state loses its meaning when one of these changes: which examples have been seen, and which come next. All
+# else may change, also where the data lie and how they are read.
 FIXED = ("seed", "batch_size", "method.name", "data")
 FREE = ("data.path", "data.mode", "data.max_file_mb", "data.max_pixels", "data.memory_gb")
 ABSENT = "absent"

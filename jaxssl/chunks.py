@@ -45,8 +45,9 @@ def chunked_value_and_grad(split: Split, num_chunks: int) -> Callable:
     """As jax.value_and_grad of the composed loss, in two passes over chunks of the batch.
 
     Chunk j has the rows j, j + c, j + 2c, ..., so that a batch sharded over its rows stays where it is.
+
     Source: Gao, Zhang, Han, Callan, Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup, 2021,
-    arXiv:2101.06983, https://arxiv.org/abs/2101.06983
+      arXiv:2101.06983, https://arxiv.org/abs/2101.06983
     """
 
     def value_and_grad(params, memory, batch, key, step):

@@ -392,7 +392,7 @@ def override(config: ConfigDict, name: str, text: Any) -> None:
 
 
 def _parsed(text: Any, kind: Any, name: str, old: Any) -> Any:
-    """The value that a text means: none where the type has it, text where text was, else a literal ahead of text."""
+    """The value that a text means: none where the type has it, text where text was, else a literal before text."""
     literal = _literal(text) if isinstance(text, str) else text
     values = [literal, text] if literal is None or not isinstance(old, str) else [text, literal]
     for value in [literal] if isinstance(literal, str) else values:

@@ -58,7 +58,7 @@ class Watch(NamedTuple):
 
 
 class Out(NamedTuple):
-    """What a loss says beside its value: the memory, scalars for the log, and what the monitor watches."""
+    """What a loss returns beside its value: the memory, scalars for the log, and arrays for the monitor."""
 
     memory: dict[str, Any]
     metrics: dict[str, jax.Array] = {}
@@ -191,7 +191,7 @@ class Method(NamedTuple):
 def split_method(
     init: Callable, split: Split, predict: Callable, after: Callable = _unchanged, **options: Any
 ) -> Method:
-    """A method whose loss is `split.objective` of what `split.embed` says of the batch; options: others of `Method`."""
+    """A method with the loss `split.objective` of the embeddings by `split.embed`; options: other fields of `Method`."""
 
     def loss(params, memory, batch, key, step):
         key_embed, key_objective = jax.random.split(key)
@@ -244,16 +244,18 @@ def make_update(
 ) -> Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]:
     """The update that every method shares: augment, differentiate, step the optimiser, look after the memory.
 
-    Returns update(state, batch) -> (state, metrics), to be jitted by the caller with the state donated.
-    `metrics` holds the method's own scalars, with `loss` and `grad_norm` (global L2 norm before any clipping), and the
-    arrays of its `Watch` by their names (`monitor.split` parts them).
-
-    Raises (update, when it is traced): TypeError, ValueError naming a metric that is no scalar or has a name that is
-    taken, or a loss that returns no `Out`.
-
     Args:
       value_and_grad: in the place of jax.value_and_grad of `method.loss`, see `chunks.chunked_value_and_grad`.
       schedules: of the optimiser by name, see `optim.make_schedules`; `metrics` gets their values at the step.
+
+    Returns:
+      update(state, batch) -> (state, metrics), to be jitted by the caller with the state donated. `metrics` holds the
+      method's own scalars, with `loss` and `grad_norm` (global L2 norm before any clipping), and the arrays of its
+      `Watch` by their names (`monitor.split` parts them).
+
+    Raises:
+      TypeError: by `update`, when it is traced: a loss that returns no `Out`.
+      ValueError: by `update`, when it is traced: a metric that is no scalar or has a name that is taken.
     """
     grad_fn = value_and_grad or jax.value_and_grad(method.loss, has_aux=True)
 

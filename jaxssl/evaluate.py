@@ -1,4 +1,4 @@
-"""Is it any good? The trained encoder beside raw input and the untrained encoder, under the same probes."""
+"""Evaluation: the trained encoder beside raw input and the untrained encoder, under the same probes."""
 
 import itertools
 import json
@@ -82,7 +82,7 @@ class Evaluation:
     def final(self, state: State, workdir: Path, *, baselines: bool = True) -> dict[str, dict[str, float]]:
         """Evaluates the state, its floors and the untrained encoder, prints the table, writes summary.json.
 
-        A folder that cannot be written is told of first, and the table is only printed.
+        If the folder cannot be written, a warning comes first and the table is only printed.
 
         Raises:
           OSError: naming summary.json where it could not be written, after the table.

@@ -88,7 +88,7 @@ def make_method(config: ConfigDict, encoder: Any = None, source: Source | None =
 def filled(spec: dict[str, Any], source: Source) -> dict[str, Any]:
     """The section of a method with the sizes that its factory has options for and the section leaves out.
 
-    num_examples: the range of `index`, `source.num_ids`. num_classes: those of `target`, or of the labels.
+    `num_examples` is the range of `index`, `source.num_ids`; `num_classes` counts those of `target`, or of the labels.
 
     Raises:
       ValueError: where the factory needs a number of classes and the data has none.

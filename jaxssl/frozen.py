@@ -134,7 +134,7 @@ def read_copy(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]
 
 
 def compare(where: str, spec: Mapping[str, Any], folder: Path) -> None:
-    """Raises ValueError where a pretrained network is another one than was copied; one that has moved is told of."""
+    """Raises ValueError if a pretrained network differs from its copy; the log says if it has moved."""
     about = read_copy(folder)[0]
     path = spec.get("path")
     if spec["name"] in ORIGINALS and not Path(path).exists():

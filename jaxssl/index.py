@@ -26,7 +26,7 @@ JOINT = {"siamese", "teacher"}
 
 
 class System(NamedTuple):
-    """One published system, or a card's worth of one.
+    """One published system, or a config or stage that has a card of its own.
 
     Attributes:
       card: the facts about it.

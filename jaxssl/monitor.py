@@ -1,4 +1,4 @@
-"""The collapse monitor: what a run says of itself at every log step, and in plain words when something is wrong."""
+"""The collapse monitor: figures about features at every log step, and alarms in plain words."""
 
 import math
 from collections.abc import Callable

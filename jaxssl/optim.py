@@ -108,9 +108,10 @@ def make_schedules(
     multipliers: Sequence[tuple] = (),
     **_: Any,
 ) -> dict[str, optax.Schedule]:
-    """What an optimiser with these options of `make_optimizer` does at every step: {name: step -> value}.
+    """Schedules of an optimiser with these options of `make_optimizer`: {name: step -> value}.
 
-    learning_rate and weight_decay, and learning_rate_SCHEDULE where `multipliers` name a schedule. The factors of
+    The names are learning_rate and weight_decay, and learning_rate_SCHEDULE where `multipliers` name a schedule. The
+    factors of
     `multipliers` are not in it.
     """
     if not learning_rate > 0:

@@ -10,7 +10,8 @@ from jaxssl.names import shortened
 
 log = logging.getLogger("jaxssl")
 
-# The others take a process for lost when it has been silent for this long. It is silent when frozen, not when it computes.
+# Seconds without a heartbeat after which a process counts as lost. A process that computes sends heartbeats; a frozen
+# one does not.
 HEARTBEAT_S = 60
 # Exit status of what stopped and can be resumed by the same command: by a signal, or because another process is lost.
 RESUME = 75
@@ -21,7 +22,7 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
 
     Args:
       coordinator: host:port of process 0, with the other two; 'auto' asks the cluster (SLURM, a TPU pod, GKE, Open MPI)
-        for all three. With none of them a cluster that starts several processes is noticed by itself.
+        for all three. Without any of them, a cluster that starts several processes is detected.
 
     Raises:
       ValueError: naming the arguments that do not go together.
@@ -47,7 +48,7 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
 
 
 def cluster(environment: Mapping[str, str]) -> str | None:
-    """What has started this process as one of several: 'SLURM', 'Open MPI', 'TPU pod', or None.
+    """The launcher that started this process as one of several: 'SLURM', 'Open MPI', 'TPU pod', or None.
 
     The variables that are looked at exist only in a job step (srun, mpirun, a pod's worker), not in the shell or the
     batch script around it, which would wait for processes that nobody starts.
@@ -84,7 +85,7 @@ def stopped_by_others() -> Iterator[None]:
 
 
 def agreed(look: Callable[[], str]) -> str:
-    """What process 0 sees, in words, for all processes: only it looks, so that none decides otherwise. 1,000 characters."""
+    """What `look` says on process 0, for all processes, so that they decide alike: text of at most 1,000 characters."""
     import jax
 
     if jax.process_count() == 1:

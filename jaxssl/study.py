@@ -37,7 +37,8 @@ def run_study(config: ConfigDict, workdir: str | Path) -> Rows:
       Results by row.
 
     Raises:
-      ValueError, TypeError: options or data that do not fit. lock.Occupied: another process works in the folder.
+      ValueError, TypeError: options or data that do not fit.
+      lock.Occupied: another process works in the folder.
     """
     workdir = Path(workdir)
     with occupied(workdir):

@@ -64,9 +64,15 @@ def train(
     The folder gets config.json, metrics.jsonl, TensorBoard events, log.txt, checkpoints/ and summary.json.
 
     Args:
-      devices: those of the mesh; default all. splits: data in memory instead of `config.data`.
+      config: the config of the run, see `config`.
+      workdir: the run folder.
+      devices: those of the mesh; default all.
+      splits: data in memory instead of `config.data`.
       allow_changes: go on although seed, batch size, method or data differ from what the run was trained with.
       restart: begin at step 0; what the folder holds is moved to `earlier/` in it.
+
+    Returns:
+      The last state.
 
     Raises:
       ValueError, TypeError: an option, file or shape that does not fit, before any compilation.

@@ -62,7 +62,7 @@ def imagenet() -> ConfigDict:
     In these points all of them deviate from their publications. Crops are cut from the centre square of the image at
     256 pixels, not from the whole image. Brightness, contrast, saturation and hue are those of torchvision, also for
     SimCLR and BYOL. Networks compute in bfloat16. Batches run across the borders of epochs; none is dropped or cut
-    short. The learning rate changes every step, and LARS multiplies by it ahead of the momentum. Transformers start
+    short. The learning rate changes every step, and LARS multiplies by it before the momentum. Transformers start
     with a truncated normal of 0.02.
     """
     config = base()

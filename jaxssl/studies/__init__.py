@@ -1,1 +1,1 @@
-"""What is no gradient method: plain functions on arrays, one topic a module, each usable alone or as `study` of a config."""
+"""Studies: functions on arrays that train no network, one topic a module; usable alone or as `study` of a config."""

@@ -59,7 +59,7 @@ def facility_location(x: np.ndarray, budget: int, *, block: int = BLOCK) -> np.n
         f(S) = sum_i max_{j in S} s_ij,   s_ij = 1 + cos(x_i, x_j) >= 0
 
     f is monotone and submodular, so that the greedy value is at least 1 - 1/e of the largest. The gains of all candidates
-    are kept, and lose what the rows that a choice has come nearer to no longer offer: about N^2 D log(budget) products in
+    are kept and updated for the rows that a choice has come nearer to: about N^2 D log(budget) products in
     all. The similarities [N, N] are never held at once.
 
     Args:
@@ -103,8 +103,8 @@ def covering(x: np.ndarray, chosen: np.ndarray, *, block: int = BLOCK) -> dict[s
     """How well the rows `chosen` stand for all rows of `x` [N, D].
 
     Returns:
-      radius: max_i min_j |x_i - x_j|, which `k_center` makes small; distance: the mean of min_j |x_i - x_j|;
-      similarity: mean_i max_j cos(x_i, x_j), which `facility_location` makes large.
+      {`radius`: max_i min_j |x_i - x_j|, which `k_center` makes small, `distance`: mean_i min_j |x_i - x_j|,
+      `similarity`: mean_i max_j cos(x_i, x_j), which `facility_location` makes large}.
     """
     x, z = np.asarray(x, np.float64), unit_rows(np.asarray(x, np.float64))
     squares, centres = np.square(x).sum(1), x[chosen]

@@ -57,7 +57,7 @@ def video_folder(
       channels: 1 (grey) or 3 (RGB).
       label_from_folder, test_fraction: as in data.readers.image_folder.
       max_unreadable: share of unreadable files (one file at least, unless it is 0) beyond which there is an error.
-      memory_gb: limit of the memory; an error says that it would be exceeded before it is. None: pieces are read from their files
+      memory_gb: limit of the memory; more is an error, before it runs out. None: pieces are read from their files
         when they are asked for, for data.mode='stream'; there are then no `file` and no neighbours, and a piece that proves
         unreadable is replaced by the next (see data.readers.image_folder).
       max_file_mb: a larger file is unreadable.

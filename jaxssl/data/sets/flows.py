@@ -26,7 +26,7 @@ def flows(
     column has deviation 1. Training sees benign rows only. The test set holds `test_size` rows of each class:
       0 benign;
       1 resampled: 2 to 5 columns have values of other benign rows, so that every column alone keeps its distribution;
-      2 shifted: moved by `shift` deviations along the first principal axis, so that the correlation of the columns stays.
+      2 shifted: moved by `shift` deviations along the first principal axis, so that columns stay correlated.
     """
     if not 5 <= columns:
         raise ValueError(f"data.columns={columns}: must be at least 5.")
