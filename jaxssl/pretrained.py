@@ -27,7 +27,6 @@ def run(
     parts: tuple[str, ...] = ("encoder",),
     step: int | None = None,
     check: bool = True,
-    trust: bool = False,
 ) -> Pretrained:
     """Networks of a run, in the way that `export` takes them.
 

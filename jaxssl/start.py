@@ -23,7 +23,7 @@ log = logging.getLogger("jaxssl")
 LOADED, RESIZED, FRESH = "loaded", "resized", "left fresh"
 
 
-def started(experiment: Experiment, start: Mapping[str, Any], *, trust: bool = True) -> State:
+def started(experiment: Experiment, start: Mapping[str, Any]) -> State:
     """The state that a run begins with: that of `experiment.initial`, with what section `start` takes from elsewhere.
 
     The log says of every array whether it was loaded, resized (tables of positions) or left fresh, and why.
