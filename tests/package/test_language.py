@@ -9,6 +9,7 @@ FILES = [*sorted((ROOT / "jaxssl").rglob("*.py")), *sorted((ROOT / "configs").rg
 WRONG = {
     "a count by its name": re.compile(r"\b[Ss]o many\b"),
     "arXiv:ID, link": re.compile(r"arXiv\s+\d{4}\.\d{4,5}|arXiv:\d{4}\.\d{4,5} *\(http"),
+    "arXiv:ID before its link": re.compile(r"(?<=\S)(?<!\.\d{4},)(?<!\.\d{5},)\s+https://arxiv\.org/abs/\d+"),
 }
 
 
