@@ -276,7 +276,15 @@ def open_run(
     step: int | None = None,
     trust: bool = False,
 ) -> tuple["Experiment", "State"]:
-    """(experiment, state) of a run folder; trust: its config.json may name factories that are not of jaxssl."""
+    """(experiment, state) of a run folder.
+
+    Args:
+      workdir: the run folder.
+      overrides: as in `config.load_config`.
+      data: as in `config.load_config`; the rows are then scaled as those that the run was trained on.
+      step: of the checkpoint; None: the newest.
+      trust: config.json may name factories that are not of jaxssl.
+    """
     import jax
 
     from jaxssl.checkpoint import Checkpoints

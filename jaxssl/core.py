@@ -191,7 +191,7 @@ class Method(NamedTuple):
 def split_method(
     init: Callable, split: Split, predict: Callable, after: Callable = _unchanged, **options: Any
 ) -> Method:
-    """A method with the loss `split.objective` of the embeddings by `split.embed`; options: other fields of `Method`."""
+    """A method with the loss `split.objective` of the embeddings of `split.embed`; options: more fields of `Method`."""
 
     def loss(params, memory, batch, key, step):
         key_embed, key_objective = jax.random.split(key)

@@ -56,7 +56,15 @@ def warmup_cosine(peak: float, total_steps: int, warmup_steps: int = 0, final_fr
 def make_schedule(
     *, learning_rate: float, total_steps: int, warmup_steps: int, schedule: str, final_fraction: float
 ) -> optax.Schedule:
-    """'cosine' or 'constant', each after a linear warm-up."""
+    """'cosine' or 'constant', each after a linear warm-up.
+
+    Args:
+      learning_rate: the peak.
+      total_steps: length of the run.
+      warmup_steps: steps of the warm-up.
+      schedule: one of SCHEDULES.
+      final_fraction: last value of the cosine, as a fraction of the peak.
+    """
     if schedule not in SCHEDULES:
         raise ValueError(f"optim.schedule={schedule!r}: must be {' or '.join(map(repr, SCHEDULES))}.")
     if not 0 <= warmup_steps <= total_steps:
@@ -175,6 +183,8 @@ def make_optimizer(
       clip_norm: global norm; 0 is none.
       rests: (pattern, steps) pairs, `core.Method.rests`: paths that neither move nor are remembered for that
         many steps; then the optimiser starts on them as if new, at the rates of the step.
+      total_steps, warmup_steps, schedule, final_fraction: as in `make_schedule`.
+      momentum, nesterov, b1, b2, eps, trust_coefficient: of the optimiser; None: its default in OPTIMIZERS.
 
     Raises:
       ValueError: naming the option and what would be right.
@@ -322,7 +332,12 @@ def rest_until(
 
 
 def check_patterns(params: Any, *, frozen: str = "", multipliers: Sequence[tuple] = ()) -> None:
-    """Raises ValueError for a pattern that matches no parameter: a misspelt one would silently do nothing."""
+    """Raises ValueError for a pattern that matches no parameter: a misspelt one would silently do nothing.
+
+    Args:
+      params: the parameters.
+      frozen, multipliers: as in `make_optimizer`.
+    """
     names = ["/" + path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(params)]
     for option, pattern in [("frozen", frozen)] * bool(frozen) + [("multipliers", m[0]) for m in multipliers]:
         if not any(re.search(pattern, n) for n in names):

@@ -77,7 +77,15 @@ def check_batch(batch_size: int, mesh: Mesh, option: str = "batch_size") -> None
 
 
 def partition(path: str, shape: Sequence[int], mesh: Mesh, rules: Rules, fsdp_min_size: int = 2**14) -> P:
-    """Partition of one leaf by the first rule whose pattern is found in its path."""
+    """Partition of one leaf by the first rule whose pattern is found in its path.
+
+    Args:
+      path: of the leaf.
+      shape: of the leaf.
+      mesh: the devices.
+      rules: (pattern, what) pairs.
+      fsdp_min_size: leaves of fewer numbers are replicated by 'fsdp'.
+    """
     for pattern, what in rules:
         if not re.search(pattern, path):
             continue

@@ -142,7 +142,7 @@ def spectrogram(
 
     Args:
       shift: the sound is moved by at most `shift` samples to either side, and silence fills the gap; 0 turns it off.
-      the others: as `plain_spectrogram`.
+      rate, size, frames, mels, window_ms, hop_ms, low, mean, std, floor: as in `plain_spectrogram`.
     """
     options = dict(rate=rate, size=size, frames=frames, mels=mels, window_ms=window_ms, hop_ms=hop_ms, low=low)
     prepare = _spectrogram(**options, mean=mean, std=std, floor=floor)
@@ -210,6 +210,12 @@ def pass_filter(x: jax.Array, corner: jax.Array | float, is_low: jax.Array | boo
 
     The gain is 1 / sqrt(1 + (f / corner)^4), for a high-pass with corner / f. The ends are mirrored, so that the
     sound's end does not leak into its beginning.
+
+    Args:
+      x: [T].
+      corner: frequency in hertz.
+      is_low: low-pass, else high-pass.
+      rate: samples a second.
     """
     x = unit_wave(x, "x")
     edge = min(x.shape[0] - 1, 512)
@@ -300,6 +306,15 @@ def log_mel(
 
     Each frame: its mean subtracted, times a Hann window, power spectrum, triangles of equal width on the scale
     1127 ln(1 + f / 700) between `low` and half the rate. Frames beyond the end see silence.
+
+    Args:
+      x: sound [N, T].
+      rate: samples a second.
+      frames: number of frames.
+      mels: number of bands.
+      window_ms, hop_ms: length of a frame and distance between frames, in milliseconds.
+      low: lowest frequency, in hertz.
+      floor: least energy.
     """
     x = unit_wave(x, "x")
     window, hop = round(rate * window_ms / 1000), round(rate * hop_ms / 1000)

@@ -8,6 +8,9 @@ Shared options:
   mean, std: of images in [0, 1], one number or one for each channel; a view ends as (view - mean) / std.
   crop_scale, crop_ratio: ranges of the area of a crop, as a fraction of the image, and of width / height.
   interpolation: 'bilinear' or 'bicubic', both with antialiasing.
+  num_views: number of views.
+  flip_probability: of a flip left to right. jitter_probability, grayscale_probability, blur_probability: of each step.
+  jitter: strengths of brightness, contrast, saturation (>= 0) and hue (0 to 0.5).
   blur_sigma, blur_kernel: range in pixels of the view, and odd number of taps (None: a tenth of the side).
   return_boxes: also return `boxes` [V, N, 4] (y0, x0, height, width in input pixels), `flips` bool [V, N].
 

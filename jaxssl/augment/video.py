@@ -3,7 +3,7 @@
 Every factory returns `augment(key, batch) -> batch`. The batch has `video` [N, T, H, W, C], uint8 or float in [0, 1], C = 1
 or 3; the result has `views` (or `x`, from `plain`) in its place and keeps all other entries. A clip is `frames` frames,
 `stride` frames of the video apart. The random choices of a view are drawn once a clip, so that only what moved in
-the video moves in the view. Other options as in `augment.image`.
+the video moves in the view. All other options are as in `augment.image`.
 """
 
 from collections.abc import Sequence

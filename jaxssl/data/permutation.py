@@ -18,8 +18,10 @@ def permutation(seed: int, epoch: Any, position: Any, *, size: Any, xp: Any = np
     again until it is inside (cycle walking), at most 4 times on average.
 
     Args:
+      seed: Python int >= 0.
       epoch, position: uint32 [N], position < size.
       size: Python int, or uint32 [N].
+      xp: numpy or jax.numpy.
 
     Returns:
       uint32 [N].

@@ -38,6 +38,11 @@ def stream(
     step k equals one that went on to step k.
 
     Args:
+      source: the examples.
+      seed: of the order of the examples.
+      batch_size: rows of the global batch.
+      start_step: the first step.
+      process_index, process_count: of this process, and of all of them.
       prefetch: batches kept ready.
       num_workers: threads that read and decode; all processors when None.
 
@@ -138,6 +143,12 @@ def evaluation_batches(
     batch_size counts the rows of the global batch. The last batch is filled up with rows of zeros, label,
     target and index -1, and _mask False; an unreadable image has _mask False too (Source.fetch with substitute=False).
     All processes get the same number of batches.
+
+    Args:
+      source: the examples.
+      batch_size: rows of the global batch.
+      process_index, process_count: of this process, and of all of them.
+      num_workers: threads that read and decode; all processors when None.
 
     Raises:
       ValueError: batch_size cannot be divided among the processes.

@@ -92,6 +92,7 @@ def from_arrays(
       arrays: 'image' uint8 [N, H, W, C] or [N, H, W], or other arrays that all lead with N; 'label' int [N] is optional
         (-1 = no label). 'index' is added by this function.
       where: how error messages call these arrays, e.g. a file name.
+      class_names: names of the labels 0, 1, ...; None without names.
 
     Raises:
       ValueError, TypeError: naming the array that does not fit.

@@ -23,6 +23,7 @@ def clustering(
       restarts: of k-means; the one of least inertia counts.
       own: output of `predict` [N, K] whose largest entry is a cluster; `clustering/own_accuracy` and so on are then the
         agreement of these, for rows of the table whose `predict` has it.
+      seed: of k-means.
 
     Raises:
       LabelsNeeded: without labels.

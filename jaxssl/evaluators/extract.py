@@ -38,7 +38,18 @@ def extract(
     reduce: Callable | None = None,
     rank: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Runs `predict` over the batches: its outputs, 'label' and 'index' [N], `arrays` (None: all [N]), sorted by id."""
+    """Runs `predict` over the batches: its outputs, 'label' and 'index' [N], `arrays`, sorted by id.
+
+    Args:
+      predict: as in `features.EvaluationData`; None where no output is asked for.
+      state: has `params` and `memory`.
+      batches: a finite pass.
+      split: its name, for messages.
+      names: of the outputs.
+      arrays: names of arrays of the batches; None: all [N].
+      reduce: as in `EvaluationData.outputs`.
+      rank: number of axes that every output must have; None: any.
+    """
     asked, reduced = ask(predict, names) if names else None, None if reduce is None else jax.jit(reduce)
     parts, seen = [], 0
     for batch in batches:

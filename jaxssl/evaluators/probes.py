@@ -68,6 +68,7 @@ def ridge(
       labels: int [N].
       penalties: [P], positive.
       weight: [N] or None (all 1).
+      num_classes: C.
 
     Returns:
       coef [P, D, C], intercept [P, C].
@@ -108,6 +109,7 @@ def logistic_regression(
       penalty: positive.
       weight: [N] or None (all 1).
       tolerance: of `fit_logistic`.
+      num_classes: C.
 
     Returns:
       coef [D, C], intercept [C], for logits = x @ coef + intercept.

@@ -79,7 +79,14 @@ def zero_shot_logits(image: np.ndarray, weights: np.ndarray, *, scale: float = 1
 def embed_texts(
     data: EvaluationData, predict: Callable, state: Any, tokens: np.ndarray, length: np.ndarray, *, text: str
 ) -> np.ndarray:
-    """Embeddings [M, D] of texts, tokens [M, L] and lengths [M], in test batches whose texts they replace."""
+    """Embeddings [M, D] of texts, tokens [M, L] and lengths [M], in test batches whose texts they replace.
+
+    Args:
+      data, predict, state: as evaluators have them.
+      tokens: int [M, L].
+      length: int [M].
+      text: the output of `predict`.
+    """
     batch = next(iter(data.test_batches()))
     if "tokens" not in batch or "length" not in batch:
         raise NotApplicable(f"the batches have no 'tokens' and 'length' to put prompts in; they have {sorted(batch)}")

@@ -102,6 +102,11 @@ def random_rows(num_rows: int, budget: int, seed: int = 0) -> np.ndarray:
 def covering(x: np.ndarray, chosen: np.ndarray, *, block: int = BLOCK) -> dict[str, float]:
     """How well the rows `chosen` stand for all rows of `x` [N, D].
 
+    Args:
+      x: embeddings, float [N, D].
+      chosen: rows, int [budget].
+      block: rows whose distances are held at once; the result does not depend on it.
+
     Returns:
       {`radius`: max_i min_j |x_i - x_j|, which `k_center` makes small, `distance`: mean_i min_j |x_i - x_j|,
       `similarity`: mean_i max_j cos(x_i, x_j), which `facility_location` makes large}.

@@ -43,6 +43,7 @@ def audio_folder(
       in_memory: read all files at the start, for mode='resident'; what cannot be read is then left out. Else files are
         read when they are asked for, with mode='stream'.
       max_file_mb: a larger file is unreadable, and one that unpacks to more (4 bytes a sample).
+      label_from_folder, test_fraction, max_unreadable: as in `data.readers.image_folder`.
     """
     for name, value, right in (("rate", rate, isinstance(rate, int)), ("seconds", seconds, True)):
         if not right or not value > 0:

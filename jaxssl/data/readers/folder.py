@@ -23,7 +23,14 @@ log = logging.getLogger(__name__)
 def folder_splits(
     root: Path, endings: tuple[str, ...], *, label_from_folder: bool, test_fraction: float, kind: str
 ) -> tuple[list[str], list[str], Callable[[Sequence[str]], np.ndarray], tuple[str, ...] | None]:
-    """(train files, test files, files -> labels int32 [N], class names or None), as data.readers.image_folder says."""
+    """(train files, test files, files -> labels int32 [N], class names or None), as data.readers.image_folder says.
+
+    Args:
+      root: the folder.
+      endings: of the names of files, as (".png",).
+      label_from_folder, test_fraction: as in `data.readers.image_folder`.
+      kind: what messages call a file.
+    """
     files = list_files(root, endings)
     if not files:
         raise ValueError(_nothing(root, endings, kind))
@@ -51,6 +58,10 @@ def folder_source(
     """A source whose examples are the files, read when they are asked for, or None without files.
 
     Args:
+      root: the folder.
+      files: names of the files in it.
+      labels_of: files -> labels int32 [N].
+      class_names: names of the labels, or None.
       read_file: path -> arrays by name; raises OSError or ValueError for a file that cannot be read.
       blank, max_unreadable, kind: as in `lazy_source`.
     """
@@ -75,9 +86,10 @@ def lazy_source(
     Args:
       load: i -> arrays by name; an OSError or ValueError says that example i cannot be read.
       names, labels: of the examples, equally many.
-      root: folder that messages name ahead of names.
+      root: folder that messages name before the names.
       blank: the arrays that stand for an example that cannot be read; they say the shapes and types of all.
       max_unreadable: share of such examples (one at least, unless it is 0) beyond which fetch raises ValueError.
+      class_names: names of the labels, or None.
     """
     size = len(names)
     unreadable = {}  # id -> reason

@@ -74,6 +74,10 @@ def read_graph(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, tuple[str, ...] | None, np.ndarray | None]:
     """(features [n, F], edges [E, 2], label [n] or None, class names, names of nodes) of `path`, as `graph` takes it.
 
+    Args:
+      path: as in `graph`.
+      max_file_mb: a larger file is refused, and one that unpacks to more.
+
     Raises:
       FileNotFoundError, ValueError: naming file and row.
     """

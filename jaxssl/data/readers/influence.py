@@ -55,6 +55,9 @@ def adjacency_power(edges: np.ndarray, size: int, power: int, *, cumulative: boo
 
     Args:
       edges: int [E, 2], undirected, each once.
+      size: number of nodes.
+      power: of A, at least 1.
+      cumulative: the sum of the powers up to `power`.
     """
     import scipy.sparse
 

@@ -12,7 +12,11 @@ from jaxssl.names import shown
 
 
 def read_jsonl(path: str | Path, max_file_mb: float = MAX_FILE_MB, *, right: str = "") -> Iterator[tuple[int, dict]]:
-    """(line number, object) of the lines that are not blank."""
+    """(line number, object) of the lines that are not blank.
+
+    Args:
+      path, max_file_mb, right: as in `jaxssl.data.reading`.
+    """
     for number, line in enumerate(lines_of(read_text(path, max_file_mb, right=right)), 1):
         if line.strip():
             yield number, _json_object(line, f"{shown(path)}, line {number}")

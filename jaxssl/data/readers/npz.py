@@ -16,6 +16,9 @@ def load_npz(path: str | Path, max_file_mb: float = MAX_FILE_MB, *, right: str =
     """The arrays of a .npz file. The sizes in their headers are compared with the file before anything is allocated.
 
     Objects are never unpickled.
+
+    Args:
+      path, max_file_mb, right: as in `jaxssl.data.reading`.
     """
     regular_file(path, max_file_mb, right=right)
     with foreign(path, "a .npz file of plain arrays"), zipfile.ZipFile(path) as file:
@@ -51,6 +54,7 @@ def load_parts(
     """(arrays by name, prefixes of the parts, class names or None) of a .npz file with one part or two.
 
     Args:
+      path, max_file_mb: as in `jaxssl.data.reading`.
       names: arrays of a part, of which the first must be there: `x` for one part without a prefix, or `train_x` and
         perhaps `test_x`. `class_names` may be there too.
 

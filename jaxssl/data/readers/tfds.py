@@ -30,6 +30,8 @@ def tfds(
       train_split, test_split: TFDS split expressions.
       data_dir: where TFDS keeps its data; its own default when None.
       download: prepare a data set that is not.
+      image_key, label_key: names of the features that hold image and label.
+      memory_limit_mb: size of a decoded split up to which it is held in memory.
 
     Raises:
       ImportError: without TFDS.

@@ -11,6 +11,7 @@ def breast_cancer_anomaly(*, test_fraction: float = 0.4, limit: int | None = Non
 
     Args:
       test_fraction: share of the benign rows that is held out, drawn by `seed`.
+      limit, seed: as in `breast_cancer`.
     """
     from sklearn.datasets import load_breast_cancer
 

@@ -22,6 +22,7 @@ def debian_descriptions(*, max_length: int = 32, tokenizer: str | None = None, l
           for, field, protocol, ...) that people gave to both packages; half of the pairs share none.
 
     Args:
+      max_length, tokenizer: as in `data.readers.text`.
       limit: number of training texts, balanced (a multiple of 40), and about a fifth as many test texts.
 
     Source: package indices of Debian 12 (tools/make_debian_descriptions.py); licence in

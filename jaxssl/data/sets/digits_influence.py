@@ -18,7 +18,12 @@ def digits_influence(
 ) -> Splits:
     """scikit-learn's 1,797 digits of 8 x 8 pixels as a graph: each is joined to the `k` nearest others.
 
-    The other options and the examples are those of `influence`.
+    The examples are those of `influence`.
+
+    Args:
+      k: neighbours that each digit is joined to.
+      power, cumulative, num_neighbors, test_fraction, seed, limit: as in `data.readers.influence`.
+
     Source: Alpaydin, Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
     https://doi.org/10.24432/C50P49
     """

@@ -31,6 +31,10 @@ def ecg_rhythms(*, train: int = 2000, test: int = 400, seed: int = 0) -> Splits:
     (105 ... 160), irregular distances between beats, and beats without a P wave. Heights, widths, noise, and the
     wandering of the baseline differ from series to series. The same options give the same arrays.
 
+    Args:
+      train, test: number of series, the rhythms balanced.
+      seed: of all that is drawn.
+
     Source of the beat: McSharry, Clifford, Tarassenko, Smith, A dynamical model for generating synthetic
     electrocardiogram signals, 2003, doi:10.1109/TBME.2003.808805
     """

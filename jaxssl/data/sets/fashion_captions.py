@@ -76,6 +76,7 @@ def fashion_captions(*, max_length: int = 48, seed: int = 0, limit: int | None =
     Args:
       max_length: tokens of a caption, start and end included; longer ones are cut off.
       limit: as in `data.sets.fashion_mnist_12k`.
+      seed: of the draws.
     """
     check_max_length(max_length)
     parts = fashion_mnist_12k(limit=limit).sources()

@@ -27,6 +27,16 @@ def flows(
       0 benign;
       1 resampled: 2 to 5 columns have values of other benign rows, so that every column alone keeps its distribution;
       2 shifted: moved by `shift` deviations along the first principal axis, so that columns stay correlated.
+
+    Args:
+      train_size: number of training rows.
+      test_size: number of test rows of each class.
+      columns: number of columns, at least 5.
+      factors: number of hidden factors that the columns share.
+      noise: standard deviation of a column's own part e, in [0, 1].
+      shift: of class 2, in deviations.
+      limit: number of training rows, at most, and a fifth as many test rows.
+      seed: of all that is drawn.
     """
     if not 5 <= columns:
         raise ValueError(f"data.columns={columns}: must be at least 5.")

@@ -26,6 +26,16 @@ def sensors(
     A row of class y has hidden f ~ N(mean_y, I / 4) [factors]; the means are drawn from N(0, I). `copies` columns see
     every quantity, each in its own way, x_j = sin(w_j f + b_j) + noise e_j with w_j in 0.5 ... 2; `noise_columns` more are
     N(0, 1). The columns are shuffled, so that their order does not say which go together.
+
+    Args:
+      train_size, test_size: number of rows.
+      classes: number of classes, at least 2.
+      factors: number of hidden quantities.
+      copies: columns that see each quantity.
+      noise: standard deviation of the noise e.
+      noise_columns: number of columns of noise alone.
+      limit: number of training rows, at most, and a fifth as many test rows.
+      seed: of all that is drawn.
     """
     for name, value, least in (("classes", classes, 2), ("factors", factors, 1), ("copies", copies, 1)):
         if value < least:

@@ -23,6 +23,8 @@ def tones(*, train: int = 1600, test: int = 400, seconds: float = 1.0, label: st
     Args:
       train, test: number of notes.
       label: what the probes ask for: 'timbre' or 'pitch'.
+      seconds: length of a note.
+      seed: of all that is drawn.
     """
     for name, count in (("train", train), ("test", test)):
         if count < PITCHES:

@@ -18,6 +18,7 @@ def wordnet_glosses(*, max_length: int = 32, tokenizer: str | None = None, limit
           in (0, 1]; a quarter of the pairs each below 0.3, 0.5, 0.7 and above.
 
     Args:
+      max_length, tokenizer: as in `data.readers.text`.
       limit: as in `debian_descriptions`.
 
     Source: WordNet 3.0 (tools/make_wordnet_glosses.py); licence in files/wordnet_glosses_LICENSE.txt.
