@@ -1,4 +1,4 @@
-"""What the numbers of an input mean, read off their dtype. Every augmentation reads its input by one of these.
+"""The meaning of the numbers of an input, by their dtype. Every augmentation reads its input by one of these.
 
   images, videos: uint8 is 0 ... 255, floats are 0 ... 1.
   sound: int16 is -32768 ... 32767, floats are -1 ... 1, or louder after steps in a chain.
@@ -58,7 +58,7 @@ def unit_wave(x: jax.Array | np.ndarray, name: str = "audio") -> jax.Array:
 
 
 def real(x: jax.Array | np.ndarray, name: str) -> jax.Array:
-    """Real numbers as float32. Raises: ValueError for truth values, complex numbers and what is no number."""
+    """Real numbers as float32. Raises: ValueError for truth values, complex numbers and other things."""
     x = _array(x)
     if not (jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer)):
         raise ValueError(f"'{name}' must be real numbers, got {x.dtype}")

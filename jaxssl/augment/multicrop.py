@@ -1,7 +1,7 @@
 """Recipes of multi-crop: a few views of large crops and many small views of small crops.
 
-The options are those of jaxssl.augment.image; what begins with `global_` or `local_` is for the large or the small
-views. The result has `views`, two arrays float32 [N, h, w, C], and,
+The options are those of jaxssl.augment.image; names that begin with `global_` or `local_` are for the large or the
+small views. The result has `views`, two arrays float32 [N, h, w, C], and,
 unless `num_local` is 0, `local_views`, `num_local` arrays float32 [N, h2, w2, C]; with `return_boxes` also `boxes`, `flips`,
 `local_boxes` and `local_flips`.
 """

@@ -1,4 +1,4 @@
-"""Views of videos: where a clip begins, and what all its frames undergo; and the preprocessing for evaluation.
+"""Views of videos: the start of a clip, and one augmentation of all its frames; and the preprocessing for evaluation.
 
 Every factory returns `augment(key, batch) -> batch`. The batch has `video` [N, T, H, W, C], uint8 or float in [0, 1], C = 1
 or 3; the result has `views` (or `x`, from `plain`) in its place and keeps all other entries. A clip is `frames` frames,

@@ -32,7 +32,7 @@ class Raw(NamedTuple):
 
 
 class Encoding(NamedTuple):
-    """What the training rows say of every column."""
+    """Statistics of the columns in the training rows."""
 
     numbers: dict[str, tuple[float, float]]  # (mean, deviation)
     categories: dict[str, dict[str, int]]  # code by text
@@ -124,7 +124,7 @@ def numbers_of(text: Any) -> tuple[np.ndarray, np.ndarray]:
             return numbers, np.zeros(0, int)
     except pyarrow.ArrowInvalid:
         pass
-    # What pyarrow does not take for a number, such as 1_000 or +1, each different text once.
+    # Texts that pyarrow takes for no number, such as 1_000 or +1, each different one once.
     coded = text.dictionary_encode()
     found = [_number(text) for text in coded.dictionary.to_pylist()]
     values = np.array([np.nan if number is None else number for number in found] + [np.nan])
@@ -192,7 +192,7 @@ def split_rows(
 
 
 def fit_encoding(columns: Mapping[str, Any], rows: np.ndarray, max_categories: int, where: str) -> Encoding:
-    """What `encode` needs to know of the columns [N] by name, from the training rows alone."""
+    """The encoding of the columns [N] by name, from the training rows alone."""
     numbers, categories, flat = {}, {}, []
     for name, column in columns.items():
         if is_text(column):

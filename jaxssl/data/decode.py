@@ -107,7 +107,7 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
 
 
 def _jpeg_decoder(image_size, channels, max_pixels):
-    """A function like `decoder`, but None for what Pillow must decode: CMYK, and what is damaged."""
+    """A function like `decoder`, but None for files that Pillow must decode: CMYK, and damaged ones."""
     try:
         import cv2
         import simplejpeg

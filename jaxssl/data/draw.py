@@ -21,7 +21,7 @@ class Grouped(NamedTuple):
     per_group: int
 
     def arrays(self) -> Groups:
-        """What `ids` reads, as NumPy arrays."""
+        """The NumPy arrays that `ids` reads."""
         return self.members
 
     def pools(self) -> tuple[np.ndarray, ...]:
@@ -44,7 +44,7 @@ class Mixed(NamedTuple):
     share: float
 
     def arrays(self) -> tuple[np.ndarray, ...]:
-        """What `ids` reads, as NumPy arrays."""
+        """The NumPy arrays that `ids` reads."""
         return self.parts
 
     def pools(self) -> tuple[np.ndarray, ...]:

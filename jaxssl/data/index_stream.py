@@ -139,7 +139,7 @@ def mixed_ids(seed: int, step: Any, *, counts: Sequence[int], parts: Sequence[An
 
 
 def check_batch_size(batch_size: int, repeats: int = 1, strata: int = 1, option: str = "repeats") -> None:
-    """Raises ValueError unless repeats * strata divides the batch size; `option` is what the message calls repeats."""
+    """Raises ValueError unless repeats * strata divides the batch size; `option` names `repeats` in the message."""
     for name, value in ((option, repeats), ("strata", strata)):
         if value < 1:
             raise ValueError(f"{name}={value}: must be at least 1.")

@@ -14,8 +14,8 @@ ROUNDS = 10  # with 6 the order is measurably uneven in epochs of 2 to 9 example
 def permutation(seed: int, epoch: Any, position: Any, *, size: Any, xp: Any = np) -> Any:
     """The example at each position of its epoch: for every (seed, epoch) a bijection of 0 .. size-1.
 
-    A Feistel network permutes the smallest domain 4^h >= size; what falls outside 0 .. size-1 is sent through
-    again until it is inside (cycle walking), at most 4 times on average.
+    A Feistel network permutes the smallest domain 4^h >= size; positions outside 0 .. size-1 are sent
+    through again until they are inside (cycle walking), at most 4 times on average.
 
     Args:
       seed: Python int >= 0.

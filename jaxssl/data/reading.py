@@ -42,7 +42,7 @@ def regular_file(path: str | Path, max_file_mb: float = MAX_FILE_MB, *, right: s
 
 
 def kind_of(mode: int) -> str:
-    """What a file of such a mode is, in words."""
+    """The kind of a file of such a mode, in words."""
     return KINDS.get(stat.S_IFMT(mode), "no regular file")
 
 
@@ -94,7 +94,7 @@ def foreign(path: str | Path, kind: str) -> Iterator[None]:
     """Turns whatever a foreign decoder raises at damaged contents into one ValueError that names the file.
 
     Args:
-      kind: what was expected, such as "a .npz file of plain arrays".
+      kind: the expected kind of file, such as "a .npz file of plain arrays".
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the library: a size and a way to fetch examples by their ids."""
+"""Data sets as the rest of the library sees them: a size, and a way to fetch examples by their ids."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is held out: rows that are drawn, files that are picked by their names, and the folders train and test.
+"""Held-out examples: rows that are drawn, files that are picked by their names, and the folders train and test.
 
 The option of every source is `test_fraction`: the share that only the evaluation sees, where the data have no test set
 of their own. A draw depends on the seed and on the groups alone, so that a run and its evaluation split alike.

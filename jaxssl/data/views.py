@@ -20,7 +20,7 @@ from jaxssl.names import shown
 
 log = logging.getLogger("jaxssl")
 
-# What evaluators see of a view that picks examples: all of the section `of`, or those picked.
+# The examples that evaluators see of a view that picks some: all of the section `of`, or those picked.
 Evaluate = Literal["all", "chosen"]
 BATCH = 256
 
@@ -78,7 +78,7 @@ def class_name(source: Source, number: int) -> str:
 
 
 def pool(source: Source, view: str) -> np.ndarray:
-    """The ids that an epoch of training goes through, int64 [M]: what a view of a view begins with.
+    """The ids that an epoch of training goes through, int64 [M], where a view of a view begins.
 
     Raises:
       ValueError: where the source draws groups, strata or mixtures: such a view must be the outermost.
@@ -155,7 +155,7 @@ def with_target(splits: Splits, target: np.ndarray, num_targets: int = 0) -> Spl
 
 
 def targets(source: Source, view: str) -> np.ndarray:
-    """What a loss may learn from, int64 [size]: `target` where a view has made it, else `label`."""
+    """The classes that a loss may learn from, int64 [size]: `target` where a view has made it, else `label`."""
     made = "target" in source.columns
     return np.asarray(source.columns["target"] if made else labels(source, view), np.int64)
 
@@ -168,7 +168,7 @@ def by_index(source: Source, values: np.ndarray, missing: Any) -> np.ndarray:
 
 
 def plain_type(x: np.ndarray) -> np.ndarray:
-    """int64 as int32 and float64 as float32: what a device holds."""
+    """int64 as int32 and float64 as float32, as on a device."""
     x = np.asarray(x)
     kinds = {"i": np.int32, "u": np.int32, "f": np.float32}
     return x.astype(kinds[x.dtype.kind]) if x.dtype.itemsize > 4 and x.dtype.kind in kinds else x

@@ -1,4 +1,4 @@
 """Evaluators: a factory takes EvaluationData and options; its `run(predict, state)` gives {name: float}.
 
-What the table of results shows of them, and in which unit, the factory declares: see `columns`.
+The factory declares the columns of the table of results and their units: see `columns`.
 """

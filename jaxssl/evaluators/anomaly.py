@@ -1,4 +1,4 @@
-"""How well the features tell anomalies from what is normal."""
+"""How well the features tell anomalies from normal examples."""
 
 from collections.abc import Callable
 
@@ -16,8 +16,8 @@ from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicab
 def anomaly(data: EvaluationData, *, normal: int = 0) -> Callable:
     """Area under the ROC curve of an anomaly score on the test set, in [0, 1].
 
-    The score of a row is -cos(features, mean of the training features), as in CLAN; what `predict` gives under the
-    name `anomaly_score` [N, 1] takes its place. Training rows of other classes, if there are any, are left out.
+    The score of a row is -cos(features, mean of the training features), as in CLAN; an output
+    `anomaly_score` [N, 1] of `predict` takes its place. Training rows of other classes, if there are any, are left out.
 
     `anomaly/auroc`: each class of anomalies against the normal rows, the mean over these classes.
     `anomaly/<class>`: of each class apart, where there are several.

@@ -31,7 +31,7 @@ def classification(
     per_class: bool = False,
     shots: tuple[int, int] = (20, 100),
 ) -> Callable:
-    """What the logits [N, C] of `predict` say of the test set; no classifier is fitted.
+    """Quality of the logits [N, C] of `predict` on the test set; no classifier is fitted.
 
     `classification/top1`, `/top5` (of more than 5 classes): share of the test rows whose label is the largest logit, is
       among the five largest.

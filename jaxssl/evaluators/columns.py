@@ -1,4 +1,4 @@
-"""What an evaluator measures: the columns of a table of results, each with its unit and its direction.
+"""Measures of evaluators: the columns of a table of results, each with its unit and its direction.
 
     @columns(Column("knn/top1", "k-NN", "%", "higher"))
     def knn(data, *, k=20): ...

@@ -14,7 +14,7 @@ from jaxssl.evaluators.knn import nearest_similarity
 from jaxssl.evaluators.transfer import splits_of
 
 Score = Literal["nearest", "mahalanobis", "confidence", "energy"]
-# What each score is computed from.
+# The output that each score is computed from.
 READS = dict(nearest="features", mahalanobis="features", confidence="logits", energy="logits")
 
 

@@ -1,4 +1,4 @@
-"""Other evaluators on other data: what was learnt from one data set, measured on another."""
+"""Transfer: evaluators on other data than the encoder was trained on."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

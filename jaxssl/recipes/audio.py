@@ -7,7 +7,7 @@ from jaxssl.recipes.quick import quick
 
 
 def sounds(*, rate: int = 8000) -> ConfigDict:
-    """What the configs for sounds share: the floor that is usual for them, and the probe that is the headline.
+    """Base config for sounds: the floor that is usual for them, and the probe that is the headline.
 
     Args:
       rate: samples a second of the data.

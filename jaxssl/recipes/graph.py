@@ -7,7 +7,7 @@ from jaxssl.recipes.quick import quick
 
 
 def clustered_nodes(*, per_class: tuple[int, ...], spectral_dim: int, features: str = "node features") -> ConfigDict:
-    """What the configs for clustering nodes share: an encoder of their features, evaluators, floors.
+    """Base config for clustering nodes: an encoder of their features, evaluators, floors.
 
     Args:
       per_class: labels a class of the probe with few labels.

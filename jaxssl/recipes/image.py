@@ -7,10 +7,10 @@ from jaxssl.recipes.quick import quick
 
 
 def fashion_mnist_12k() -> ConfigDict:
-    """What the configs for the bundled set share: data, views, backbone, steps. Equal, so that their numbers compare."""
+    """Base config for the bundled set: data, views, backbone, steps; all alike, so that their numbers compare."""
     config = base()
     config.total_steps, config.batch_size = 600, 128
-    # Brightness, contrast and blur vary more than in colour photographs: here they are what a class does not depend on.
+    # Brightness, contrast and blur vary more than in colour photographs, because no class depends on them here.
     config.augment = dict(
         name="augment.image.simclr",
         # Crops of 0.3 ... 1 of the image drawn at 20 pixels show things about as large as the whole image at 28 does.
@@ -57,7 +57,7 @@ QUICK_RATES = dict(adamw=1e-3, lars=0.5, sgd=0.01)
 
 
 def imagenet() -> ConfigDict:
-    """What the published recipes share: ImageNet-1k through TFDS at 224 pixels, a ResNet-50, streaming.
+    """Base config of the published recipes: ImageNet-1k through TFDS at 224 pixels, a ResNet-50, streaming.
 
     In these points all of them deviate from their publications. Crops are cut from the centre square of the image at
     256 pixels, not from the whole image. Brightness, contrast, saturation and hue are those of torchvision, also for

@@ -7,7 +7,7 @@ from jaxssl.recipes.quick import quick
 
 
 def captioned_images(*, groups: str) -> ConfigDict:
-    """What the configs for images with captions share: AdamW as for CLIP, zero-shot classification, retrieval, floors.
+    """Base config for images with captions: AdamW as for CLIP, zero-shot classification, retrieval, floors.
 
     Args:
       groups: the array of the data that says which captions are right for an image, for retrieval.

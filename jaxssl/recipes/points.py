@@ -7,7 +7,7 @@ from jaxssl.recipes.quick import quick
 
 
 def point_clouds() -> ConfigDict:
-    """What the configs for clouds of points share: views, a transformer for two cores, rates, floors."""
+    """Base config for clouds of points: views, a transformer for two cores, rates, floors."""
     config = base()
     config.total_steps, config.batch_size = 1000, 32
     config.augment = dict(name="augment.points.views", rotation="vertical", scale=(2 / 3, 3 / 2), translate=0.2)

@@ -1,4 +1,4 @@
-"""What the quick form of every config has in common."""
+"""The common part of the quick form of every config."""
 
 from ml_collections import ConfigDict
 

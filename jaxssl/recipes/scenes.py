@@ -9,7 +9,7 @@ STATISTICS = dict(mean=(0.5, 0.5, 0.5), std=(0.28, 0.28, 0.28))
 
 
 def scenes() -> ConfigDict:
-    """What the configs for scenes share, so that their numbers compare: data, views, backbone, steps, evaluators."""
+    """Base config for scenes, so that their numbers compare: data, views, backbone, steps, evaluators."""
     config = base()
     config.total_steps, config.batch_size = 600, 64
     config.data = ConfigDict(dict(name="data.sets.scenes", mode="resident", size=64, items=(3, 6), item_size=(20, 32)))

@@ -9,7 +9,7 @@ ROCKET = "random kernels (ROCKET)"
 
 
 def series() -> ConfigDict:
-    """What the configs for series share: their floors."""
+    """Base config for series: their floors."""
     config = base()
     config.evaluate.floors = {
         "raw samples": dict(name="evaluators.floors.flat"),

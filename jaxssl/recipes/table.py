@@ -7,7 +7,7 @@ from jaxssl.recipes.quick import quick
 
 
 def anomalies() -> ConfigDict:
-    """What the configs for finding strange rows share: views, rates, the evaluator, floors."""
+    """Base config for anomaly detection in tables: views, rates, the evaluator, floors."""
     config = base()
     config.augment = dict(name="augment.table.resampled", kind="uniform")
     config.preprocess = dict(name="augment.table.plain")

@@ -7,7 +7,7 @@ from jaxssl.recipes.quick import quick
 
 
 def short_texts() -> ConfigDict:
-    """What the configs for short texts share: views, a transformer for two cores, rates, evaluators, a floor."""
+    """Base config for short texts: views, a transformer for two cores, rates, evaluators, a floor."""
     config = base()
     config.total_steps, config.batch_size = 1500, 256
     config.augment = dict(name="augment.text.mirror", span=0, min_length=8, drop_rate=(0.2, 0.8))

@@ -7,7 +7,7 @@ from jaxssl.recipes.quick import quick
 
 
 def videos() -> ConfigDict:
-    """What the configs for videos share: two clips of a video, a (2+1)-D ConvNet, floors."""
+    """Base config for videos: two clips of a video, a (2+1)-D ConvNet, floors."""
     config = base()
     config.augment = dict(
         name="augment.video.cvrl",

@@ -1,1 +1,1 @@
-"""Readers of one's own data, one a file; `npz`, `jsonl`, `csv`, `folder` and `meshes` are what they share."""
+"""Readers of one's own data, one a file; they share `npz`, `jsonl`, `csv`, `folder` and `meshes`."""

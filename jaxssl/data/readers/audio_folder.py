@@ -1,7 +1,7 @@
 """Folders of sound files.
 
-A source has `audio` int16 [N, T], mono, 32768 = full scale, and `length` int32 [N]: what follows after length[n]
-samples is silence that fills up a short sound.
+A source has `audio` int16 [N, T], mono, 32768 = full scale, and `length` int32 [N]: after length[n] samples a
+short sound is filled up with silence.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ def audio_folder(
       path: the folder.
       rate: samples a second; files of another rate are resampled.
       seconds: length of every example.
-      in_memory: read all files at the start, for mode='resident'; what cannot be read is then left out. Else files are
+      in_memory: read all files at the start, for mode='resident'; unreadable files are then left out. Else files are
         read when they are asked for, with mode='stream'.
       max_file_mb: a larger file is unreadable, and one that unpacks to more (4 bytes a sample).
       label_from_folder, test_fraction, max_unreadable: as in `data.readers.image_folder`.

@@ -1,6 +1,6 @@
-"""What folders of files have in common: which files, which labels, which of them are held out, and what cannot be read.
+"""The common part of readers of folders: files, labels, held-out files, and files that cannot be read.
 
-`kind` is what messages call a file, such as "image".
+`kind` is the word for a file in messages, such as "image".
 """
 
 import logging
@@ -29,7 +29,7 @@ def folder_splits(
       root: the folder.
       endings: of the names of files, as (".png",).
       label_from_folder, test_fraction: as in `data.readers.image_folder`.
-      kind: what messages call a file.
+      kind: the word for a file in messages.
     """
     files = list_files(root, endings)
     if not files:

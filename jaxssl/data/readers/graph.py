@@ -43,7 +43,7 @@ def graph(
       path: a .npz file with `features` float [n, F], `edges` int [E, 2] (undirected, numbers of nodes) and perhaps
         `label` int [n] (-1 = none); or a folder with nodes.csv (columns `id`, features, perhaps `label`) and edges.csv
         (columns `source`, `target`).
-      num_nodes, num_edges: of the surroundings of a node, itself and both directions counted; what is more is left out.
+      num_nodes, num_edges: the most that the surroundings of a node have, itself and both directions counted.
       test_fraction: part of the nodes whose labels and features only the evaluation sees; their edges stay in the
         graph. A twentieth of the edges is taken out of the graph, for the evaluator of links.
       seed: of the split and of the surroundings.
@@ -139,7 +139,7 @@ def graph_splits(
 
 
 class Parts(NamedTuple):
-    """Nodes to train on and to evaluate on, and what evaluators read of the edges."""
+    """Nodes to train on and to evaluate on, and the edges for evaluators."""
 
     train_nodes: np.ndarray
     test_nodes: np.ndarray

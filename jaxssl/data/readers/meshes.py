@@ -128,7 +128,7 @@ def read_ply(content: bytes) -> np.ndarray:
     return x
 
 
-# What trimesh reads: formats of which the surface is sampled.
+# Formats that trimesh reads, of which the surface is sampled.
 MESH_ENDINGS = (".stl", ".obj", ".glb")
 GLB_TRIANGLES = (4, 5, 6)  # modes of a primitive: triangles, strips and fans of them
 GLB_SIZES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
@@ -170,7 +170,7 @@ def read_mesh(
 def _check_glb(content, max_file_mb):
     """Raises ValueError for a .glb file that would unpack to more than is allowed, or that needs other files.
 
-    What a few bytes of its header promise may be anything: arrays without contents, and meshes that nodes repeat.
+    A header of a few bytes can announce any size: arrays without contents, and meshes that nodes repeat.
     """
     try:
         length = int.from_bytes(content[12:16], "little")

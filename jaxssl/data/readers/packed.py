@@ -1,8 +1,8 @@
 """Decoded examples in files that are mapped into memory: any data source, written once, read at the speed of the disk.
 
 A pack is a folder with `pack.json` and one NumPy file an array and split, `train.image.npy`, `train.label.npy`, ...;
-rows are read where they lie, so that nothing is loaded as a whole, and what was read once stays in the system's cache.
-Names of examples, of classes, and what only evaluators read (`Source.extra`) lie beside them; a pack that was written
+rows are read where they lie, so that nothing is loaded as a whole, and rows that were read stay in the system's cache.
+Names of examples and classes, and the data of evaluators (`Source.extra`), lie beside them; a pack that was written
 without still reads.
 """
 
@@ -110,7 +110,7 @@ def _listed(names):
 
 
 def _extra_arrays(extra, split):
-    """{path of keys: array} of nested dicts. Raises ValueError for what a NumPy file cannot hold without pickle."""
+    """{path of keys: array} of nested dicts. Raises ValueError for values that need pickle in a NumPy file."""
     arrays = {}
 
     def walk(path, value):

@@ -51,7 +51,7 @@ def points(
       num_points: P, for every cloud.
       test_fraction: share of the labelled clouds of each class that are held out where there is no test set; 0 for
         none. Without labels nothing is held out.
-      seed: of the choice of points and of what is held out.
+      seed: of the choice of points and of the held-out clouds.
       max_file_mb: a larger file is refused, and one that unpacks to more.
 
     Raises:
@@ -84,7 +84,7 @@ def check_num_points(num_points: int) -> None:
 
 @dataclasses.dataclass
 class _Part:
-    """Clouds [N, P, 3], their labels, and what each is called."""
+    """Clouds [N, P, 3], their labels, and the name of each."""
 
     points: np.ndarray
     label: np.ndarray

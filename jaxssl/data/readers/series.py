@@ -81,7 +81,7 @@ def pad(rows: Sequence[np.ndarray], *, where: str = "series") -> tuple[np.ndarra
 
 @dataclasses.dataclass
 class _Part:
-    """Series as a file has them, and what each row is called."""
+    """Series as a file has them, and the name of each row."""
 
     x: np.ndarray
     length: np.ndarray

@@ -15,7 +15,7 @@ from jaxssl.data.source import Splits, from_arrays
 from jaxssl.names import shown
 
 ENDINGS = (".mp4", ".webm", ".avi", ".mkv", ".mov")
-# What FFmpeg may take a file for. Playlists are left out, which would have it open other files and addresses.
+# Formats that FFmpeg may read. Playlists are left out, because they make it open other files and addresses.
 FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,h264,hevc,ivf,m4v,nut,mxf,dv,rm,gif,wtv"
 MAX_PAIRS = 256  # of neighbouring pieces, for the evaluation
 
@@ -123,7 +123,7 @@ class _Pieces:
 
 
 class _Reader:
-    """Reads files one after the other, and keeps count of what could not be read."""
+    """Reads files one after the other, and counts those that could not be read."""
 
     def __init__(self, root, decode, frames, stride, frame_step, max_unreadable, most_bytes, most_frames, count):
         self.root, self.decode, self.frames, self.stride, self.frame_step = root, decode, frames, stride, frame_step
@@ -174,7 +174,7 @@ class _Reader:
             )
 
     def found(self):
-        """What became of the files, in words."""
+        """The fate of the files, in words."""
         short = ", ".join(f"{shown(k)}: {v}" for k, v in list(self.short.items())[:3])
         words = f"{len(self.short)} of {self.count} videos are too short (frames: {short})" if short else "none is left"
         return words + "; fewer data.frames or a smaller data.frame_step would be right"

@@ -10,7 +10,7 @@ def breast_cancer(*, test_fraction: float = 0.3, limit: int | None = None, seed:
     Args:
       test_fraction: share of each class that is held out.
       limit: number of training rows, at most, and a fifth as many test rows.
-      seed: of what is held out.
+      seed: of the held-out rows.
 
     Source: Wolberg, Mangasarian, Street, Street, Breast Cancer Wisconsin (Diagnostic), UCI Machine Learning
     Repository, 1993, https://doi.org/10.24432/C5DW2B

@@ -1,4 +1,4 @@
-"""What Debian packages say about themselves."""
+"""Descriptions of Debian packages."""
 
 import gzip
 import json
@@ -11,7 +11,7 @@ DEBIAN_FILE = FILES_FOLDER / "debian_descriptions.json.gz"
 
 
 def debian_descriptions(*, max_length: int = 32, tokenizer: str | None = None, limit: int | None = None) -> Splits:
-    """What 6,200 Debian packages say about themselves, labelled with their section (20 of them); no download.
+    """The descriptions of 6,200 Debian packages, labelled with their section (20 of them); no download.
 
     Train: the synopsis and the first sentence of the long description of 250 packages a section, 10,000 texts. Test:
     the synopses of 60 other packages a section, 1,200 texts; no source package is in both. `extra` of the test source,

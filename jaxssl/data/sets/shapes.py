@@ -1,4 +1,4 @@
-"""Solids as triangles, and points drawn on them: what `data.sets.solids` is made of. NumPy only."""
+"""Solids as triangles, and points drawn on them, for `data.sets.solids`. NumPy only."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ def lathe(profile: Sequence | np.ndarray, sides: int) -> np.ndarray:
     """A surface of revolution: triangles float [F, 3, 3] of a profile [(radius, height), ...] turned about the z axis.
 
     Args:
-      sides: corners of the cross-section; 3 gives a prism or pyramid, 4 a box, 24 what looks round.
+      sides: corners of the cross-section; 3 gives a prism or pyramid, 4 a box, 24 a round solid.
     """
     profile = np.asarray(profile, np.float64)
     angle = 2 * np.pi * (np.arange(sides + 1) + 0.5) / sides

@@ -1,4 +1,4 @@
-"""Generated textures: what stands behind the items of `data.sets.scenes`. NumPy only."""
+"""Generated textures, the backgrounds of `data.sets.scenes`. NumPy only."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What nouns of WordNet mean."""
+"""Glosses of nouns of WordNet."""
 
 from jaxssl.data.reading import FILES_FOLDER
 from jaxssl.data.sets.bundled_texts import bundled_texts
@@ -8,7 +8,7 @@ WORDNET_FILE = FILES_FOLDER / "wordnet_glosses.json.gz"
 
 
 def wordnet_glosses(*, max_length: int = 32, tokenizer: str | None = None, limit: int | None = None) -> Splits:
-    """What 6,200 nouns of WordNet mean, labelled with their subject (20: animal, food, time, ...); no download.
+    """The glosses of 6,200 nouns of WordNet, labelled with their subject (20: animal, food, time, ...); no download.
 
     Train: the synonyms and the gloss of 250 synsets a subject, 10,000 texts. Test: the glosses of 60 others a subject,
     1,200 texts. `extra` of the test source, read by evaluators only, has arrays as those of an example:
