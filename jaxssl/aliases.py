@@ -1,4 +1,4 @@
-"""Names of earlier versions, which stand in run folders and configs, and what they are called now.
+"""Names of earlier versions, which stand in run folders and configs, and the names of today.
 
 `build.resolve` reads NAMES, `build.checked` reads OPTIONS. A config that is loaded is brought to the names of today as a
 whole, so that it equals one that is written today.
@@ -64,7 +64,7 @@ NAMES: dict[str, str] = {
 }
 
 SHARE = ("test_share", "test_fraction", None)
-# New name of the factory -> (old option, new option, what makes the new value of the old one; None: it stays).
+# New name of the factory -> (old option, new option, function from the old value to the new one; None: it stays).
 OPTIONS: dict[str, tuple[str, str, Callable[[Any], Any] | None]] = {
     "data.readers.graph": SHARE,
     "data.readers.influence": SHARE,

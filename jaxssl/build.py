@@ -69,7 +69,8 @@ def plain_name(name: Any) -> str:
 def _own(name: str) -> Callable | None:
     """The public factory that a name means, defined in a room of jaxssl; None where there is none.
 
-    What a module there has imported from elsewhere is no factory of it. Nothing outside jaxssl is looked up.
+    Functions that a module there has imported from elsewhere are no factories of it. Nothing outside jaxssl is looked
+    up.
     """
     parts = name.split(".")
     if parts[0] not in ROOMS or any(part.startswith("_") for part in parts):
@@ -279,7 +280,7 @@ def _fit(value: Any, kind: Any) -> Any:
         if value is None:
             return value
     elif kind is Any:
-        return tuple(value) if isinstance(value, list) else value  # factories take what is hashable
+        return tuple(value) if isinstance(value, list) else value  # factories take hashable options
     elif not isinstance(origin or kind, type) or isinstance(value, origin or kind):
         return value
     raise Misfit(f"must be {_words(kind)}")
@@ -300,7 +301,7 @@ COUNTS = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
 def _words(kind: Any) -> str:
-    """What a value of that type is, in words."""
+    """The values of that type, in words."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _words(parts[0])
@@ -342,13 +343,13 @@ def _sample(value: Any, kind: Any, example: Any) -> Any:
 
 
 def wrong_number(low: float = -math.inf, high: float = math.inf, *, above: bool = False) -> Callable[[Any], str]:
-    """For Annotated: what is wrong with a number (None passes) outside of low ... high; above: low itself is outside."""
+    """For Annotated: the fault of a number (None passes) outside of low ... high; above: low itself is outside."""
     words = f"must be {'above' if above else 'at least'} {low:g}"
     words = words if high == math.inf else f"{words} and at most {high:.10g}"
     return lambda value: "" if value is None or (low <= value <= high and not (above and value == low)) else words
 
 
-# What numbers of these names can be, in every factory of jaxssl; no whole number there is below 0.
+# Ranges of numbers of these names, in every factory of jaxssl; no whole number there is below 0.
 SIZES = (
     (r"(^|_)(dims?|widths?|heads|strides?|kernel_sizes|patch_size|batch_groups|layers)$", wrong_number(1)),
     (r"(^|_)temperature(_end)?$|^mlp_ratio$|^layer_scale$", wrong_number(0, above=True)),
@@ -360,7 +361,7 @@ SIZES = (
 
 
 def _wrong_size(option: str, value: Any) -> str:
-    """What is wrong with a number, or one of several, under the name of its option, or ''."""
+    """The fault of a number, or of one of several, under the name of its option, or ''."""
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, int | float) and not isinstance(number, bool):
             checks = [check for pattern, check in SIZES if re.search(pattern, option)]

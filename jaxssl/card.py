@@ -1,4 +1,4 @@
-"""What a system is: the card at the top of a method, study or evaluator, or of a config or stage that is one by itself."""
+"""Cards: the facts about a system, at the top of a method, study or evaluator, or of a config or stage that is one."""
 
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ class Card(NamedTuple):
 
 
 def wrong_card(card: Card) -> str:
-    """What is wrong with a card, in the shape of other messages, or ''."""
+    """The fault of a card, in the shape of other messages, or ''."""
     for field, known in (("modality", MODALITIES), ("family", FAMILIES), ("kind", KINDS)):
         if getattr(card, field) not in known:
             return f"{field}={getattr(card, field)!r}: must be one of {', '.join(known)}."

@@ -22,7 +22,7 @@ ABSENT = "absent"
 
 
 def record_config(config: ConfigDict, workdir: Path, step: int, *, allow_changes: bool = False) -> None:
-    """Writes config.json; says what differs from the one that the folder has, which is kept as config.step_N.json.
+    """Writes config.json; logs the differences from the folder's earlier one, which is kept as config.step_N.json.
 
     Args:
       step: where the run goes on; 0 of a run that begins.

@@ -1,8 +1,8 @@
 """Checkpoints by Orbax: asynchronous, renamed into place when complete, with a digest of every file.
 
 A kill never harms the last good checkpoint, a flipped bit is noticed, and nothing is deleted before its step has been
-saved again: what cannot be used is set aside as `30.damaged` (its digests disagree), `30.incomplete` (files are missing)
-or `30.unreadable` (it could not be read).
+saved again: an unusable checkpoint is set aside as `30.damaged` (its digests disagree), `30.incomplete` (files are
+missing) or `30.unreadable` (it could not be read).
 """
 
 import contextlib
@@ -32,7 +32,7 @@ log = logging.getLogger("jaxssl")
 # A reading that fails is tried again after these seconds: an error may pass.
 WAITS_S = (0.2, 1.0)
 DIGESTS = "digests.json"
-# What Orbax has written in every complete checkpoint.
+# Files that Orbax has written in every complete checkpoint.
 COMPLETE = ("_CHECKPOINT_METADATA", "default/_METADATA", "default/manifest.ocdbt")
 
 
@@ -52,7 +52,7 @@ class Checkpoints:
         self.folder, self.read_only = Path(folder).absolute(), read_only
         if read_only and not self.folder.is_dir():
             raise ValueError(f"{self.folder} does not exist: not a run folder, or nothing was saved in it yet.")
-        # A reader must not sweep away what a run beside it is just writing.
+        # A reader must not sweep away a checkpoint that a run beside it is writing.
         own = dict(read_only=True) if read_only else dict(max_to_keep=keep, cleanup_tmp_directories=True)
         # Called when all files of a step are written, before the step gets its name.
         own |= {} if read_only else {"async_options": ocp.AsyncOptions(post_finalization_callback=self._write_digests)}
@@ -136,7 +136,7 @@ class Checkpoints:
         raise ValueError(f"no checkpoint in {self.folder} can be read: {reason}")
 
     def wait(self) -> None:
-        """Until what was begun is on disk. Raises NotSaved where it could not be written."""
+        """Waits until every save is on disk. Raises NotSaved where it could not be written."""
         with self._saved():
             self.manager.wait_until_finished()
         self._clear_aside()
@@ -207,7 +207,7 @@ class Checkpoints:
             self.manager.reload()
 
     def _clear_aside(self) -> None:
-        """What was set aside goes when its step has been saved again."""
+        """Deletes what was set aside once its step has been saved again."""
         if self.read_only or jax.process_index() != 0:
             return
         saved = set(self.manager.all_steps())
@@ -248,7 +248,7 @@ def _with_empty(ours: Any, stored: Any) -> Any:
 
 
 def _like(ours: Any, restored: Any) -> Any:
-    """What was restored, with the empty dicts of `ours`."""
+    """The restored tree, with the empty dicts of `ours`."""
     if not isinstance(ours, dict):
         return restored
     return {k: _like(v, restored.get(k, {})) for k, v in ours.items()}

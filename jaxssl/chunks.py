@@ -3,7 +3,7 @@
 The batch is embedded chunk by chunk, the loss of all embeddings is taken together, and every chunk is embedded again for
 its gradient. Loss and gradient are those of the whole batch, the activations those of a chunk; the forward pass is
 computed twice. For methods with a `core.Split` only; where the loss is a mean over examples, as MAE's, the losses of the
-examples are their embeddings. What `embed` draws at random (masks, dropped paths) it draws anew for every chunk.
+examples are their embeddings. Random choices of `embed` (masks, dropped paths) are drawn anew for every chunk.
 """
 
 from collections.abc import Callable

@@ -74,7 +74,7 @@ TRAIN_MODULES = (
 )
 
 
-# What the caller named is not there, or is not what it should be; other errors of files are failures of the run.
+# Errors of files that the caller named; other errors of files are failures of the run.
 WRONG_FILES = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
@@ -250,7 +250,7 @@ def _train(args, overrides):
 
 
 def init_option(path: str) -> str:
-    """The option of section `start` that takes what --init names. Raises ValueError where it is neither file nor run."""
+    """The option of section `start` for the value of --init. Raises ValueError where it is neither file nor run."""
     if Path(path).is_dir():
         return "run"
     if Path(path).is_file() and path.endswith(".safetensors"):

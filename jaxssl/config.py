@@ -118,7 +118,8 @@ def load_config(
     """The config of `FILE.py[:ARG]` (or of a run's config.json) with `section.option=value` overrides applied.
 
     The name of one of the project's configs, such as `simclr_image_folder:quick`, stands for its file.
-    FILE.py is a program and runs. A .json file is data: it may name factories of jaxssl only, and what an override names.
+    FILE.py is a program and runs. A .json file is data: it may name factories of jaxssl only, and those that an
+    override names.
 
     Args:
       data: shorthand for the override `data.path`; the folder of a pack takes the place of the whole section.
@@ -184,7 +185,7 @@ def _run_file(file: str, arg: str) -> ConfigDict:
 
 
 def _read_json(file: str) -> ConfigDict:
-    """A stored config. What an earlier version did not know has the value of `base()`.
+    """A stored config. Options that an earlier version did not know have the values of `base()`.
 
     A schedule of the method that ends with the run (`*_steps` equal to total_steps) follows it again, as in FILE.py.
     """
@@ -240,7 +241,7 @@ def _specs(node: Any, where: str) -> Iterator[tuple[str, Any]]:
 
 
 def _check_trust(config: ConfigDict, file: str, changes: Mapping[str, str]) -> None:
-    """Raises Untrusted where a stored config names what is no factory of jaxssl, unless an override names it too."""
+    """Raises Untrusted where a stored config names another module than jaxssl's, unless an override names it too."""
     advice = (
         f"{file} is not trusted, as a FILE.py given to `train` is; where the run is your own, or you trust whoever made "
         "it, give --trust (or set JAXSSL_TRUST=1)"
@@ -304,7 +305,7 @@ def _wrong_ways(ways: int) -> str:
     return "" if ways == -1 or ways >= 1 else "must be at least 1, or -1 for all devices"
 
 
-# What the types of defaults in `base()` do not say.
+# Types that the defaults in `base()` do not show.
 KINDS = {
     "": dict(
         seed=Annotated[int, wrong_number(0, 2**32 - 1)],
@@ -356,7 +357,7 @@ def _base_kinds(section: str) -> dict[str, Any]:
 
 
 def _kinds(node: ConfigDict, path: tuple[str, ...]) -> dict[str, Any]:
-    """{option: type} of what may be set in a section, whether it is written there or not."""
+    """{option: type} of all options of a section, whether they are written there or not."""
     if not path or (len(path) == 1 and path[0] not in FACTORIES):
         return _base_kinds(*path or ("",))
     if path in (("evaluate", "evaluators"), ("evaluate", "floors")):

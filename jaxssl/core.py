@@ -47,7 +47,7 @@ class State(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """What the collapse monitor looks at, each optional: arrays of one step, digested at log steps only.
+    """Arrays of one step for the collapse monitor, each optional, digested at log steps only.
 
     features [V, N, D], projections [V, N, D], assignments [M, K].
     """
@@ -104,12 +104,12 @@ def trainable(memory_path: tuple[str, ...]) -> bool:
 
 
 def without_frozen(memory: Mapping[str, Any]) -> dict[str, Any]:
-    """The memory as a checkpoint holds it: what never changes is given again at every start."""
+    """The memory as a checkpoint holds it, without the parts that never change and are given again at every start."""
     return {name: value for name, value in memory.items() if name not in HELD}
 
 
 def with_frozen(memory: Mapping[str, Any], like: Mapping[str, Any]) -> dict[str, Any]:
-    """The memory with what never changes as `like` has it."""
+    """The memory with the parts that never change taken from `like`."""
     return {**without_frozen(memory), **{name: like[name] for name in HELD if name in like}}
 
 
@@ -163,10 +163,10 @@ class Method(NamedTuple):
     loss(params, memory, batch, key, step) -> (scalar, Out)
         Objective of one augmented batch. `step` is the number of updates finished before this one.
     predict(params, memory, batch) -> {'features': [N, D], ...}
-        What evaluators may ask for, arrays of any rank, in inference mode; `batch` is one of the evaluation pipeline. Its
+        Outputs for evaluators, arrays of any rank, in inference mode; `batch` is one of the evaluation pipeline. Its
         weights are those of `networks`.
     after(params, memory, step) -> memory
-        What follows the optimiser's step (EMA teachers, say); by default nothing. `step` as in `loss`.
+        The update after the optimiser's step (EMA teachers, say); by default nothing. `step` as in `loss`.
     frozen() -> tree of NumPy arrays
         Networks that never change, read on the host, once; they lie in `memory['frozen']`.
     split: the two halves of `loss`, where it is a function of embeddings; `split_method` makes `loss` of them.
@@ -202,7 +202,7 @@ def split_method(
 
 
 def beside_views(batch: Batch) -> Batch:
-    """What an objective may read of a batch beside the embeddings."""
+    """The part of a batch that an objective may read beside the embeddings."""
     return {name: value for name, value in batch.items() if name not in ("views", "local_views", "x")}
 
 

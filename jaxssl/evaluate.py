@@ -126,7 +126,7 @@ def check_folder(workdir: Path) -> bool:
 
 
 def write_summary(file: Path, content: dict) -> None:
-    """summary.json, whole or not at all; a few evaluators of the same state add to what the others found."""
+    """summary.json, whole or not at all; results of the same state by other evaluators stay in it."""
     try:
         earlier = json.loads(file.read_bytes()) if file.is_file() else {}
         same = earlier.get("step") == content["step"] and current_name(str(earlier.get("data"))) == content["data"]
@@ -157,13 +157,13 @@ def evaluator_spec(evaluators: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def device_name() -> str:
-    """What the run computed on, in words."""
+    """The devices of the run, in words."""
     kind, count = jax.devices()[0].device_kind, jax.device_count()
     return f"{os.cpu_count()} CPU cores" if kind == "cpu" else f"{count} x {kind}"
 
 
 def print_table(summary: dict[str, dict[str, float]], known: Iterable[Column]) -> None:
-    """Rows are what was evaluated, columns how, each with its unit and an arrow to its better side."""
+    """A row for each encoder or floor, a column for each measure, with its unit and an arrow to its better side."""
     known = tuple(known)
     table = rich.table.Table(
         title="on held-out examples (mean ± spread over draws of labels; ↑ higher is better, ↓ lower)"

@@ -48,13 +48,13 @@ class Experiment(NamedTuple):
     resident: bool
 
     def like(self) -> State:
-        """What a checkpoint is restored into: shapes and shardings, and what never changes itself."""
+        """The state that a checkpoint is restored into: shapes and shardings, and the arrays that never change."""
         where = {name: jax.tree.map(lambda x: x.sharding, self.abstract.memory[name]) for name in self.held}
         placed = jax.device_put(self.held, where)
         return self.abstract._replace(memory=with_frozen(self.abstract.memory, placed))
 
     def check_update(self) -> None:
-        """Traces the update, so that what does not fit is refused before anything is compiled or written.
+        """Traces the update, so that misfits are refused before anything is compiled or written.
 
         Raises:
           TypeError, ValueError: as `core.make_update`.
@@ -62,7 +62,7 @@ class Experiment(NamedTuple):
         self.update.eval_shape(self.abstract, self.feed_shapes())
 
     def feed_shapes(self) -> Any:
-        """Shapes of what `update` takes beside the state."""
+        """Shapes of the feed of `update`."""
         source = self.splits.train
         first = np.arange(self.config.batch_size) % source.size
         feed = resident_arrays(source) if self.resident else source.fetch(first)
@@ -157,7 +157,7 @@ def setup(
     sharded = batch_sharding(mesh)
 
     def update(state, feed):
-        # What evaluators alone may see ends here: neither views nor losses nor outputs can read it.
+        # Arrays for evaluators alone end here: neither views nor losses nor outputs can read them.
         batch = jax.lax.with_sharding_constraint(source.for_training(load(feed, state.step)), sharded)
         # For losses that send blocks round the mesh; all others are left to the compiler.
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
@@ -190,7 +190,7 @@ def gather(feed: dict[str, Any], step: Any, *, seed: int, batch_size: int, sourc
 
 
 def resident_arrays(source: Source) -> dict[str, Any]:
-    """What `gather` reads: the examples that training may see, and what says which of them are in a batch."""
+    """The arrays that `gather` reads: the examples that training may see, and those that select the ones of a batch."""
     examples = source.for_training({"index": np.arange(source.size, dtype=np.int32), **source.arrays})
     return {"examples": examples, "draw": draw_arrays(source)}
 
@@ -219,7 +219,7 @@ def warn_of_repeats(experiment: Experiment) -> None:
 
 
 def make_feed(experiment: Experiment, start: int = 0) -> Iterator[Any]:
-    """What `update` takes at the steps from `start` on, without end: global batches, or the resident arrays again."""
+    """The feed of `update` at the steps from `start` on, without end: global batches, or the resident arrays again."""
     if jax.process_index() == 0:
         warn_of_repeats(experiment)
     if experiment.resident:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """A new file to write to, which takes the name only when it is complete; after an error nothing of it is left.
 
-    It is written beside the place where it belongs. What had the name before stays until then.
+    It is written beside its place. An earlier file of the name stays until then.
     """
     path = Path(os.path.realpath(path))  # a link stays one
     unfinished = path.with_name(f".{uuid.uuid4().hex}.unfinished")
@@ -53,7 +53,7 @@ def finite(tree: Any) -> Any:
 
 
 def to_json(tree: Any, indent: int | None = None) -> str:
-    """JSON with null for what is not finite."""
+    """JSON with null for numbers that are not finite."""
     return json.dumps(finite(tree), indent=indent, allow_nan=False)
 
 

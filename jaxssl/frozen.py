@@ -102,7 +102,7 @@ def redirected(config: ConfigDict, workdir: Path) -> ConfigDict:
 
 
 def write_copy(folder: Path, spec: Mapping[str, Any]) -> None:
-    """Copies a pretrained network: the weights first, then what names their digest, each whole or not at all."""
+    """Copies a pretrained network: the weights first, then spec.json with their digest, each whole or not at all."""
     network: Pretrained = build(spec)
     content = _bytes(network)
     about = dict(
@@ -121,7 +121,7 @@ def write_copy(folder: Path, spec: Mapping[str, Any]) -> None:
 
 
 def read_copy(folder: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """(spec.json, arrays by path) of a copy. Raises ValueError where it is not what was written."""
+    """(spec.json, arrays by path) of a copy. Raises ValueError where it differs from what was written."""
     folder = Path(folder)
     about = _about(folder)
     try:

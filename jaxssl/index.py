@@ -48,7 +48,7 @@ class Results(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of a table: a system, one of its configs, and what was measured with it.
+    """One line of a table: a system, one of its configs, and its measured values.
 
     Attributes:
       system: the system.
@@ -82,7 +82,7 @@ class Row(NamedTuple):
 
     @property
     def results(self) -> Results:
-        """What was measured, by part."""
+        """The measured values, by part."""
         rows = dict(self.measured.get("results", {}))
         # Of a study, which trains nothing, the first row is its own.
         own = rows.pop("trained encoder", None) or rows.pop(next(iter(rows), ""), {})
@@ -143,7 +143,7 @@ def systems() -> list[System]:
 
 
 def results(folder: Path | None = None) -> dict[str, dict]:
-    """{config file: what `tools/measure.py` measured with it}."""
+    """{config file: the record of `tools/measure.py`}."""
     folder = folder or configs_folder()
     file = None if folder is None else folder / "results.json"
     return json.loads(file.read_text()) if file is not None and file.is_file() else {}

@@ -87,7 +87,7 @@ class Lock:
                 continue  # a file system that is away for a moment
 
     def _holder(self) -> dict | None:
-        """What the lock says, {} where it says nothing that can be read, None where there is none."""
+        """The content of the lock, {} where it cannot be read, None where there is none."""
         try:
             return _parsed(self.file)
         except FileNotFoundError:

@@ -100,7 +100,7 @@ def file(
 
 
 def random(*, encoder: Module, seed: int = 0, shape: tuple[int, ...] = (28, 28, 1)) -> Pretrained:
-    """An encoder with random weights: what a teacher adds is what it adds to this one.
+    """An encoder with random weights, the baseline of a teacher.
 
     Args:
       encoder: the encoder, a section of its own.
@@ -164,7 +164,7 @@ def _trusted() -> bool:
 
 
 def _build_stored(spec):
-    """What a section that lies in a run folder describes: data, which may name factories of jaxssl only."""
+    """The object of a section in a run folder, which may name factories of jaxssl only."""
 
     def look(node):
         if isinstance(node, Mapping):

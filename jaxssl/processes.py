@@ -1,4 +1,4 @@
-"""Several processes of one run: how they find each other, and what the others do when one is lost."""
+"""Several processes of one run: how they find each other, and how they end when one is lost."""
 
 import contextlib
 import logging
@@ -13,7 +13,7 @@ log = logging.getLogger("jaxssl")
 # Seconds without a heartbeat after which a process counts as lost. A process that computes sends heartbeats; a frozen
 # one does not.
 HEARTBEAT_S = 60
-# Exit status of what stopped and can be resumed by the same command: by a signal, or because another process is lost.
+# Exit status of a command that stopped and resumes when started again: by a signal, or because another process is lost.
 RESUME = 75
 
 

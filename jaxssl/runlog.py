@@ -1,4 +1,4 @@
-"""What a run leaves behind while it goes: metrics.jsonl, TensorBoard events, log.txt and a progress bar."""
+"""The logs of a run: metrics.jsonl, TensorBoard events, log.txt and a progress bar."""
 
 import contextlib
 import json
@@ -129,7 +129,7 @@ class RunLog:
             self.events = _Events(workdir, first_step=start_step + 1 if start_step else None)
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """One line: `step` and flat names; what is not finite is null, and said."""
+        """One line: `step` and flat names; values that are not finite become null, with a warning."""
         if not self.active:
             return
         values = {k: float(v) for k, v in values.items()}
@@ -160,7 +160,7 @@ class RunLog:
 class _Events:
     """TensorBoard's events, written by this thread: the usual writer waits for ever once its own has met a full disk.
 
-    first_step: what an earlier session logged from there on is hidden.
+    first_step: events of an earlier session from there on are hidden.
     """
 
     def __init__(self, workdir: Path, first_step: int | None):

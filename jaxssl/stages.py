@@ -30,7 +30,7 @@ from jaxssl.files import to_json, write_whole
 
 log = logging.getLogger("jaxssl")
 
-# In the folder of a stage: what it was asked for, and how far it has come.
+# In the folder of a stage: its options, and its progress.
 RECORD = "stage.json"
 STARTED, TRAINED_STATE, FINISHED = "started", "trained", "finished"
 EARLIER = re.compile(r"^\{(\w+)\}(?=/|$)")
@@ -74,7 +74,7 @@ def load_stages(path: str) -> list[Stage]:
 
 
 def run_stages(stages: Iterable[Stage], workdir: str | Path) -> dict[str, dict[str, float]]:
-    """Runs what is not finished of a pipeline, in order, and prints a table of all stages.
+    """Runs the unfinished stages of a pipeline, in order, and prints a table of all stages.
 
     The same call on the same folder resumes: a finished stage is passed over, a run goes on from its last checkpoint, and
     `after` is done again unless all of it was done.

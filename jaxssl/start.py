@@ -1,4 +1,4 @@
-"""Begin from another run, or from a file of weights: what a new run takes of it, key by key."""
+"""Begin from another run, or from a file of weights, with a report key by key."""
 
 import logging
 import math
@@ -24,7 +24,7 @@ LOADED, RESIZED, FRESH = "loaded", "resized", "left fresh"
 
 
 def started(experiment: Experiment, start: Mapping[str, Any]) -> State:
-    """The state that a run begins with: that of `experiment.initial`, with what section `start` takes from elsewhere.
+    """The first state of a run: that of `experiment.initial`, with the weights that section `start` takes.
 
     The log says of every array whether it was loaded, resized (tables of positions) or left fresh, and why.
 

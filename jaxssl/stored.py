@@ -1,4 +1,4 @@
-"""What a run folder holds, read without its data or its experiment: sections of its config, networks by name."""
+"""Run folders, read without their data or experiment: sections of the config, networks by name."""
 
 import json
 from collections.abc import Mapping, Sequence

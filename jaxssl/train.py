@@ -68,8 +68,8 @@ def train(
       workdir: the run folder.
       devices: those of the mesh; default all.
       splits: data in memory instead of `config.data`.
-      allow_changes: go on although seed, batch size, method or data differ from what the run was trained with.
-      restart: begin at step 0; what the folder holds is moved to `earlier/` in it.
+      allow_changes: go on although seed, batch size, method or data differ from those that the run was trained with.
+      restart: begin at step 0; the content of the folder is moved to `earlier/` in it.
 
     Returns:
       The last state.
@@ -240,7 +240,7 @@ class Session:
         return reasons[int(multihost_utils.process_allgather(jax.numpy.int32(reasons.index(reason))).max())]
 
     def check_finite(self, state: State | None = None) -> list[dict[str, float]]:
-        """Fetches what is pending; raises NonFinite naming the first step and metric that is not finite.
+        """Fetches the pending metrics; raises NonFinite naming the first step and metric that is not finite.
 
         Args:
           state: looked at too, before it is saved; an update can overflow though its loss was finite.
