@@ -129,7 +129,9 @@ def standardize(image: jax.Array, mean: tuple[float, ...], std: tuple[float, ...
     """(image - mean) / std; `mean` and `std` are tuples of one number, or of one for each channel."""
     channels = image.shape[-1]
     if len(mean) not in (1, channels) or len(std) not in (1, channels):
-        raise ValueError(f"mean={mean}, std={std}: must have 1 entry, or {channels} for images of {channels} channels.")
+        raise ValueError(
+            f"mean={mean}, std={std}: must have one entry, or one for each channel of images with C = {channels}."
+        )
     return (unit_image(image) - jnp.array(mean, jnp.float32)) / jnp.array(std, jnp.float32)
 
 

@@ -240,7 +240,7 @@ def test_bad_options_of_other_recipes_are_refused():
         (np.zeros((2, 8, 8, 3), np.int32), "must be uint8, or float"),
         (np.zeros((2, 8, 8, 4), np.uint8), "C = 1 or 3"),
         (np.zeros((8, 8, 3), np.uint8), r"\[N, H, W, C\]"),
-        (np.zeros((2, 8, 8, 1), np.uint8), "mean and std must have 1 or 1 entries"),
+        (np.zeros((2, 8, 8, 1), np.uint8), "must have one entry, or one for each channel of images with C = 1"),
     ],
 )
 def test_bad_images_are_refused_while_tracing(pixels, message):
