@@ -352,7 +352,7 @@ def test_views_that_fix_the_batch_must_be_the_outer_ones(data):
         ("repeated", dict(repeats=3), "batch_size=100: must be a multiple of repeats=3"),
         ("grouped", dict(array="label", per_group=8), "batch_size=100: must be a multiple of per_group=8"),
         ("stratified", dict(groups="domain"), "batch_size=100: must be a multiple of strata=3"),
-        ("labelled", dict(per_class=1, share=0.001), "share=0.001 of batch_size=100 leaves one of the two parts"),
+        ("labelled", dict(per_class=1, share=0.001), "share=0.001: leaves one of the two parts of batch_size=100"),
     ],
 )
 def test_batch_sizes_that_do_not_fit(data, name, options, message):
