@@ -8,7 +8,6 @@ from runs import ROOT
 PACKAGE = ROOT / "jaxssl"
 # Folders of the package; "" stands for the modules at its top.
 FOLDERS = ("", *sorted({file.relative_to(PACKAGE).parts[0] for file in PACKAGE.rglob("*/*.py")}))
-FOLDERS = tuple(folder for folder in FOLDERS if folder not in ("methods", "models"))  # their turn comes next
 
 
 def public_functions(body, owner=""):
