@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jaxssl.data.index_stream import Groups, batch_ids, check_batch_size, group_ids, mixed_ids
+from jaxssl.data.index_stream import Groups, batch_ids, check_batch_size, group_ids, groups_of, mixed_ids
 
 if TYPE_CHECKING:
     from jaxssl.data.source import Source
@@ -27,6 +27,21 @@ class Grouped(NamedTuple):
     def pools(self) -> tuple[np.ndarray, ...]:
         """The ids that are drawn from."""
         return (np.unique(self.members.members),)
+
+    def without(self, place: np.ndarray) -> "Grouped":
+        """The same of fewer examples: place [size] is the new id of each, -1 of one that is left out.
+
+        A group of which fewer than `per_group` are left comes in no batch.
+        Raises ValueError where no group is left.
+        """
+        first = np.unique(np.stack([self.members.start, self.members.size], axis=1), axis=0)
+        parts = [place[self.members.members[start : start + size]] for start, size in first]
+        parts = [part[part >= 0] for part in parts]
+        parts = [part for part in parts if len(part) >= self.per_group]
+        if not parts:
+            raise ValueError(f"no group has per_group={self.per_group} examples left; a smaller share would be right.")
+        number = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        return Grouped(groups_of(number, np.concatenate(parts), self.per_group), self.per_group)
 
     def check(self, batch_size: int) -> None:
         """Raises ValueError where no batch of this size can be made."""
@@ -50,6 +65,16 @@ class Mixed(NamedTuple):
     def pools(self) -> tuple[np.ndarray, ...]:
         """The ids that are drawn from."""
         return tuple(np.unique(part) for part in self.parts)
+
+    def without(self, place: np.ndarray) -> "Mixed":
+        """The same of fewer examples: place [size] is the new id of each, -1 of one that is left out.
+
+        Raises ValueError where nothing is left of a part.
+        """
+        first, second = (place[part][place[part] >= 0] for part in self.parts)
+        if not len(first) or not len(second):
+            raise ValueError("one of the two parts of a batch has no example left; a smaller share would be right.")
+        return Mixed((first, second), self.share)
 
     def counts(self, batch_size: int) -> tuple[int, int]:
         """Rows of a batch from each part."""

@@ -33,6 +33,12 @@ class Source:
         sees each example of the source once, whatever the order.
     repeats, strata: of the stream, see `index_stream.batch_ids`; strata are those of the places in `order`.
     draw: batches of groups, or of parts in fixed shares, in the place of `order` and `strata`.
+    group: the array of `columns` or of the examples, int [size], that says which belong together: a speaker, a device, a
+        file. All examples of a group stand in the same part of a validation split; '' or -1: an example stands alone.
+    part: which part of the data evaluators see as their test set: 'test', or 'validation', a part of the training data.
+    part_extra: `part_extra(ids, split) -> extra` of the examples `ids` alone, as a source of the split 'train' or 'test',
+        where that is not what `data.validation` makes of `extra`; None: it is.
+    whole: what this source was a part of before a validation part was held out; files of either fit both.
     """
 
     size: int
@@ -51,6 +57,10 @@ class Source:
     repeats: int = 1
     strata: int = 1
     draw: Grouped | Mixed | None = None
+    group: str = ""
+    part: str = "test"
+    part_extra: Callable[[np.ndarray, str], Mapping[str, Any]] | None = None
+    whole: "Source | None" = None
 
     def __post_init__(self) -> None:
         if not self.num_ids:

@@ -42,6 +42,40 @@ def hold_out(
     return held_out
 
 
+def validation_rows(label: np.ndarray, share: float, seed: int, group: np.ndarray | None = None) -> np.ndarray:
+    """bool [N]: the rows of a validation part, a share of every class, at least one of each; whole groups where there are.
+
+    Args:
+      label: int [N], -1 for none. A group whose rows are of several classes is of none.
+      share: of the rows, or of the groups.
+      seed: of the draw, which depends on labels and groups alone.
+      group: int [N], rows of one number stay together; -1, or None: a row stands alone.
+
+    Raises:
+      ValueError: a share outside of (0, 1), or a single group.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share={share!r}: must lie in 0..1, both excluded.")
+    rows = np.arange(len(label))
+    alone = rows if group is None else np.where(group < 0, rows + int(max(np.max(group), -1)) + 1, group)
+    _, unit = np.unique(alone, return_inverse=True)
+    count, random = int(unit.max()) + 1, np.random.default_rng(seed)
+    if count < 2:
+        raise ValueError("all training examples are of one group; two groups at least would be right.")
+    least, most = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
+    np.minimum.at(least, unit, label)
+    np.maximum.at(most, unit, label)
+    kind = np.where(least == most, most, -1)
+    held_out = np.zeros(count, bool)
+    if (kind >= 0).any():
+        held_out |= hold_out(kind, share, random, every_class=True)
+    none = np.flatnonzero(kind < 0)
+    held_out[random.permutation(none)[: round(share * len(none))]] = True
+    if not held_out.any():  # no class has two
+        held_out[random.permutation(count)[: min(max(1, round(share * count)), count - 1)]] = True
+    return held_out[unit]
+
+
 def first_of_each_class(labels: np.ndarray, count: int) -> np.ndarray:
     """Rows of the first `count` examples of every class, in order."""
     return np.sort(np.concatenate([np.flatnonzero(labels == c)[:count] for c in np.unique(labels)]))

@@ -23,6 +23,8 @@ log = logging.getLogger("jaxssl")
 # The examples that evaluators see of a view that picks some: all of the section `of`, or those picked.
 Evaluate = Literal["all", "chosen"]
 BATCH = 256
+# Of `Source.extra`: the nodes of a graph that the examples are about, in their order.
+NODES = ("train_nodes", "test_nodes")
 
 
 def splits_of(of: Any, view: str) -> Splits:
@@ -111,8 +113,11 @@ def narrowed(source: Source, ids: np.ndarray) -> Source:
         arrays=arrays,
         names=source.names and (lambda asked: source.names(kept[np.asarray(asked, np.int64)])),
         columns={**take(source.columns), "index": index_of(source)[kept]},
+        extra={name: np.asarray(x)[kept] if name in NODES else x for name, x in source.extra.items()},
         num_ids=source.num_ids,
         order=None,
+        part_extra=source.part_extra and (lambda asked, split: source.part_extra(kept[asked], split)),
+        whole=None,
     )
 
 
@@ -143,6 +148,7 @@ def joined(source: Source, arrays: Mapping[str, np.ndarray]) -> Source:
         fetch=fetch,
         arrays=None if source.arrays is None else add(source.arrays, index),
         columns={**source.columns, **{name: x[index] for name, x in small.items()}},
+        whole=source.whole and joined(source.whole, arrays),
     )
 
 
@@ -217,7 +223,12 @@ def places_of(source: Source, index: np.ndarray, where: str) -> np.ndarray:
 
 
 def fingerprint(source: Source) -> str:
-    """sha256 over size, labels and names of the examples: whether a file was made for this source."""
+    """sha256 over size, labels and names of the examples: whether a file was made for this source.
+
+    A source of which a validation part was held out has that of the whole.
+    """
+    if source.whole is not None:
+        return fingerprint(source.whole)
     digest = hashlib.sha256(f"{source.size}\n".encode())
     digest.update(np.ascontiguousarray(index_of(source), "<i8"))
     digest.update(np.ascontiguousarray(column(source, "label", "beside"), "<i4"))

@@ -96,6 +96,10 @@ def test_a_pack_keeps_all_that_a_source_carries(tmp_path):
     with pytest.raises(ValueError, match="train: extra entry pairs/left is no array"):
         write_pack(Splits(wrong), str(tmp_path / "q"))
     assert [p.name for p in tmp_path.iterdir()] == ["p"]
+    grouped = dataclasses.replace(source, columns={"speaker": np.arange(4) // 2}, group="speaker")
+    write_pack(Splits(grouped), str(tmp_path / "grouped"))
+    found = packed(path=str(tmp_path / "grouped"), limit=3).train
+    assert found.group == "speaker" and found.columns["speaker"].tolist() == [0, 0, 1]
 
 
 def test_a_pack_of_before_still_reads(pair, tmp_path):

@@ -9,6 +9,8 @@ import pytest
 
 from jaxssl.data.readers.video_folder import video_folder
 from jaxssl.data.sets.moving_items import DIRECTIONS, MOTIONS, moving_items
+from jaxssl.data.validation import with_validation
+from jaxssl.data.views import index_of
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +190,18 @@ def test_a_folder_is_cut_into_pieces(folder):
     test = splits.test.arrays["video"]
     np.testing.assert_array_equal(pairs["query"]["video"], test[::2])
     np.testing.assert_array_equal(pairs["target"]["video"], test[1::2])
+
+
+def test_pieces_of_a_video_stay_in_one_part(folder):
+    options = dict(path=str(folder), frames=4, frame_step=2, size=16)
+    train, held = with_validation(video_folder(**options), share=0.3)
+    assert not set(train.arrays["file"]) & set(held.arrays["file"])
+    pairs, video = held.extra["neighbours"], held.arrays["video"]
+    np.testing.assert_array_equal(pairs["query"]["video"], video[::2])
+    np.testing.assert_array_equal(pairs["target"]["video"], video[1::2])
+    assert "neighbours" not in train.extra
+    read_late = with_validation(video_folder(**options, memory_gb=None), share=0.3)
+    np.testing.assert_array_equal(index_of(read_late.test), index_of(held))
 
 
 def test_strides_channels_and_folders_without_labels(folder):

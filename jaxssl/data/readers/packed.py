@@ -2,8 +2,8 @@
 
 A pack is a folder with `pack.json` and one NumPy file an array and split, `train.image.npy`, `train.label.npy`, ...;
 rows are read where they lie, so that nothing is loaded as a whole, and rows that were read stay in the system's cache.
-Names of examples and classes, and the data of evaluators (`Source.extra`), lie beside them; a pack that was written
-without still reads.
+Names and groups of examples, names of classes, and the data of evaluators (`Source.extra`) lie beside them; a pack that
+was written without still reads.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxssl.data.pipeline import evaluation_batches
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.data.views import column
 
 log = logging.getLogger("jaxssl")
 
@@ -140,16 +141,18 @@ def _nested(arrays):
 def _write(source, folder, split, extra):
     """One split; its entry of the index: 'size', 'arrays' {name: [dtype, shape of an example]}, and what lies beside.
 
-    'names': [bytes, ] of all names, 'ends' of each in them; 'extra': [path of keys, dtype, shape] of each file.
+    'names': [bytes, ] of all names, 'ends' of each in them; 'extra': [path of keys, dtype, shape] of each file; 'group':
+    [name, dtype] of what says which examples belong together.
     """
     example = {k: v for k, v in source.fetch(np.zeros(0, np.int64)).items() if k != "index"}
     files = {name: open(folder / f"{split}.{name}.rows", "wb") for name in example}
-    kept, names = [], []
+    kept, names, readable_rows = [], [], []
     try:
         for batch in evaluation_batches(source, batch_size=min(BATCH, source.size)):
             readable = batch["_mask"]
             ids = batch["index"][readable]
             kept.append(ids)
+            readable_rows.append(readable)
             names += [] if source.names is None else source.names(ids)
             for name, file in files.items():
                 batch[name][readable].tofile(file)
@@ -178,6 +181,10 @@ def _write(source, folder, split, extra):
         np.save(folder / f"{split}-names.npy", np.frombuffer(b"".join(encoded), np.uint8))
         np.save(folder / f"{split}-ends.npy", np.cumsum([len(name) for name in encoded], dtype=np.int64))
         part["names"] = sum(map(len, encoded))
+    if source.group:
+        group = column(source, source.group, "packed")[np.concatenate(readable_rows)[: source.size]]
+        np.save(folder / f"{split}-group.npy", group)
+        part["group"] = [source.group, str(group.dtype)]
     extra = _of_rows(extra, split, kept)
     for i, value in enumerate(extra.values()):
         np.save(folder / f"{split}-extra-{i}.npy", value, allow_pickle=False)
@@ -211,8 +218,13 @@ def _read(folder, split, part, rows):
             except UnicodeDecodeError as error:
                 raise ValueError(f"{folder}/{split}-names.npy is damaged ({error}); write the pack again") from error
 
+    known = {}
+    if "group" in part:
+        name, dtype = part["group"]
+        known = dict(group=name, columns={name: mapped("-group", dtype, [size])[rows]})
     return dataclasses.replace(
         source,
+        **known,
         names=names,
         num_classes=part.get("num_classes", source.num_classes),
         extra=_nested(_of_rows(extra, split, rows)),

@@ -99,7 +99,10 @@ def video_folder(
         def lazy(part):
             one = lambda i: {"video": load(root / part.file[i], part.video[i].tolist())}
             names = part.names()
-            return lazy_source(one, names, labels_of(part.file), class_names, blank, **options) if names else None
+            if not names:
+                return None
+            made = lazy_source(one, names, labels_of(part.file), class_names, blank, **options)
+            return dataclasses.replace(made, columns={**made.columns, "file": part.file_numbers()}, group="file")
 
         return Splits(lazy(parts["train"]), lazy(parts["test"]))
     sources = [_source(part, labels_of, class_names, root) for part in parts.values() if part.video]
@@ -107,6 +110,13 @@ def video_folder(
     pairs = _neighbours(held, frames, stride, sources[-1].arrays["video"])
     if pairs is not None:
         sources[-1] = dataclasses.replace(sources[-1], extra={"neighbours": pairs})
+    train, pieces = sources[0], parts["train"]
+
+    def part_extra(ids, split):
+        pairs = _neighbours(pieces.only(ids), frames, stride, train.arrays["video"][ids]) if split == "test" else None
+        return {} if pairs is None else {"neighbours": pairs}
+
+    sources[0] = dataclasses.replace(train, group="file", part_extra=part_extra)
     return Splits(*sources)
 
 
@@ -120,6 +130,15 @@ class _Pieces:
 
     def names(self):
         return [f"{name}, frame {start}" for name, start in zip(self.file, self.start)]
+
+    def file_numbers(self):
+        """int32 [N], the number of each piece's file."""
+        numbers = {name: i for i, name in enumerate(dict.fromkeys(self.file))}
+        return np.array([numbers[name] for name in self.file], np.int32)
+
+    def only(self, ids):
+        """File and start of some of the pieces."""
+        return _Pieces([], [self.file[i] for i in ids], [self.start[i] for i in ids])
 
 
 class _Reader:
@@ -258,11 +277,10 @@ def _decoder(size, frame_step, channels, most_frames, max_file_mb, max_pixels):
 
 
 def _source(pieces, labels_of, class_names, root):
-    numbers = {name: i for i, name in enumerate(dict.fromkeys(pieces.file))}
     arrays = {
         "video": np.stack(pieces.video),
         "label": labels_of(pieces.file),
-        "file": np.array([numbers[name] for name in pieces.file], np.int32),
+        "file": pieces.file_numbers(),
     }
     pieces.video = [None]  # the list is not needed twice in memory
     source = from_arrays(arrays, class_names=class_names, where=shown(root))

@@ -1,6 +1,7 @@
 """Texts that come with the package."""
 
 import dataclasses
+import functools
 import gzip
 import json
 from pathlib import Path
@@ -50,7 +51,21 @@ def bundled_texts(
     }
     held = {**_rows(target, rows["test"]), "label": test["label"][rows["test"]]}
     where = file.name.split(".")[0]
-    return Splits(_source(arrays, names, {}, f"{where} train"), _source(held, names, extra, f"{where} test"))
+    train = _source(arrays, names, {}, f"{where} train")
+    columns = {**train.columns, "pair": np.arange(train.size, dtype=np.int32) // 2}
+    train = dataclasses.replace(
+        train, columns=columns, group="pair", part_extra=functools.partial(_of_pairs, arrays, tuple(query))
+    )
+    return Splits(train, _source(held, names, extra, f"{where} test"))
+
+
+def _of_pairs(arrays, keys, ids, split):
+    """`extra` of some training texts: as a test set, which of both texts of a thing finds the other."""
+    both = np.intersect1d(ids[ids % 2 == 0], ids[ids % 2 == 1] - 1)
+    if split == "train" or not both.size:
+        return {}
+    texts = {key: arrays[key] for key in keys}
+    return {"retrieval": {"query": _rows(texts, both + 1), "target": _rows(texts, both)}}
 
 
 def _rows(arrays, rows):

@@ -41,7 +41,9 @@ def words(*, label: str = "word", limit: int | None = None) -> Splits:
         arrays = {"audio": data["audio"][rows], "length": np.full(len(rows), WORD_LENGTH, np.int32)}
         source = from_arrays({**arrays, "label": values[rows]}, class_names=names, where=str(WORDS_FILE))
         said = [f"{data['words'][data['label'][i]]}/{data['voices'][data['voice'][i]]}" for i in rows]
-        sources.append(dataclasses.replace(source, names=lambda ids, said=said: [said[i] for i in np.asarray(ids)]))
+        columns = {**source.columns, "voice": data["voice"][rows].astype(np.int32)}
+        named = lambda ids, said=said: [said[i] for i in np.asarray(ids)]
+        sources.append(dataclasses.replace(source, names=named, columns=columns, group="voice"))
     return Splits(*sources)
 
 
