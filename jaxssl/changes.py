@@ -16,9 +16,11 @@ log = logging.getLogger("jaxssl")
 
 # A stored state loses its meaning when one of these changes: which examples have been seen, and which come next. All
 # else may change, also where the data lie and how they are read.
-FIXED = ("seed", "batch_size", "method.name", "data")
+FIXED = ("seed", "batch_size", "method.name", "data", "evaluate.part")
 FREE = ("data.path", "data.mode", "data.max_file_mb", "data.max_pixels", "data.memory_gb")
 ABSENT = "absent"
+# Options that earlier versions did not have, and what those did.
+EARLIER = {"evaluate.part": "test"}
 
 
 def record_config(config: ConfigDict, workdir: Path, step: int, *, allow_changes: bool = False) -> None:
@@ -80,7 +82,7 @@ def _look(config: ConfigDict, workdir: Path, step: int, allow_changes: bool) -> 
 
 def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """{'section.option': (earlier value, value now)} of all options that differ; 'absent' where one has none."""
-    old, new = _flat(earlier), _flat(now)
+    old, new = ({**EARLIER, **_flat(config)} for config in (earlier, now))
     return {
         name: (old.get(name, ABSENT), new.get(name, ABSENT))
         for name in sorted(old.keys() | new.keys())

@@ -298,6 +298,12 @@ def open_run(
             f"{folder} is no run folder: it has no config.json; `jaxssl train --workdir {folder}` makes one."
         )
     config = load_config(str(folder / "config.json"), overrides, data=data, trust=trust)
+    if "evaluate.part" in (overrides or {}) and config.evaluate.part == "validation" and data is None:
+        if load_config(str(folder / "config.json"), trust=trust).evaluate.part != "validation":
+            raise ValueError(
+                "evaluate.part='validation': this run was trained on the examples of that part; train it with the same"
+                " option, in a new --workdir."
+            )
     if data is not None:
         trained_on = load_config(str(folder / "config.json"), trust=trust).data
         with config.unlocked():

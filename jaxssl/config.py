@@ -103,6 +103,7 @@ def base() -> ConfigDict:
                 every=0,
                 batch_size=500,
                 final=True,
+                part="test",  # 'validation': a tenth of the training data, held out; the test set is not read
                 evaluators=EVALUATORS,
                 during=("knn", "rankme"),
                 floors=FLOORS,  # rows of the final table: features without training
@@ -323,7 +324,14 @@ KINDS = {
     "start": dict(step=Natural | None, parts=Mapping | tuple[str, ...]),
     "log": dict(every=Count, monitor_after=Natural),
     "checkpoint": dict(every=Count, keep=Count),
-    "evaluate": dict(every=Natural, batch_size=Count, during=tuple[str, ...], evaluators=Mapping, floors=Mapping),
+    "evaluate": dict(
+        every=Natural,
+        batch_size=Count,
+        part=Literal["test", "validation"],
+        during=tuple[str, ...],
+        evaluators=Mapping,
+        floors=Mapping,
+    ),
 }
 # Of make_optimizer, whose annotations say the rest.
 OPTIM = dict(

@@ -48,6 +48,9 @@ class Evaluation:
         self.experiment, section = experiment, experiment.config.evaluate
         serve = lambda source: device_batches(source, experiment, section.batch_size)
         self.data = EvaluationData(lambda: iter(()), serve=serve).of(experiment.splits)
+        test = experiment.splits.test
+        # What evaluators read beside (`transfer`, `ood`) is then held out alike.
+        self.part = self.data.part = "test" if test is None else test.part
         self.evaluators, self.skipped, self.missed, self.columns = {}, {}, {}, {}
         for name in section.evaluators if names is None else names:
             spec = evaluator_spec(section.evaluators, name)
@@ -102,12 +105,13 @@ class Evaluation:
             content = dict(
                 step=int(state.step),
                 data=self.experiment.config.data.name,
+                part=self.part,
                 train_examples=self.experiment.splits.train.epoch_size,
                 test_examples=0 if self.experiment.splits.test is None else self.experiment.splits.test.size,
                 device=device_name(),
                 results=summary,
             )
-            print_table(summary, itertools.chain(*self.columns.values()))
+            print_table(summary, itertools.chain(*self.columns.values()), self.part)
             if writable:
                 write_summary(workdir / "summary.json", content)
         return summary
@@ -130,6 +134,7 @@ def write_summary(file: Path, content: dict) -> None:
     try:
         earlier = json.loads(file.read_bytes()) if file.is_file() else {}
         same = earlier.get("step") == content["step"] and current_name(str(earlier.get("data"))) == content["data"]
+        same &= earlier.get("part", "test") == content.get("part", "test")
         found = {str(row): dict(values) for row, values in earlier["results"].items()} if same else {}
     except (ValueError, TypeError, KeyError, AttributeError):
         aside = unused(file.with_name("summary.damaged.json"))
@@ -162,12 +167,11 @@ def device_name() -> str:
     return f"{os.cpu_count()} CPU cores" if kind == "cpu" else f"{count} x {kind}"
 
 
-def print_table(summary: dict[str, dict[str, float]], known: Iterable[Column]) -> None:
+def print_table(summary: dict[str, dict[str, float]], known: Iterable[Column], part: str = "test") -> None:
     """A row for each encoder or floor, a column for each measure, with its unit and an arrow to its better side."""
     known = tuple(known)
-    table = rich.table.Table(
-        title="on held-out examples (mean ± spread over draws of labels; ↑ higher is better, ↓ lower)"
-    )
+    where = "on held-out examples" if part == "test" else f"on the {part} part of the training data"
+    table = rich.table.Table(title=f"{where} (mean ± spread over draws of labels; ↑ higher is better, ↓ lower)")
     table.add_column("", no_wrap=True)
     # The last row, the trained encoder, has every result that any row has.
     shown = [column for key in summary[list(summary)[-1]] if (column := find(key, known)) is not None]

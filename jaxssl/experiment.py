@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from jaxssl.config import options
 from jaxssl.core import Augment, Method, State, init_state, make_update, queued, replace_encoder, with_frozen
 from jaxssl.data.draw import check_draw, draw_arrays, draw_ids
 from jaxssl.data.source import Source, Splits
+from jaxssl.data.validation import with_validation
 from jaxssl.optim import check_patterns, make_optimizer, make_schedules
 from jaxssl.sharding import batch_sharding, check_batch, make_mesh, put_batch, put_replicated, tree_shardings
 
@@ -76,7 +77,12 @@ def purpose_seed(seed: int, purpose: str) -> int:
 
 def load_splits(config: ConfigDict) -> Splits:
     """The data of a run."""
-    return build({k: v for k, v in options(config.data).items() if k != "mode"})
+    return part_of(config, build({k: v for k, v in options(config.data).items() if k != "mode"}))
+
+
+def part_of(config: ConfigDict, splits: Splits) -> Splits:
+    """The splits with the test set that `evaluate.part` names; one of an earlier version has no such option."""
+    return with_validation(splits) if config.evaluate.get("part", "test") == "validation" else splits
 
 
 def make_method(config: ConfigDict, encoder: Any = None, source: Source | None = None) -> Method:
@@ -85,25 +91,32 @@ def make_method(config: ConfigDict, encoder: Any = None, source: Source | None =
     return build(spec, build(options(config.encoder)) if encoder is None else encoder)
 
 
-def filled(spec: dict[str, Any], source: Source) -> dict[str, Any]:
+def filled(spec: dict[str, Any], source: Source, where: str = "method") -> dict[str, Any]:
     """The section of a method with the sizes that its factory has options for and the section leaves out.
 
+    So are the sections within it, such as a method that another one adapts.
     `num_examples` is the range of `index`, `source.num_ids`; `num_classes` counts those of `target`, or of the labels.
 
     Raises:
       ValueError: where the factory needs a number of classes and the data has none.
     """
-    known = inspect.signature(resolve_in("method", spec)).parameters
+    inner = {name: filled(value, source, f"{where}.{name}") for name, value in spec.items() if _is_section(value)}
+    spec = {**spec, **inner}
+    known = inspect.signature(resolve_in(where, spec)).parameters
     sizes = {"num_examples": source.num_ids, "num_classes": source.num_targets or source.num_classes}
     absent = {name: size for name, size in sizes.items() if name in known and spec.get(name) is None}
     if absent.get("num_classes") == 0:
         if known["num_classes"].default is inspect.Parameter.empty:
             raise ValueError(
-                f"method.num_classes: {spec['name']} needs the number of classes, and this data has no labels; data with"
+                f"{where}.num_classes: {spec['name']} needs the number of classes, and this data has no labels; data with"
                 " labels, or num_classes=10 for ten, would be right."
             )
         del absent["num_classes"]
     return {**spec, **absent}
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value.get("name"))
 
 
 def setup(
@@ -125,7 +138,7 @@ def setup(
     """
     mesh = make_mesh(config.mesh.data, config.mesh.model, devices)
     check_batch(config.batch_size, mesh)
-    splits = load_splits(config) if splits is None else splits
+    splits = load_splits(config) if splits is None else part_of(config, splits)
     source = splits.train
     resident = config.data.get("mode", "resident") == "resident"
     if resident and source.arrays is None:

@@ -57,6 +57,7 @@ def run_study(config: ConfigDict, workdir: str | Path) -> Rows:
                 content = dict(
                     step=0,
                     data=config.data.name,
+                    part="test" if splits.test is None else splits.test.part,
                     train_examples=splits.train.epoch_size,
                     test_examples=0 if splits.test is None else splits.test.size,
                     device=device_name(),

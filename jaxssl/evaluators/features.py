@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxssl.data.splits import validation_rows
+from jaxssl.data.validation import SEED, SHARE, validation_index, with_validation
 from jaxssl.evaluators.extract import LabelsNeeded, NotApplicable, extract
 
 
@@ -30,7 +32,9 @@ class EvaluationData:
     reads, 'label' int32 [N] (-1 = no label), 'index' [N] (example id) and optionally '_mask' bool [N] (False
     = padding row, dropped). With several processes all of them must yield the same number of batches of the
     same shape. `extra`: that of both sources, see `data.source.Source`.
-    `serve(source)`: the batches of any source, for `of`.
+    `serve(source)`: the batches of any source, for `of`. `part`: 'validation' holds a part of the training data of other
+    sources out too, in the place of their test sets. `held_out()`: the ids of the training examples in `validation`; None:
+    drawn by the labels of the batches.
 
     `predict(params, memory, batch) -> {name: [N, ...]}`; one that has an option `names` is asked for the outputs that are
     needed, and for no other.
@@ -42,6 +46,8 @@ class EvaluationData:
     class_names: tuple[str, ...] | None = None
     extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     serve: Callable[[Any], Iterator[dict[str, Any]]] | None = None
+    part: str = "test"
+    held_out: Callable[[], np.ndarray] | None = None
     _key: tuple | None = dataclasses.field(default=None, init=False, repr=False)
     _found: dict[str, dict[str, dict[str, np.ndarray]]] = dataclasses.field(
         default_factory=dict, init=False, repr=False
@@ -55,7 +61,7 @@ class EvaluationData:
         """
         if self.serve is None:
             raise NotApplicable("this evaluation cannot serve other data: it was made of batches, not of sources")
-        train, test = splits
+        train, test = with_validation(splits) if self.part == "validation" else splits
         return EvaluationData(
             train_batches=functools.partial(self.serve, train),
             test_batches=None if test is None else functools.partial(self.serve, test),
@@ -63,6 +69,8 @@ class EvaluationData:
             class_names=train.class_names,
             extra={**train.extra, **({} if test is None else test.extra)},
             serve=self.serve,
+            part=self.part,
+            held_out=functools.partial(validation_index, train),
         )
 
     def features(self, predict: Callable, state: Any, of: str = "features", label: str = "label") -> Features:
@@ -99,6 +107,35 @@ class EvaluationData:
             num_classes = 1 + max(int(y.max()) for y in (train_y, test_y) if y is not None)
         return Features(x(train), train_y, x(test), test_y, train["index"], num_classes)
 
+    def validation(self, predict: Callable, state: Any, of: str = "features", label: str = "label") -> Features:
+        """`features` of the training examples alone, a tenth of them, held out, in the place of the test set.
+
+        For what an evaluator chooses, as a penalty or the direction of a score: the test set is not looked at. The same
+        share of every class is held out, and whole groups (`data.validation.held_out_rows`). The encoder has seen these
+        examples in training, unless the run was told otherwise (`evaluate.part`).
+
+        Args:
+          of, label: as in `features`.
+
+        Raises:
+          As `features`; ValueError where nothing can be held out.
+        """
+        f = self.features(predict, state, of, label)
+        held = self._held(f.train_index, f.train_y)
+        return f._replace(
+            train_x=f.train_x[~held],
+            train_y=f.train_y[~held],
+            test_x=f.train_x[held],
+            test_y=f.train_y[held],
+            train_index=f.train_index[~held],
+        )
+
+    def _held(self, index: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """bool [N]: which training examples are of the validation part."""
+        if self.held_out is not None:
+            return np.isin(index, self.held_out())
+        return validation_rows(label, SHARE, SEED)
+
     def outputs(
         self,
         predict: Callable,
@@ -113,7 +150,7 @@ class EvaluationData:
 
         Args:
           names: of the outputs.
-          split: 'train' or 'test'.
+          split: 'train', 'test', or 'validation', those training examples that `validation` holds out.
           arrays: names of arrays [N, ...] of the batches that come along.
           reduce: `reduce(batch, found) -> {name: [N, ...]}`, jitted and called batch by batch on the device; what it gives
             takes the place of the outputs `found`, which then never lie on the host together. A row of padding is
@@ -123,13 +160,17 @@ class EvaluationData:
           NotApplicable: no such split, or an output that `predict` or an array that the batches do not have.
           ValueError: as `features`.
         """
+        if split == "validation":
+            found = self.outputs(predict, state, names, split="train", arrays=arrays, reduce=reduce)
+            held = self._held(found["index"], found["label"])
+            return {name: x[held] for name, x in found.items()}
         batches = self.train_batches if split == "train" else self.test_batches
         if batches is None:
             raise NotApplicable(f"the data has no {split} set")
         return extract(predict, state, batches(), split, names, arrays=arrays, reduce=reduce)
 
     def array(self, name: str, *, split: str = "test") -> np.ndarray:
-        """An array [N, ...] of the batches, in the order of the ids; `predict` is not called.
+        """An array [N, ...] of the batches, in the order of the ids; `predict` is not called. `split`: as in `outputs`.
 
         Raises:
           NotApplicable: no such split or array.
