@@ -19,6 +19,7 @@ FAMILIES = (
     "measure",  # say how good features are
 )
 KINDS = ("pre-training", "adaptation", "evaluation", "study")
+CLAIMS = ("floor", "untrained")  # what a row may claim to beat
 
 
 class Card(NamedTuple):
@@ -31,6 +32,8 @@ class Card(NamedTuple):
       modality: one of MODALITIES.
       family: one of FAMILIES.
       kind: one of KINDS.
+      beats: of CLAIMS: what its configs' rows claim to lead by their headline; a config with `BEATS = (...)` says its own.
+        A test compares every claim with what was measured (`jaxssl.claims`).
     """
 
     name: str
@@ -39,6 +42,7 @@ class Card(NamedTuple):
     modality: str
     family: str
     kind: str = "pre-training"
+    beats: tuple[str, ...] = ()
 
     @property
     def link(self) -> str:
@@ -52,6 +56,8 @@ def wrong_card(card: Card) -> str:
     for field, known in (("modality", MODALITIES), ("family", FAMILIES), ("kind", KINDS)):
         if getattr(card, field) not in known:
             return f"{field}={getattr(card, field)!r}: must be one of {', '.join(known)}."
+    if not set(card.beats) <= set(CLAIMS):
+        return f"beats={card.beats!r}: must be some of {', '.join(CLAIMS)}."
     if card.paper and not card.link.startswith("https:"):
         return f"paper={card.paper!r}: must begin with 'arXiv:' or 'doi:', or be ''."
     return ""

@@ -434,7 +434,7 @@ def _list(args, overrides):
 
     from jaxssl.index import rows, shown
 
-    head = ("system", "paper", "modality", "family", "kind", "config", "measure", "trained")
+    head = ("system", "paper", "modality", "family", "kind", "config", "measure", "trained", "seeds")
     table = rich.table.Table(*head[:1], *(rich.table.Column(name, no_wrap=name == "config") for name in head[1:]))
     for row in rows(modality=args.modality, family=args.family, kind=args.kind):
         card, config = row.system.card, shown(row.config) if row.config is not None else "none"
@@ -447,6 +447,7 @@ def _list(args, overrides):
             config,
             row.column.title,
             row.value,
+            str(row.seeds or ""),
         )
     console = rich.console.Console()
     (console if console.is_terminal else rich.console.Console(width=200)).print(table)

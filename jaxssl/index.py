@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from jaxssl import claims, measured
 from jaxssl.build import build, nearest, options_of, resolve
 from jaxssl.card import FAMILIES, KINDS, MODALITIES, Card
 from jaxssl.config_files import config_files, configs_folder, import_config, stage_files
@@ -40,11 +41,15 @@ class System(NamedTuple):
 
 
 class Results(NamedTuple):
-    """{measure: value} of the trained encoder or of the study, of the untrained encoder, and of each floor by name."""
+    """{measure: value} of the trained encoder or of the study, of the untrained encoder, and of others by name.
+
+    floors: what the row must lead to claim so. beside: rows of a pipeline that are none, such as a teacher.
+    """
 
     own: dict[str, float]
     untrained: dict[str, float]
     floors: dict[str, dict[str, float]]
+    beside: dict[str, dict[str, float]] = {}
 
 
 class Row(NamedTuple):
@@ -53,12 +58,22 @@ class Row(NamedTuple):
     Attributes:
       system: the system.
       config: a config that runs it; None where there is none.
-      measured: the record of `tools/measure.py`; {} where there is none.
+      record: that of `tools/measure.py`, of one seed or several (`jaxssl.measured`); {} where there is none.
     """
 
     system: System
     config: Path | None
-    measured: dict[str, Any]
+    record: dict[str, Any]
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """The record of the first seed: data, steps, headline; {} where there is none."""
+        return measured.first(self.record)
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds that its numbers are the mean of; 0 where nothing was measured."""
+        return int(self.record.get("runs", len(measured.runs(self.record))))
 
     @property
     def modality(self) -> str:
@@ -72,7 +87,9 @@ class Row(NamedTuple):
         if "headline" in self.measured or self.config is None:
             return self.measured.get("headline", HEADLINE)
         module = import_config(self.config)
-        return module.get_config().evaluate.headline if hasattr(module, "get_config") else HEADLINE
+        if hasattr(module, "get_config"):
+            return module.get_config().evaluate.headline
+        return getattr(module, "HEADLINE", HEADLINE)
 
     @property
     def column(self) -> Column:
@@ -82,16 +99,38 @@ class Row(NamedTuple):
 
     @property
     def results(self) -> Results:
-        """The measured values, by part."""
-        rows = dict(self.measured.get("results", {}))
+        """The measured values, by part; of several seeds mean and spread."""
+        rows = measured.averaged(self.record)
         # Of a study, which trains nothing, the first row is its own.
         own = rows.pop("trained encoder", None) or rows.pop(next(iter(rows), ""), {})
-        return Results(own, rows.pop("untrained encoder", {}), rows)
+        untrained = rows.pop("untrained encoder", {})
+        floors = self.measured.get("floors", tuple(rows))
+        beside = {name: rows.pop(name) for name in tuple(rows) if name not in floors}
+        return Results(own, untrained, rows, beside)
 
     @property
     def value(self) -> str:
         """The headline measure of the trained encoder, or of the study."""
         return columns.cell(self.results.own, self.column) or NOT_MEASURED
+
+    @property
+    def beats(self) -> tuple[str, ...]:
+        """What the row claims to lead: `BEATS` of the config, else `beats` of the system's card."""
+        module = None if self.config is None else import_config(self.config)
+        return getattr(module, "BEATS", self.system.card.beats)
+
+    @property
+    def wrong_claims(self) -> list[str]:
+        """Which of its claims the measured numbers do not bear out, in words."""
+        if not self.record:
+            own = "BEATS" in vars(import_config(self.config)) if self.config is not None else False
+            return [f"beats={self.beats}: nothing has been measured."] if own and self.beats else []
+        return claims.wrong_claims(self.beats, self.results, self.column, self.seeds)
+
+    @property
+    def words(self) -> str:
+        """What its numbers do not say by themselves: who leads, and which lead is not sure."""
+        return claims.words(self.beats, self.results, self.column, self.seeds)
 
 
 def shown(config: Path) -> str:
@@ -125,6 +164,18 @@ def runs(config: Any) -> str:
     return ""
 
 
+def stage_runs(module: ModuleType) -> str:
+    """The system that a pipeline runs in the stage of its own row (OWN_ROW, else the first row); '' where none does."""
+    from jaxssl.config import load_config  # the command line loads it in any case; what lists alone may do without
+
+    stages = [stage for stage in module.get_stages(None) if stage.row is not None]
+    own = getattr(module, "OWN_ROW", None)
+    stage = next((s for s in stages if own in (None, s.row or s.name)), None)
+    if stage is None:
+        return ""
+    return runs(load_config(stage.config) if isinstance(stage.config, str) else stage.config)
+
+
 def systems() -> list[System]:
     """All systems that have a card, by name. Configs are loaded, so that it does not matter how they are written."""
     cards, configs = module_cards(), {}
@@ -135,9 +186,12 @@ def systems() -> list[System]:
             cards[shown(file)] = own
         configs.setdefault(shown(file) if own is not None else runs(module.get_config()), []).append(file)
     for file in stage_files().values():
-        card = card_of(import_config(file))
+        module = import_config(file)
+        card = card_of(module)
         if card is not None:
             cards[shown(file)], configs[shown(file)] = card, [file]
+        else:
+            configs.setdefault(stage_runs(module), []).append(file)
     found = [System(card, name, tuple(configs.get(name, ()))) for name, card in cards.items()]
     return sorted(found, key=lambda system: (system.card.name.lower(), system.id))
 
@@ -162,13 +216,13 @@ def rows(*, modality: str | None = None, family: str | None = None, kind: str | 
     ):
         if value is not None and value not in known:
             raise ValueError(f"--{name}={value}: no system is of it.{nearest(value, known)}")
-    measured = results()
+    recorded = results()
     for system in systems():
         card = system.card
         if (family or card.family) != card.family or (kind or card.kind) != card.kind:
             continue
         for config in system.configs or (None,):
-            row = Row(system, config, measured.get(config.name, {}) if config is not None else {})
+            row = Row(system, config, recorded.get(config.name, {}) if config is not None else {})
             if (modality or row.modality) == row.modality:
                 yield row
 
@@ -193,11 +247,11 @@ def contract() -> dict[Path, str]:
     one's own. 'again': a further config of a method; with --slow, as all others, it is checked in full.
     A config file with `CONTRACT = "full"` is always checked so.
     """
-    measured, found, skeletons = results(), {}, set()
+    recorded, found, skeletons = results(), {}, set()
     for system in systems():
         first = True
         # Those that have been measured come first: the others may need what is not here.
-        for file in sorted(system.configs, key=lambda file: file.name not in measured):
+        for file in sorted(system.configs, key=lambda file: file.name not in recorded):
             module = import_config(file)
             if not hasattr(module, "get_config") or system.card.kind == "study":
                 continue

@@ -10,7 +10,6 @@ import functools
 import json
 import logging
 import re
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,8 +24,9 @@ from jaxssl.changes import differences
 from jaxssl.config import load_config, override, validate
 from jaxssl.config_files import import_config, stage_files
 from jaxssl.evaluate import TRAINED
-from jaxssl.evaluators.columns import column_of
+from jaxssl.evaluators.columns import cell, column_of
 from jaxssl.files import to_json, write_whole
+from jaxssl.measured import mean_and_spread
 
 log = logging.getLogger("jaxssl")
 
@@ -140,8 +140,8 @@ def _run_stage(stage: Stage, config: ConfigDict, folders: Mapping[str, Path], wo
     record = _read(folder / RECORD)
     if record is not None:
         changed = differences(record["config"], wanted)
-        if record["after"] != _names(stage.after):
-            changed["after"] = record["after"], _names(stage.after)
+        if record["after"] != names_of(stage.after):
+            changed["after"] = record["after"], names_of(stage.after)
         if changed:
             said = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in list(changed.items())[:5])
             raise ValueError(
@@ -152,7 +152,7 @@ def _run_stage(stage: Stage, config: ConfigDict, folders: Mapping[str, Path], wo
     if state == FINISHED:
         log.info("stage %s is finished: %s", stage.name, folder)
         return
-    record = dict(config=wanted, after=_names(stage.after))
+    record = dict(config=wanted, after=names_of(stage.after))
     if not state:
         _write(folder, {**record, "state": STARTED})
     if state != TRAINED_STATE:
@@ -213,7 +213,7 @@ def _texts(node: Any, where: str = "") -> Iterable[tuple[str, str]]:
         yield where, node
 
 
-def _names(functions: Sequence[Callable]) -> list[str]:
+def names_of(functions: Sequence[Callable]) -> list[str]:
     """Functions and their options as text."""
     names = []
     for function in functions:
@@ -259,8 +259,9 @@ def _report(stages: Sequence[Stage], folders: Mapping[str, Path], workdir: Path)
                 grouped[row] = [values]  # floors: of the first run that has them
     rows = {row: mean_and_spread(results) for row, results in grouped.items()}
     if rows and jax.process_index() == 0:
-        print_rows(rows, {row: len(results) for row, results in grouped.items()})
-        write_whole(workdir / "summary.json", to_json(dict(results=rows), indent=2) + "\n")
+        counts = {row: len(results) for row, results in grouped.items()}
+        print_rows(rows, counts)
+        write_whole(workdir / "summary.json", to_json(dict(results=rows, runs=counts), indent=2) + "\n")
     return rows
 
 
@@ -273,23 +274,7 @@ def print_rows(rows: Mapping[str, Mapping[str, float]], counts: Mapping[str, int
     for column in columns:
         table.add_column(column.title, justify="right", min_width=max(len(w) for w in column.title.split()))
     for row, results in rows.items():
-        cells = []
-        for column in columns:
-            value, spread = results.get(column.key), results.get(column.key.removesuffix("_mean") + "_std")
-            cells.append("" if value is None else column.shown(value, spread))
+        cells = [cell(results, column) for column in columns]
         table.add_row(f"{row} ({counts[row]} runs)" if counts[row] > 1 else row, *cells)
     console = rich.console.Console()
     (console if console.is_terminal else rich.console.Console(width=140)).print(table)
-
-
-def mean_and_spread(results: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """One run as it is; of several the mean of each result, and the sample deviation of the runs: 'x', or 'x_mean', and 'x_std'."""
-    if len(results) == 1:
-        return dict(results[0])
-    found = {}
-    for key in results[0]:
-        values = [r[key] for r in results if r.get(key) is not None]
-        if not key.endswith("_std") and len(values) > 1:
-            found[key] = statistics.mean(values)
-            found[key.removesuffix("_mean") + "_std"] = statistics.stdev(values)
-    return found

@@ -1,15 +1,15 @@
 """Writes the README's tables of methods from configs/results.json; with --check says whether it is stale.
 
-.venv/bin/python tools/results_table.py [--check]
+.venv/bin/python tools/results_table.py [--check | --claims]
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from jaxssl.build import resolve
+from jaxssl.claims import lead, leads, merit
 from jaxssl.evaluators.columns import Column, cell, column_of
 from jaxssl.index import HEADLINE, Results, Row, rows, shown
 from jaxssl.recipes.image import fashion_mnist_12k
@@ -24,8 +24,12 @@ HEAD = (
     "trained, 10 labels a class",
     "k-NN",
     "linear, all labels",
+    "seeds",
     "in words",
 )
+
+SPREAD = "±: of an encoder with several seeds the deviation over seeds; with one seed, and of floors, that over draws of labels."
+COMMAND = "`.venv/bin/python tools/measure.py CONFIG`, with `--seeds 0,1,2` where there are three"
 
 
 def row(cells: Iterable[str]) -> str:
@@ -53,51 +57,33 @@ def images() -> list[str]:
     names = (HEADLINE, "knn/top1", "linear/top1")
     for entry in filter(compared, rows()):
         one, found = entry, entry.results
-        words = zip(("10 labels", "k-NN", "linear"), names)
-        behind = [word for word, name in words if leaders(found, column_of(name))]
-        said = f"raw pixels lead: {', '.join(behind)}" if behind else ""
+        words = zip(("k-NN", "linear"), names[1:])
+        behind = [word for word, name in words if lead(found.own, found.floors, column_of(name)).ahead]
+        said = [entry.words, f"raw pixels lead by {', '.join(behind)}" if behind else ""]
         shown = [cell(found.own, column_of(name)) for name in names]
-        lines.append(row([*first_cells(entry), cell(found.untrained, entry.column), *shown, said]))
+        untrained = cell(found.untrained, entry.column)
+        lines.append(row([*first_cells(entry), untrained, *shown, str(entry.seeds), "; ".join(filter(None, said))]))
     if one is not None:
         raw = one.results.floors["raw pixels"]
-        lines.append(row(["raw pixels", "", "", "", *(cell(raw, column_of(name)) for name in names), ""]))
+        lines.append(row(["raw pixels", "", "", "", *(cell(raw, column_of(name)) for name in names), "", ""]))
         measured = one.measured
         lines += [
             "",
-            f"Accuracy in per cent on the 2,000 held-out images of the bundled set, mean and spread over 5 draws of labels; "
-            f"{measured['step']:,} steps of batch {measured['batch_size']}, seed {measured['seed']}, on "
-            f"{measured['device']}. Each row: `.venv/bin/python tools/measure.py CONFIG`.",
+            f"Accuracy in per cent on the 2,000 held-out images of the bundled set; {measured['step']:,} steps of batch "
+            f"{measured['batch_size']} on {measured['device']}. {SPREAD} Each row: {COMMAND}.",
         ]
     return lines
 
 
-def merit(found: dict[str, float], column: Column) -> float:
-    """A result with its sign turned where lower is better; below all others where there is none."""
-    value = found.get(column.key)
-    return -math.inf if value is None else -value if column.better == "lower" else value
-
-
-def leaders(found: Results, column: Column) -> str:
-    """Which floor, or the untrained encoder, is better than the trained one, in words; '' where none is."""
-    if found.own.get(column.key) is None or not column.better:
-        return ""
-    value = merit(found.own, column)
-    ahead = [name for name, floor in found.floors.items() if merit(floor, column) > value]
-    said = [f"floor leads: {', '.join(ahead)}"] if ahead else []
-    if merit(found.untrained, column) >= value:
-        said.append("no gain over untrained")
-    return ", ".join(said)
-
-
 def in_words(entry: Row) -> str:
     """What the numbers of a row do not say by themselves: who leads, of which parts, on what kind of data."""
-    found, said = entry.results, [leaders(entry.results, entry.column)]
+    found, said = entry.results, [entry.words]
     group, _, measure = entry.headline.partition("/")
     if measure == "auroc":
         parts = [k for k in found.own if k.startswith(f"{group}/") and not k.startswith(f"{group}/auroc")]
         each = (f"{p.partition('/')[2]} {cell(found.own, column_of(p))} ({_best(found, column_of(p))})" for p in parts)
         said.append(f"mean of {', '.join(each)}" if parts else "")
-    said.append(generated(entry.measured["data"]))
+    said += dict.fromkeys(generated(name) for name in entry.measured.get("sources", [entry.measured["data"]]))
     return "; ".join(filter(None, said))
 
 
@@ -117,17 +103,28 @@ def others() -> list[str]:
     for entry in rows():
         if not entry.measured or compared(entry):
             continue
-        found, column, steps = entry.results, entry.column, entry.measured["step"]
-        beside = (f"{name} {cell(floor, column)}" for name, floor in found.floors.items() if column.key in floor)
+        found, column, steps = entry.results, entry.column, entry.measured.get("step")
+        others = {**found.floors, **found.beside}
+        beside = (f"{name} {cell(other, column)}" for name, other in others.items() if column.key in other)
         budget = f"{steps:,} x {entry.measured['batch_size']}" if steps else ""
-        numbers = (", ".join(beside), cell(found.untrained, column), entry.value, budget, in_words(entry))
+        trained = (cell(found.untrained, column), entry.value, budget, str(entry.seeds))
+        numbers = (", ".join(beside), *trained, in_words(entry))
         lines.append(row([*first_cells(entry), column.title, *numbers]))
     if not lines:
         return []
-    head = ("system", "paper", "config", "measure", "floors", "untrained", "trained", "steps x batch", "in words")
-    note = (
-        "On held-out data; seed 0; ↑ higher is better, ↓ lower. Each row: `.venv/bin/python tools/measure.py CONFIG`."
+    head = (
+        "system",
+        "paper",
+        "config",
+        "measure",
+        "floors",
+        "untrained",
+        "trained",
+        "steps x batch",
+        "seeds",
+        "in words",
     )
+    note = f"On held-out data; ↑ higher is better, ↓ lower. {SPREAD} Each row: {COMMAND}."
     return ["", row(head), row(["---"] * len(head)), *lines, "", note]
 
 
@@ -143,11 +140,27 @@ def render(readme: str) -> str:
     return f"{before}{BEGIN}\n{markdown()}\n{END}{after}"
 
 
+def claims() -> list[str]:
+    """A line a measured row: seeds, leads in units of the measure, what is claimed, what is wrong with it."""
+    lines = []
+    for entry in filter(lambda entry: entry.record, rows()):
+        found = leads(entry.results, entry.column, entry.seeds)
+        margins = (f"{name} {'-' if one.margin is None else f'{one.margin:+.3f}'}" for name, one in found.items())
+        says = f"{shown(entry.config)}: {entry.seeds} seeds; {', '.join(margins)}; beats={entry.beats}"
+        lines.append("; ".join([says, *entry.wrong_claims, *filter(None, [entry.words])]))
+    return lines
+
+
 def main() -> int:
     """Exit status 1 with --check when the README's table is stale."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing")
-    check = parser.parse_args().check
+    parser.add_argument("--claims", action="store_true", help="list what every row claims, and by how much it leads")
+    args = parser.parse_args()
+    check = args.check
+    if args.claims:
+        print("\n".join(claims()))
+        return 0
     readme = ROOT / "README.md"
     old = readme.read_text()
     new = render(old)

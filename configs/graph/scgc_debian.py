@@ -10,6 +10,8 @@ Seed 0: clusters agree with 63.7 % of the sections (untrained 20.5, k-means on t
 
 from jaxssl.recipes.graph import clustered_nodes, quick_clustered_nodes
 
+BEATS = ("floor", "untrained")
+
 
 def get_config(arg=None):
     config = clustered_nodes(per_class=(5, 20), spectral_dim=64)

@@ -5,6 +5,8 @@ jaxssl train configs/points/point_cmae_solids.py --workdir runs/point_cmae
 
 from jaxssl.recipes.points import point_clouds, quick_point_clouds
 
+BEATS = ("floor", "untrained")
+
 
 def get_config(arg=None):
     config = point_clouds()

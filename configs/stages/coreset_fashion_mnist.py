@@ -25,6 +25,7 @@ from jaxssl.stages import Stage
 
 CARD = Card("Coreset", "arXiv:1708.00489", 2017, "image", "selection", "study")
 OWN_ROW = "k-centre"
+FLOOR_ROWS = ("random part", "raw pixels")
 SEEDS = (0, 1, 2)
 
 

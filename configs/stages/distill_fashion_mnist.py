@@ -9,6 +9,8 @@ from jaxssl.recipes.image import fashion_mnist_12k, quick_convnet
 from jaxssl.stages import Stage
 
 STEPS = 200
+OWN_ROW = "student of half the width"
+FLOOR_ROWS = ("SimCLR of half the width", "raw pixels")
 
 
 def get_stages(arg=None):

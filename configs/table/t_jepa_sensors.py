@@ -10,6 +10,8 @@ did better than 0.3 and 1e-3.
 from jaxssl.config import base
 from jaxssl.recipes.table import quick_table
 
+BEATS = ("untrained",)
+
 
 def get_config(arg=None):
     config = base()

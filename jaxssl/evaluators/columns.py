@@ -27,7 +27,7 @@ class Column(NamedTuple):
     unit: '%' of a share in [0, 1], which is shown in per cent; '' of a pure number; else the unit itself, as 'mm'.
     better: which way is better, '' where neither is.
 
-    A result 'x_mean' is shown with 'x_std' beside it, where there is one. A result 'scope/key' has the column of its key;
+    A result 'x' or 'x_mean' is shown with 'x_std' beside it, where there is one. A result 'scope/key' has the column of its key;
     its heading begins with the scope.
     """
 
@@ -82,8 +82,7 @@ def find(key: str, known: Iterable[Column]) -> Column | None:
 
 def cell(results: Mapping[str, float | None], column: Column) -> str:
     """The result of a column, with its spread where there is one; '' where there is none."""
-    value = results.get(column.key)
-    spread = results.get(column.key.removesuffix("_mean") + "_std") if column.key.endswith("_mean") else None
+    value, spread = results.get(column.key), results.get(column.key.removesuffix("_mean") + "_std")
     return "" if value is None else column.shown(value, spread)
 
 

@@ -7,7 +7,7 @@ from jaxssl.models.heads import projector
 from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
-CARD = Card("Barlow Twins", "arXiv:2103.03230", 2021, "image", "redundancy")
+CARD = Card("Barlow Twins", "arXiv:2103.03230", 2021, "image", "redundancy", beats=("untrained",))
 
 
 def barlow_twins(

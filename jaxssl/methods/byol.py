@@ -8,7 +8,7 @@ from jaxssl.models.module import Module
 from jaxssl.ops import momentum_schedule
 from jaxssl.skeletons.teacher import teacher
 
-CARD = Card("BYOL", "arXiv:2006.07733", 2020, "image", "self-distillation")
+CARD = Card("BYOL", "arXiv:2006.07733", 2020, "image", "self-distillation", beats=("untrained",))
 
 
 def byol(

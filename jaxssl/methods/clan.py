@@ -9,7 +9,7 @@ from jaxssl.losses import clan_active_fraction
 from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
-CARD = Card("CLAN", "arXiv:2509.06550", 2025, "table", "contrast")
+CARD = Card("CLAN", "arXiv:2509.06550", 2025, "table", "contrast", beats=("untrained",))
 
 
 def clan(encoder: Module, *, margin: float = 0.5, alpha: float = 0.5, squared: bool = False) -> Method:

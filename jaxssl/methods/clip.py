@@ -10,7 +10,7 @@ from jaxssl.models.heads import projector
 from jaxssl.models.module import Module
 from jaxssl.skeletons.towers import towers
 
-CARD = Card("CLIP", "arXiv:2103.00020", 2021, "image_text", "contrast")
+CARD = Card("CLIP", "arXiv:2103.00020", 2021, "image_text", "contrast", beats=("floor", "untrained"))
 
 
 def clip(

@@ -7,7 +7,7 @@ from jaxssl.models.heads import projector
 from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
-CARD = Card("CLMR", "arXiv:2103.09410", 2021, "audio", "contrast")
+CARD = Card("CLMR", "arXiv:2103.09410", 2021, "audio", "contrast", beats=("untrained",))
 
 
 def clmr(encoder: Module, *, hidden_dims: tuple[int, ...] = (512,), dim: int = 64, temperature: float = 0.5) -> Method:

@@ -12,7 +12,7 @@ from jaxssl.models.module import Module
 from jaxssl.ops import mmd, select_sensors
 from jaxssl.skeletons.chain import begin_chain, forward_chain
 
-CARD = Card("ColloSSL", "arXiv:2202.00758", 2022, "series", "contrast")
+CARD = Card("ColloSSL", "arXiv:2202.00758", 2022, "series", "contrast", beats=("floor", "untrained"))
 
 
 def collossl(

@@ -7,7 +7,7 @@ from jaxssl.models.heads import projector
 from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
-CARD = Card("CVRL", "arXiv:2008.03800", 2020, "video", "contrast")
+CARD = Card("CVRL", "arXiv:2008.03800", 2020, "video", "contrast", beats=("floor", "untrained"))
 
 
 def cvrl(

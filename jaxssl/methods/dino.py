@@ -14,7 +14,7 @@ from jaxssl.skeletons.chain import forward_chain_views, make_predict, setup_chai
 from jaxssl.skeletons.prototypes import resting, rests
 from jaxssl.skeletons.teacher import begin_teacher, follow, teacher_metrics
 
-CARD = Card("DINO", "arXiv:2104.14294", 2021, "image", "self-distillation")
+CARD = Card("DINO", "arXiv:2104.14294", 2021, "image", "self-distillation", beats=("untrained",))
 
 
 def dino(

@@ -8,7 +8,7 @@ from jaxssl.models.tokens import needs
 from jaxssl.ops import linear_momentum, multi_block_mask_1d
 from jaxssl.skeletons.jepa import Drawn, jepa
 
-CARD = Card("ECG-JEPA", "arXiv:2410.13867", 2024, "series", "latent prediction")
+CARD = Card("ECG-JEPA", "arXiv:2410.13867", 2024, "series", "latent prediction", beats=("untrained",))
 
 
 def ecg_jepa(

@@ -14,7 +14,7 @@ from jaxssl.ops import partly_hidden
 from jaxssl.ops.graph import masked_nodes
 from jaxssl.skeletons.masked import Predicted, masked
 
-CARD = Card("GraphMAE", "arXiv:2205.10803", 2022, "graph", "reconstruction")
+CARD = Card("GraphMAE", "arXiv:2205.10803", 2022, "graph", "reconstruction", beats=("untrained",))
 
 
 def graphmae(encoder: Module, *, masking_ratio: float = 0.5, replace_rate: float = 0.05, alpha: float = 3.0) -> Method:

@@ -11,7 +11,7 @@ from jaxssl.models.tokens import Hide, needs
 from jaxssl.ops import hidden_count, random_masked
 from jaxssl.skeletons.masked import Predicted, masked
 
-CARD = Card("MAE", "arXiv:2111.06377", 2021, "image", "reconstruction")
+CARD = Card("MAE", "arXiv:2111.06377", 2021, "image", "reconstruction", beats=("untrained",))
 
 
 def mae(

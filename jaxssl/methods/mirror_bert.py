@@ -14,7 +14,7 @@ from jaxssl.ops import partly_hidden
 from jaxssl.ops.tokens import MASK, SPECIAL, masked_tokens
 from jaxssl.skeletons.chain import interleaved, make_predict
 
-CARD = Card("Mirror-BERT", "arXiv:2104.08027", 2021, "text", "contrast")
+CARD = Card("Mirror-BERT", "arXiv:2104.08027", 2021, "text", "contrast", beats=("floor", "untrained"))
 
 
 def mirror_bert(

@@ -12,7 +12,7 @@ from jaxssl.ops import l2_normalize, queue_push
 from jaxssl.skeletons.chain import batch_size, forward_chain, make_predict, setup_chain
 from jaxssl.skeletons.teacher import begin_teacher, follow, teacher_metrics
 
-CARD = Card("MoCo v2", "arXiv:2003.04297", 2020, "image", "contrast")
+CARD = Card("MoCo v2", "arXiv:2003.04297", 2020, "image", "contrast", beats=("untrained",))
 
 
 def moco(

@@ -8,7 +8,7 @@ from jaxssl.models.module import Module
 from jaxssl.ops import momentum_schedule
 from jaxssl.skeletons.teacher import teacher
 
-CARD = Card("MoCo v3", "arXiv:2104.02057", 2021, "image", "contrast")
+CARD = Card("MoCo v3", "arXiv:2104.02057", 2021, "image", "contrast", beats=("untrained",))
 
 
 def moco_v3(

@@ -14,7 +14,7 @@ from jaxssl.models.tokens import Hide, needs
 from jaxssl.ops import hidden_count, random_masked
 from jaxssl.skeletons.masked import Predicted, masked
 
-CARD = Card("Point-CMAE", "arXiv:2407.05862", 2024, "points", "reconstruction")
+CARD = Card("Point-CMAE", "arXiv:2407.05862", 2024, "points", "reconstruction", beats=("untrained",))
 
 BRANCHES = ("decoder1", "decoder2")
 

@@ -13,7 +13,7 @@ from jaxssl.ops import kmeans, student_t_assignment
 from jaxssl.ops.graph import influence_matrix
 from jaxssl.skeletons.prototypes import rests
 
-CARD = Card("SCGC", "arXiv:2204.12656", 2022, "graph", "clustering")
+CARD = Card("SCGC", "arXiv:2204.12656", 2022, "graph", "clustering", beats=("untrained",))
 
 
 def scgc(

@@ -9,7 +9,7 @@ from jaxssl.models.heads import projector
 from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
-CARD = Card("SimCLR", "arXiv:2002.05709", 2020, "image", "contrast")
+CARD = Card("SimCLR", "arXiv:2002.05709", 2020, "image", "contrast", beats=("untrained",))
 
 
 def simclr(

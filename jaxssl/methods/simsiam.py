@@ -7,7 +7,7 @@ from jaxssl.models.heads import predictor, projector
 from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
-CARD = Card("SimSiam", "arXiv:2011.10566", 2020, "image", "self-distillation")
+CARD = Card("SimSiam", "arXiv:2011.10566", 2020, "image", "self-distillation", beats=("untrained",))
 
 
 def simsiam(

@@ -13,7 +13,7 @@ from jaxssl.models.tokens import Hide, needs
 from jaxssl.ops import clustered_mask_2d, partly_hidden
 from jaxssl.skeletons.masked import Predicted, masked
 
-CARD = Card("SSAST", "arXiv:2110.09784", 2021, "audio", "reconstruction")
+CARD = Card("SSAST", "arXiv:2110.09784", 2021, "audio", "reconstruction", beats=("floor", "untrained"))
 
 
 def ssast(

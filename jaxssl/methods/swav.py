@@ -12,7 +12,7 @@ from jaxssl.ops import l2_normalize, queue_push, sinkhorn
 from jaxssl.skeletons.chain import batch_size, forward_chain_views, make_predict, setup_chain
 from jaxssl.skeletons.prototypes import resting, rests
 
-CARD = Card("SwAV", "arXiv:2006.09882", 2020, "image", "clustering")
+CARD = Card("SwAV", "arXiv:2006.09882", 2020, "image", "clustering", beats=("untrained",))
 
 
 def swav(

@@ -8,7 +8,7 @@ from jaxssl.models.heads import projector
 from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
-CARD = Card("VICReg", "arXiv:2105.04906", 2021, "image", "redundancy")
+CARD = Card("VICReg", "arXiv:2105.04906", 2021, "image", "redundancy", beats=("untrained",))
 
 
 def vicreg(

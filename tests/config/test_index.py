@@ -1,17 +1,14 @@
 """Facts about systems come from cards and loaded configs: what is listed, tabled and tested does not depend on spelling."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
-from runs import ROOT
 
 from jaxssl import index
 from jaxssl.card import MODALITIES, Card, wrong_card
 from jaxssl.cli import main
 from jaxssl.config_files import config_files, find_config, import_config
-from jaxssl.evaluators.columns import Column
 
 VARIABLE = """
 from jaxssl.recipes.image import fashion_mnist_12k
@@ -118,7 +115,8 @@ def test_every_config_runs_a_system_with_a_card():
 def test_the_contract_is_checked_in_full_once_for_every_loss():
     """Pipelines and studies are no methods."""
     chosen, trained = index.contract(), [s for s in index.systems() if s.configs and s.card.kind != "study"]
-    trained = [s for s in trained if set(s.configs) & set(config_files().values())]
+    known = set(config_files().values())
+    trained = [s._replace(configs=tuple(c for c in s.configs if c in known)) for s in trained if known & set(s.configs)]
     assert set(chosen) == {config for system in trained for config in system.configs}
     assert set(chosen.values()) <= {"full", "short", "data", "again"}
     for system in trained:
@@ -172,15 +170,34 @@ def test_of_a_study_the_first_row_is_its_own_and_the_others_are_beside_it(folder
     record = dict(headline="knn/top1", step=0, data="data.digits", results=rows)
     (folder / "results.json").write_text(json.dumps({"other_views.py": record}))
     (row,) = [row for row in index.rows() if row.system.card.name == "Other Views"]
-    assert row.results == ({"knn/top1": 0.7}, {}, {"random": {"knn/top1": 0.6}})
+    assert row.results == ({"knn/top1": 0.7}, {}, {"random": {"knn/top1": 0.6}}, {})
     assert row.value == "70.0" and row.column.heading == "k-NN"
 
 
-def test_tables_say_who_leads_in_the_direction_of_the_measure():
-    spec = importlib.util.spec_from_file_location("results_table", ROOT / "tools/results_table.py")
-    table = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(table)
-    found = index.Results({"e": 2.0}, {"e": 3.0}, {"mean": {"e": 1.0}, "none": {}})
-    for better, words in dict(higher="no gain over untrained", lower="floor leads: mean").items():
-        assert table.leaders(found, Column("e", "error", "mm", better)) == words
-    assert table.leaders(found, Column("e", "steps", "", "")) == ""
+def test_rows_of_a_pipeline_that_are_no_floors_stand_beside(folder, capsys):
+    rows = {"k-centre": {"knn/top1": 0.7}, "random": {"knn/top1": 0.6}, "all": {"knn/top1": 0.8}}
+    record = dict(headline="knn/top1", data="data.digits", results=rows, floors=["random"], runs=3)
+    (folder / "results.json").write_text(json.dumps({"select.py": record}))
+    (row,) = index.rows(kind="study")
+    assert row.results.floors == {"random": {"knn/top1": 0.6}} and row.results.beside == {"all": {"knn/top1": 0.8}}
+    assert row.seeds == 3 and row.words == "lead over the floor not claimed"
+    assert main(["list", "--kind", "study"]) == 0
+    shown = capsys.readouterr().out
+    assert "70.0" in shown and index.NOT_MEASURED not in shown
+
+
+def test_a_pipeline_without_a_card_is_a_config_of_the_system_of_its_own_row(folder):
+    text = """
+from jaxssl.recipes.image import fashion_mnist_12k
+from jaxssl.stages import Stage
+
+OWN_ROW = "second"
+
+
+def get_stages(arg=None):
+    made = [fashion_mnist_12k() for _ in range(2)]
+    made[0].method, made[1].method = dict(name="methods.byol"), dict(name="methods.distill")
+    return [Stage("first", made[0]), Stage("again", made[1], row="second")]
+"""
+    (folder / "stages" / "two.py").write_text(text)
+    assert configs_of("Distillation") == ["two"] and configs_of("BYOL") == []
