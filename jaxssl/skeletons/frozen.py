@@ -73,6 +73,8 @@ def frozen(
         # The last layer of a head has the largest number in its name; its width is that of the teacher.
         layers = params[list(student(1))[-1]]
         kernels = {name: layer["kernel"] for name, layer in layers.items() if "kernel" in layer}
-        return make_predict(student(kernels[max(kernels, key=lambda name: (len(name), name))].shape[-1]))(params, memory, batch)
+        return make_predict(student(kernels[max(kernels, key=lambda name: (len(name), name))].shape[-1]))(
+            params, memory, batch
+        )
 
     return split_method(init, Split(embed, of_embeddings), predict, frozen=teacher.load)
