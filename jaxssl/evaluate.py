@@ -19,6 +19,7 @@ from jaxssl.config import options
 from jaxssl.core import State
 from jaxssl.data.pipeline import evaluation_batches
 from jaxssl.data.source import Source
+from jaxssl.data.views import places_of
 from jaxssl.evaluators.columns import Column, cell, declared, find
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
 from jaxssl.experiment import Experiment
@@ -192,5 +193,5 @@ def embed(
         train_batches=lambda: device_batches(source, experiment, experiment.config.evaluate.batch_size)
     )
     found = data.features(experiment.predict, state)
-    names = None if source.names is None else list(source.names(found.train_index))
+    names = None if source.names is None else list(source.names(places_of(source, found.train_index, "embed")))
     return found.train_x, names, found.train_y, found.train_index

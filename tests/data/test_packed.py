@@ -16,6 +16,9 @@ from jaxssl.data.pipeline import stream
 from jaxssl.data.readers.image_folder import image_folder
 from jaxssl.data.readers.packed import is_pack, packed, write_pack
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.data.views import narrowed
+from jaxssl.evaluate import embed
+from jaxssl.experiment import setup
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -66,6 +69,22 @@ def test_a_pack_keeps_the_names_of_what_it_holds(pair):
     assert os.fsencode(found.train.names([38])[0]) == b"train/dog/z\xe9.png"
     assert found.test.names(np.array([9, 0])) == splits.test.names(np.array([9, 0]))
     assert packed(path=str(out), limit=5).train.names([4]) == splits.train.names([4])
+
+
+def test_the_names_of_a_part_are_those_of_its_examples(folder, pair, tmp_path):
+    """A part keeps the `index` of the whole; its names go by place."""
+    splits, _ = pair
+    ids = np.array([2, 17, 30])
+    part = narrowed(splits.train, ids)
+    write_pack(Splits(part, None), str(tmp_path / "pack"))
+    assert packed(path=str(tmp_path / "pack")).train.names(np.arange(3)) == splits.train.names(ids)
+    config = load_config("simclr:quick", data=str(folder))
+    with config.unlocked():
+        config.data.update(image_size=16, max_unreadable=0.1)
+    experiment = setup(config)
+    features, names, label, index = embed(experiment, experiment.initial(), part)
+    assert names == splits.train.names(ids) and index.tolist() == ids.tolist()
+    np.testing.assert_array_equal(label, splits.train.fetch(ids)["label"])
 
 
 EXTRA = {

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxssl.data.pipeline import evaluation_batches
 from jaxssl.data.source import Splits, from_arrays
-from jaxssl.data.views import column
+from jaxssl.data.views import column, places_of
 
 log = logging.getLogger("jaxssl")
 
@@ -153,7 +153,7 @@ def _write(source, folder, split, extra):
             ids = batch["index"][readable]
             kept.append(ids)
             readable_rows.append(readable)
-            names += [] if source.names is None else source.names(ids)
+            names += [] if source.names is None else source.names(places_of(source, ids, "pack"))
             for name, file in files.items():
                 batch[name][readable].tofile(file)
     finally:
