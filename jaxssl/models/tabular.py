@@ -32,7 +32,7 @@ class ResidualLayer(nn.Module):
 
 
 class ResidualMLP(nn.Module):
-    """Residual layers one after the other; built by `residual_mlp`."""
+    """Residual layers one after the other, and a linear map; built by `residual_mlp`."""
 
     widths: tuple
     dim: int
@@ -47,9 +47,9 @@ class ResidualMLP(nn.Module):
         codes = one_hot(x["categories"], self.max_categories)
         h = jnp.concatenate([x["numbers"], codes], axis=1).astype(self.dtype)
         layer = nn.remat(ResidualLayer) if self.remat else ResidualLayer
-        for i, width in enumerate((*self.widths, self.dim)):
+        for i, width in enumerate(self.widths):
             h = layer(width, self.dtype, name=f"layer{i}")(h)
-        return h.astype(jnp.float32)
+        return Dense(self.dim, dtype=self.dtype, name="last")(h).astype(jnp.float32)
 
 
 def residual_mlp(
@@ -62,11 +62,13 @@ def residual_mlp(
 ) -> ResidualMLP:
     """Residual MLP without norms: h <- relu(W h + b) + h, or relu(W h + b) + U h where the width changes.
 
-    Categories enter as one-hot codes. The default widths are those of CLAN.
+    Features are a linear map of the last h: f = V h + c. Categories enter as one-hot codes. The widths, the residuals and
+    the linear end are those of CLAN's release (github.com/jackwilkie/CLAN, model/model.py). Weights start from
+    lecun-normal and biases from 0; torch's Linear, as the release uses it, has a third of this variance and random biases.
 
     Args:
       widths: widths of the hidden layers.
-      dim: D, width of the features; the last layer has a ReLU and a residual too.
+      dim: D, width of the features.
       max_categories: number of codes of a column of categories.
       dtype: compute dtype; parameters and features are float32.
       remat: recompute each layer in the backward pass.

@@ -28,11 +28,14 @@ def test_residual_mlp_is_its_formula():
     params, apply = built(module, X)
     codes = np.eye(6)[np.asarray(X["categories"])].reshape(5, -1)
     h = np.concatenate([X["numbers"], codes], axis=1)
-    for i in range(3):
+    for i in range(2):
         layer = jax.tree.map(np.asarray, params[f"layer{i}"])
         linear = lambda name: h @ layer[name]["kernel"] + layer[name]["bias"]
         h = np.maximum(linear("linear"), 0) + (linear("resize") if "resize" in layer else h)
     assert "resize" in params["layer0"] and "resize" not in params["layer1"]
+    # The end is one plain linear map: without ReLU and residual, so that features of either sign exist.
+    h = h @ np.asarray(params["last"]["kernel"]) + np.asarray(params["last"]["bias"])
+    assert set(params) == {"layer0", "layer1", "last"}
     np.testing.assert_allclose(apply(params, X), h, rtol=1e-4, atol=1e-5)
 
 
