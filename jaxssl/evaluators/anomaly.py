@@ -4,36 +4,50 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jaxssl.data.splits import hold_out
 from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
 
 
 @columns(
     Column("anomaly/auroc", "anomalies, AUROC"),
+    Column("anomaly/auroc_as_scored", "anomalies as scored, AUROC"),
     Column("anomaly/auroc_either_way", "anomalies either way, AUROC"),
     Column("anomaly/{n}", "{n}, AUROC"),
 )
-def anomaly(data: EvaluationData, *, normal: int = 0) -> Callable:
+def anomaly(data: EvaluationData, *, normal: int = 0, validation: float = 0.2, seed: int = 0) -> Callable:
     """Area under the ROC curve of an anomaly score on the test set, in [0, 1].
 
     The score of a row is -cos(features, mean of the training features), as in CLAN; an output
     `anomaly_score` [N, 1] of `predict` takes its place. Training rows of other classes, if there are any, are left out.
 
-    `anomaly/auroc`: each class of anomalies against the normal rows, the mean over these classes.
-    `anomaly/<class>`: of each class apart, where there are several.
-    `anomaly/auroc_either_way`: the mean of max(a, 1 - a), under which a score that ranks normal rows higher also counts as
-        good; published numbers of CLAN are of this kind.
+    A score may rank anomalies below normal rows and separate them all the same. So a validation part of the test set,
+    `validation` of each class, gives the score its sign: -1 if the mean AUROC there is below 1/2, else 1. One sign holds
+    for all classes. The validation part is in no result; these are over the other rows of the test set:
+
+    `anomaly/auroc`: of the score times its sign, each class of anomalies against the normal rows; the mean over these classes.
+    `anomaly/<class>`: the same of each class apart, where there are several.
+    `anomaly/auroc_as_scored`: the mean of the score as it is, without the sign: a detector that needs no labelled anomaly.
+    `anomaly/auroc_either_way`: the mean of max(a, 1 - a), which orients each class by the very rows that it is measured on.
+        CLAN's release reports this (github.com/jackwilkie/CLAN, util/metrics.py); it is at least 1/2 for any score.
+    `anomaly/sign`: the sign.
 
     Args:
       normal: label of the normal rows.
+      validation: share of each class of the test set, in [0, 1); at least one row of a class that has two. With 0 no row is
+        held out and the sign is 1.
+      seed: of the draw of the validation part, which else depends on the labels alone: the same for all encoders.
 
     Raises:
       LabelsNeeded: at build time, without a test set or two classes; when run, without normal rows or anomalies.
+      ValueError: a share out of range.
 
     Source: Wilkie, Hindy, Tachtatzis, Atkinson, Contrastive Self-Supervised Network Intrusion Detection using
       Augmented Negative Pairs, 2025, arXiv:2509.06550, https://arxiv.org/abs/2509.06550
     """
     data.need_labels("anomaly")
+    if not 0 <= validation < 1:
+        raise ValueError(f"validation={validation!r}: must lie in 0..1, below 1; 0 holds nothing out.")
 
     def scores(predict, state):
         """(score [M], label [M]) of the test rows."""
@@ -47,19 +61,32 @@ def anomaly(data: EvaluationData, *, normal: int = 0) -> Callable:
             raise LabelsNeeded(f"anomaly: no row of the training set has label {normal}, that of normal rows")
         return anomaly_score(f.train_x[rows], f.test_x), f.test_y
 
+    def areas(score, label):
+        """{class: AUROC against the normal rows} of the classes of anomalies."""
+        kinds = [int(k) for k in np.unique(label) if k >= 0 and k != normal]
+        inside = score[label == normal]
+        return {k: auroc(score[label == k], inside) for k in kinds} if len(inside) else {}
+
     def run(predict, state) -> dict[str, float]:
         score, label = scores(predict, state)
-        kinds = [int(k) for k in np.unique(label) if k >= 0 and k != normal]
-        if not (label == normal).any() or not kinds:
+        known = np.zeros(len(label), bool)
+        if validation:
+            known = hold_out(label, validation, np.random.default_rng(seed), every_class=True)
+        seen, found = areas(score[known], label[known]), areas(score[~known], label[~known])
+        if not found:
             raise LabelsNeeded(f"anomaly: the test set needs rows of label {normal} and of another one")
-        areas = {k: auroc(score[label == k], score[label == normal]) for k in kinds}
+        turned = bool(seen) and np.mean(list(seen.values())) < 0.5
+        oriented = {k: 1 - area if turned else area for k, area in found.items()}
+        mean = lambda values: float(np.mean(list(values)))
         results = {
-            "anomaly/auroc": float(np.mean(list(areas.values()))),
-            "anomaly/auroc_either_way": float(np.mean([max(a, 1 - a) for a in areas.values()])),
+            "anomaly/auroc": mean(oriented.values()),
+            "anomaly/auroc_as_scored": mean(found.values()),
+            "anomaly/auroc_either_way": mean(max(area, 1 - area) for area in found.values()),
+            "anomaly/sign": -1.0 if turned else 1.0,
         }
-        if len(kinds) > 1:
+        if len(found) > 1:
             name = lambda k: data.class_names[k] if data.class_names else str(k)
-            results.update({f"anomaly/{name(k)}": area for k, area in areas.items()})
+            results.update({f"anomaly/{name(k)}": area for k, area in oriented.items()})
         return results
 
     return run

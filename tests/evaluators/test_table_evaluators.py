@@ -9,6 +9,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics.pairwise import cosine_similarity
 
+from jaxssl.data.splits import hold_out
 from jaxssl.evaluators.anomaly import anomaly, auroc
 from jaxssl.evaluators.boosted_trees import boosted_trees
 from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicable
@@ -58,10 +59,36 @@ def test_anomaly_is_what_scikit_learn_says(data, arrays):
     train, test, label = arrays
     score = -cosine_similarity(test, train.mean(0, keepdims=True))[:, 0]
     areas = [roc_auc_score(label[rows] > 0, score[rows]) for rows in (label != 2, label != 1)]
-    found = anomaly(data)(RAW, STATE)
+    found = anomaly(data, validation=0.0)(RAW, STATE)
     np.testing.assert_allclose([found["anomaly/noisy"], found["anomaly/moved"]], areas, rtol=1e-6)
     np.testing.assert_allclose(found["anomaly/auroc"], np.mean(areas), rtol=1e-6)
     np.testing.assert_allclose(found["anomaly/auroc_either_way"], np.mean([max(a, 1 - a) for a in areas]), rtol=1e-6)
+    assert found["anomaly/auroc_as_scored"] == found["anomaly/auroc"] and found["anomaly/sign"] == 1
+
+
+def test_the_rows_that_orient_the_score_are_in_no_result(data, arrays):
+    """A score that is right on the validation part alone is turned by it and wrong everywhere else, and the reverse."""
+    train, test, label = arrays
+    known = hold_out(label, 0.25, np.random.default_rng(3), every_class=True)
+    assert np.bincount(label[known]).tolist() == [10, 10, 10]
+    for validation_right in (True, False):
+        right = (label > 0) == (known == validation_right)
+        predict = lambda params, memory, batch, right=right: {
+            "features": batch["x"],
+            "anomaly_score": jnp.take(jnp.asarray(right, jnp.float32), batch["index"], mode="clip")[:, None],
+        }
+        found = anomaly(data, validation=0.25, seed=3)(predict, STATE)
+        assert found["anomaly/sign"] == (1 if validation_right else -1)
+        assert found["anomaly/auroc_as_scored"] == (0 if validation_right else 1)
+        assert found["anomaly/auroc"] == found["anomaly/noisy"] == found["anomaly/moved"] == 0
+        assert found["anomaly/auroc_either_way"] == 1
+    # The draw is that of the labels: features of another state are judged by the same rows.
+    score = -cosine_similarity(test, train.mean(0, keepdims=True))[:, 0]
+    rows = ~known & (label != 2)
+    area = roc_auc_score(label[rows] > 0, score[rows])
+    found = anomaly(data, validation=0.25, seed=3)(RAW, STATE)
+    oriented = area if found["anomaly/sign"] > 0 else 1 - area
+    np.testing.assert_allclose(found["anomaly/noisy"], oriented, rtol=1e-6)
 
 
 def test_auroc_with_ties_is_that_of_scikit_learn():
@@ -73,10 +100,15 @@ def test_auroc_with_ties_is_that_of_scikit_learn():
 
 
 def test_a_wrong_way_detector_shows():
-    """Features that say the opposite: below one half, and above only either way."""
+    """Features that say the opposite: below one half as scored, and above if some rows say which way is up."""
     x, y = np.float32([[1, 0]] * 10 + [[1, 0]] * 5 + [[1, 1]] * 5), np.repeat([0, 1, 0], [10, 5, 5])
-    found = anomaly(EvaluationData(batches(x[:10], y[:10]), batches(x[10:], y[10:]), 2))(RAW, STATE)
-    assert found == {"anomaly/auroc": 0.0, "anomaly/auroc_either_way": 1.0}
+    sets = EvaluationData(batches(x[:10], y[:10]), batches(x[10:], y[10:]), 2)
+    both = {"anomaly/auroc_as_scored": 0.0, "anomaly/auroc_either_way": 1.0}
+    assert anomaly(sets)(RAW, STATE) == {"anomaly/auroc": 1.0, "anomaly/sign": -1.0, **both}
+    assert anomaly(sets, validation=0.0)(RAW, STATE) == {"anomaly/auroc": 0.0, "anomaly/sign": 1.0, **both}
+    # With one row of a kind nothing can be held out of it, and the score is taken as it is.
+    one = EvaluationData(batches(x[:10], y[:10]), batches(x[14:], y[14:]), 2)
+    assert anomaly(one)(RAW, STATE) == {"anomaly/auroc": 0.0, "anomaly/sign": 1.0, **both}
 
 
 def test_floors_give_their_own_scores(data, arrays):
@@ -92,7 +124,8 @@ def test_floors_give_their_own_scores(data, arrays):
         np.testing.assert_allclose(found["anomaly_score"][:, 0], score, rtol=1e-4)
         np.testing.assert_array_equal(found["features"], test)
         areas = [roc_auc_score(label[rows] > 0, score[rows]) for rows in (label != 2, label != 1)]
-        np.testing.assert_allclose(anomaly(data)(predict, STATE)["anomaly/auroc"], np.mean(areas), atol=1e-3)
+        found = anomaly(data, validation=0.0)(predict, STATE)
+        np.testing.assert_allclose(found["anomaly/auroc"], np.mean(areas), atol=1e-3)
 
 
 def test_boosted_trees_are_those_of_scikit_learn(arrays):
@@ -116,3 +149,5 @@ def test_what_they_need(arrays):
     normal_only = EvaluationData(batches(test, label), batches(test, 0 * label), 3)
     with pytest.raises(LabelsNeeded, match="of label 0 and of another"):
         anomaly(normal_only)(RAW, STATE)
+    with pytest.raises(ValueError, match="validation=1: must lie in 0..1"):
+        anomaly(EvaluationData(batches(test, label), batches(test, label), 3), validation=1)
