@@ -185,21 +185,44 @@ def test_anomalies_are_never_trained_on():
     np.testing.assert_array_equal(np.bincount(test.arrays["label"]), [143, 212])
 
 
+def mean_strength(rows):
+    return np.abs(np.corrcoef(rows.T)).mean()
+
+
 def test_flows_are_what_they_say():
     train, test = flows(train_size=3000, test_size=2000)
     x, y = test.arrays["numbers"], test.arrays["label"]
-    np.testing.assert_array_equal(np.bincount(y), [2000] * 3)
-    benign, resampled, shifted = (x[y == k] for k in range(3))
-    # Every resampled column alone looks as always, but the columns go together less.
-    np.testing.assert_allclose(resampled.mean(0), benign.mean(0), atol=0.12)
-    np.testing.assert_allclose(resampled.std(0), benign.std(0), atol=0.12)
-    strength = lambda rows: np.abs(np.corrcoef(rows.T)).sum()
-    assert strength(resampled) < 0.9 * strength(benign)
+    np.testing.assert_array_equal(np.bincount(y), [2000] * 6)
+    assert test.class_names == ("benign", "resampled", "shifted", "louder", "spiked", "rewired")
+    benign, resampled, shifted, louder, spiked, rewired = (x[y == k] for k in range(6))
+    # Every resampled or rewired column alone looks as always, but the columns go together less, or otherwise.
+    for rows in (resampled, rewired):
+        np.testing.assert_allclose(rows.mean(0), benign.mean(0), atol=0.12)
+        np.testing.assert_allclose(rows.std(0), benign.std(0), atol=0.12)
+    assert mean_strength(resampled) < 0.9 * mean_strength(benign)
+    assert np.abs(np.corrcoef(rewired.T) - np.corrcoef(benign.T)).mean() > 0.2
     # The shift is 3 deviations along the first axis of the benign rows.
     values, axes = np.linalg.eigh(np.cov(train.arrays["numbers"].T))
     move = np.abs((shifted.mean(0) - benign.mean(0)) @ axes) / np.sqrt(values)
     np.testing.assert_allclose(move[-1], 3, atol=0.2)
     assert move[:-1].max() < 0.5
+    # Louder rows go together as always, twice as far out.
+    np.testing.assert_allclose(np.corrcoef(louder.T), np.corrcoef(benign.T), atol=0.1)
+    np.testing.assert_allclose(louder.std(0) / benign.std(0), 2, atol=0.15)
+    # 1 or 2 of 20 columns, by 3 to 5 deviations: 0.3 on average.
+    np.testing.assert_allclose((spiked.mean(0) - benign.mean(0)).mean(), 1.5 * 4 / 20, atol=0.03)
+
+
+def test_flows_of_several_services_are_no_gaussian():
+    """Given the service, columns go together as strongly as in one service; over all services they do less."""
+    one, several = (flows(train_size=3000, test_size=500, services=n).train.arrays["numbers"] for n in (1, 4))
+    np.testing.assert_allclose(several.std(0), 1, atol=1e-3)
+    distance = lambda rows: np.einsum("ni,ij,nj->n", rows, np.linalg.inv(np.cov(rows.T)), rows)
+    # The squared Mahalanobis distance of a Gaussian of 20 columns has deviation sqrt(2 * 20).
+    np.testing.assert_allclose(distance(one).std(), np.sqrt(40), rtol=0.05)
+    assert distance(several).std() > 1.2 * np.sqrt(40)
+    with pytest.raises(ValueError, match="data.services=0: must be at least 1"):
+        flows(services=0)
 
 
 def test_sensors_see_hidden_quantities_among_columns_of_noise():
