@@ -2,9 +2,17 @@
 
 jaxssl train configs/table/t_jepa_sensors.py --workdir runs/t_jepa_sensors
 
-Some columns share something and others share nothing: predicting columns from others is for such rows. Seed 0: 70.2 at 10
-labels a class (untrained 61.2, columns 73.1), 54.7 at one (36.2, 48.1). Contexts of half of the columns and a rate of 2e-3
-did better than 0.3 and 1e-3.
+Some columns share something and others share nothing: predicting columns from others is for such rows. The probe reads all
+tokens side by side, as the published one. Contexts of half of the columns and a rate of 2e-3 did better than 0.3 and 1e-3 on
+the test rows of data.seed=0; the rows here are those of data.seed=1, on which nothing was chosen.
+Accuracy on the 1,000 test rows in per cent, config.seed 0, 1 (two runs; a third was not made):
+
+    linear, all labels    trained 90.0, 90.2   untrained 89.8, 90.0   columns 89.5
+    10 labels a class     trained 81.7, 83.0   untrained 80.2, 80.4   columns 78.6
+    1 label a class       trained 63.2, 69.1   untrained 54.3, 54.1   columns 51.5
+
+With few labels the method gains, most with one. With all labels it gains nothing that two runs would show, and boosted
+trees on the columns lead with 91.3: the paper's claim, that it makes simple models as good as trees, is not shown here.
 """
 
 from jaxssl.config import base
@@ -16,7 +24,7 @@ BEATS = ("untrained",)
 def get_config(arg=None):
     config = base()
     config.total_steps, config.batch_size = 1500, 128
-    config.data = dict(name="data.sets.sensors", mode="resident")
+    config.data = dict(name="data.sets.sensors", mode="resident", seed=1)
     config.augment = dict(name="augment.table.unchanged")
     config.preprocess = dict(name="augment.table.plain")
     config.encoder = dict(
@@ -26,7 +34,7 @@ def get_config(arg=None):
         num_heads=4,
         mlp_ratio=2.0,
         registers=1,
-        pool="mean",
+        pool="flatten",
         dtype="float32",
         remat=False,
     )
@@ -43,6 +51,7 @@ def get_config(arg=None):
     config.log.every = 50
     config.evaluate.evaluators.trees = dict(name="evaluators.boosted_trees")
     config.evaluate.floors = {"columns": dict(name="evaluators.floors.flat")}
+    config.evaluate.headline = "linear/top1"
     if arg == "quick":
         quick_table(config)
         config.optim.learning_rate = 1e-3

@@ -33,7 +33,27 @@ def t_jepa(
     Every row draws one context C and `num_targets` target sets T_j outside of C; f' is the teacher, an exponential
     moving average of f, and stop-gradient. The registers of f are in every context and never a target.
 
-    |C| and |T_j| are the same in all steps, so that nothing is compiled again; the publication draws them in each step.
+    Where it differs from the release (github.com/jose-melo/t-jepa), and why:
+
+    - |C| and |T_j| are the same in all steps, so that nothing is compiled again. The release draws them in each step, by
+      default between 0.2 and 0.4 of the columns each; the shares here are the middle. Its recipe for the table jannis
+      draws 0.14 to 0.37 for contexts and 0.16 to 0.62 for targets.
+    - The T_j of a row are drawn one by one. The release intends this, but its four sets are views of one shuffled array
+      and come out equal (src/mask.py, create_masks).
+    - Registers are always seen and never a target. The release numbers the columns from 0 in a sequence that begins with
+      the register: number 0 is the register, and the last column is neither context nor target.
+    - Blocks are pre-norm with GELU, as in all transformers here; those of the release are post-norm with ReLU.
+    - g is blocks, LN, linear map. In the release its blocks end as the encoder does, LN - linear - LN, ahead of them.
+    - Column tokens start from a normal distribution of deviation 1. In the release they are uniform with deviation
+      (3 D)^-1/2: 0.1 for D = 32. With small tokens the features collapsed here (configs/table/t_jepa_breast_cancer.py).
+      Positions have frequencies down to 1/10,000; the encoder's in the release down to 1/100.
+    - No dropout (0.002 in the recipe for jannis) and no clipping of gradients to [-1, 1].
+    - The recipe for jannis is AdamW at 3.7e-4 after 10 of 300 epochs of warm-up, no weight decay, batches of 512, D = 64,
+      16 blocks in encoder and predictor, momentum 0.996 rising linearly to 1. The configs here have
+      two blocks and at most 1,500 steps, and say their own rate and momentum.
+
+    The published probe is a linear one on all tokens side by side, registers included: `pool='flatten'` of the encoder. A
+    mean over tokens mixes columns and hides from a linear probe what each token says.
 
     Args:
       encoder: a models.tabular.table_transformer.
