@@ -10,8 +10,8 @@ orients the scores and is in no result. AUROC, config.seed 0, 1, 2:
 
 It learns, and both floors lead: 214 rows do not show that CLAN is better than a covariance.
 Negatives differ from the published ones: 0.3 of the cells of a row are drawn in -5 ... 5 deviations, in the place of
-0.1 in -1.7 ... 1.7. Malignant rows lie far out in many columns at once, where the published negatives never are: these reach 77.2 (config.seed=0,
---config.augment.probability=0.1 --config.augment.low=-1.7 --config.augment.high=1.7). This
+0.1 in -1.7 ... 1.7. Malignant rows lie far out in many columns at once, where the published negatives never are: these
+reach 77.2 (config.seed=0, --config.augment.probability=0.1 --config.augment.low=-1.7 --config.augment.high=1.7). This
 and one hidden layer in the place of four were chosen with the test set in view, before the scores had a validation part.
 """
 
