@@ -1,8 +1,9 @@
 """Trains and evaluates configs, one after the other, and records what came out in configs/results.json.
 
     .venv/bin/python tools/measure.py configs/image/simclr_fashion_mnist_12k.py ... [--seeds 0,1,2] [--again]
-        [--config.optim.learning_rate=0.1 ...]
+        [--runs RUN ...] [--config.optim.learning_rate=0.1 ...]
 
+--runs: finished run folders of that one config are recorded, in the place of training anew.
 --seeds: one run for each; the record holds all of them. Without it the one seed of the config is run. A seed that is
 recorded for the same resolved config is not run again, so that the same command goes on after it was killed; --again does
 it again. Pipelines (configs/stages) say their seeds themselves. Results are those of the test set:
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxssl import measured
+from jaxssl.changes import differences
 from jaxssl.cli import split_overrides
 from jaxssl.config import load_config
 from jaxssl.config_files import find_config, import_config, stage_files
 from jaxssl.evaluate import device_name
+from jaxssl.files import to_json
 from jaxssl.index import HEADLINE
 from jaxssl.stages import check_stages, load_stages, names_of, resolved
 
@@ -37,10 +40,15 @@ def measure(config: str, overrides: dict[str, str]) -> dict[str, Any]:
         changes = [f"--config.{k}={v}" for k, v in overrides.items()]
         command = [sys.executable, "-m", "jaxssl", "train", config, "--workdir", folder, *changes]
         subprocess.run(command, check=True, cwd=ROOT)
-        summary = json.loads((Path(folder) / "summary.json").read_text())
-        resolved = json.loads((Path(folder) / "config.json").read_text())
-        written = Path(folder) / "metrics.jsonl"  # a study, which trains nothing, has none
-        rows = [json.loads(line) for line in written.read_text().splitlines()] if written.is_file() else [{}]
+        return found_in(Path(folder), overrides)
+
+
+def found_in(folder: Path, overrides: dict[str, str]) -> dict[str, Any]:
+    """The summary of a finished run folder, with the settings that it depends on."""
+    summary = json.loads((folder / "summary.json").read_text())
+    resolved = json.loads((folder / "config.json").read_text())
+    written = folder / "metrics.jsonl"  # a study, which trains nothing, has none
+    rows = [json.loads(line) for line in written.read_text().splitlines()] if written.is_file() else [{}]
     speeds = sorted(row["time/images_per_s"] for row in rows if "time/images_per_s" in row)
     return {
         **summary,
@@ -52,6 +60,31 @@ def measure(config: str, overrides: dict[str, str]) -> dict[str, Any]:
         "images_per_s": round(speeds[len(speeds) // 2]) if speeds else None,
         "final": {k: v for k, v in rows[-1].items() if k.startswith("train/")},
     }
+
+
+def record_runs(config: str, overrides: dict[str, str], folders: list[str], file: Path = RESULTS) -> None:
+    """Records finished run folders of a config, each under its seed.
+
+    Raises:
+      ValueError: a folder that is no finished run of this config.
+    """
+    wanted, name = load_config(config, overrides).to_dict(), find_config(config.partition(":")[0]).name
+    digest = measured.digest(wanted)
+    for folder in map(Path, folders):
+        if not (folder / "summary.json").is_file():
+            raise ValueError(
+                f"{folder}: has no summary.json; a run that has been trained and evaluated would be right."
+            )
+        resolved = load_config(str(folder / "config.json")).to_dict()
+        if measured.digest(resolved) != digest:
+            other = differences(json.loads(to_json(resolved)), json.loads(to_json(wanted)))
+            named = [option for option in other if option.split(".")[0] not in measured.IDLE]
+            raise ValueError(f"{folder}: is a run of another config than {config}: {', '.join(named)}.")
+        found = found_in(folder, overrides)
+        if found["step"] != resolved["total_steps"]:
+            raise ValueError(f"{folder}: was evaluated at step {found['step']} of {resolved['total_steps']}.")
+        record = measured.added(_read(file).get(name, {}), found["seed"], {**found, "config": digest})
+        _write(file, name, record)
 
 
 def measure_seeds(
@@ -146,10 +179,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", metavar="CONFIG")
     parser.add_argument("--seeds", type=_seeds, help="numbers with commas between them, as in 0,1,2")
+    parser.add_argument("--runs", nargs="+", metavar="RUN", help="finished run folders of the one config")
     parser.add_argument("--again", action="store_true", help="run what is recorded already, too")
     args = parser.parse_args(rest)
     if args.seeds is not None and "seed" in overrides:
         parser.error("--seeds and --config.seed: give one of them.")
+    if args.runs:
+        if len(args.configs) != 1 or args.seeds is not None or args.again:
+            parser.error("--runs: goes with one config, and without --seeds and --again.")
+        record_runs(args.configs[0], overrides, args.runs, RESULTS)
+        return 0
     for config in args.configs:
         name, colon, arg = config.partition(":")
         known = stage_files().items()

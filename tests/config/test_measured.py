@@ -10,6 +10,8 @@ from runs import ROOT
 from jaxssl import index, measured
 from jaxssl.card import Card
 from jaxssl.cli import main
+from jaxssl.config import load_config
+from jaxssl.files import to_json
 
 CONFIG = "simclr_fashion_mnist_12k"
 FILE = f"{CONFIG}.py"
@@ -109,6 +111,29 @@ def test_what_cannot_be_recorded_is_refused(tools, capsys):
         with pytest.raises(SystemExit):
             module.main(argv)
     assert not made and not file.exists() and "seeds" in capsys.readouterr().err
+
+
+def test_finished_run_folders_are_recorded_in_the_place_of_training(tools, tmp_path):
+    module, file, made = tools
+    for seed in (0, 2):
+        folder = tmp_path / f"run{seed}"
+        folder.mkdir()
+        config = load_config(CONFIG, {"seed": str(seed), "log.every": "7"})
+        (folder / "config.json").write_text(to_json(config.to_dict()))
+        (folder / "summary.json").write_text(json.dumps(run_of(seed)))
+    names = [str(tmp_path / "run0"), str(tmp_path / "run2")]
+    assert module.main([CONFIG, "--runs", *names]) == 0 and not made
+    assert sorted(json.loads(file.read_text())[FILE]["seeds"]) == ["0", "2"]
+    module.main([CONFIG, "--seeds", "0,2"])
+    assert not made, "recorded already"
+    with pytest.raises(ValueError, match="run2: is a run of another config than .*: optim.learning_rate"):
+        module.main([CONFIG, "--runs", names[1], "--config.optim.learning_rate=0.5"])
+    (tmp_path / "run2" / "summary.json").write_text(json.dumps({**run_of(2), "step": 300}))
+    with pytest.raises(ValueError, match="run2: was evaluated at step 300 of 600"):
+        module.main([CONFIG, "--runs", names[1]])
+    (tmp_path / "run2" / "summary.json").unlink()
+    with pytest.raises(ValueError, match="run2: has no summary.json"):
+        module.main([CONFIG, "--runs", names[1]])
 
 
 def test_of_several_seeds_tables_show_mean_and_spread():
