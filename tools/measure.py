@@ -78,9 +78,13 @@ def record_runs(config: str, overrides: dict[str, str], folders: list[str], file
         resolved = load_config(str(folder / "config.json")).to_dict()
         if measured.digest(resolved) != digest:
             other = differences(json.loads(to_json(resolved)), json.loads(to_json(wanted)))
-            named = [option for option in other if option.split(".")[0] not in measured.IDLE]
+            named = [
+                option
+                for option in other
+                if option.split(".")[0] not in measured.IDLE and option != "evaluate.headline"
+            ]
             raise ValueError(f"{folder}: is a run of another config than {config}: {', '.join(named)}.")
-        found = found_in(folder, overrides)
+        found = {**found_in(folder, overrides), "headline": wanted["evaluate"]["headline"]}
         if found["step"] != resolved["total_steps"]:
             raise ValueError(f"{folder}: was evaluated at step {found['step']} of {resolved['total_steps']}.")
         record = measured.added(_read(file).get(name, {}), found["seed"], {**found, "config": digest})
