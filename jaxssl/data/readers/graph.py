@@ -1,7 +1,8 @@
 """Graphs whose nodes have features: every example is a node with its surroundings, padded to one size.
 
-The surroundings (ego graph) of a node are itself, some of its neighbours and some of theirs, with all edges between
-them. They do not change during a run and have at most `num_nodes` nodes, so that a hub costs no more than a leaf.
+With `whole` the graph lies in the context of the data instead, and an example is a node alone. The surroundings (ego
+graph) of a node are itself, some of its neighbours and some of theirs, with all edges between them. They do not change
+during a run and have at most `num_nodes` nodes, so that a hub costs no more than a leaf.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from jaxssl.data.reading import MAX_FILE_MB
 from jaxssl.data.sets.debian_graph import DEBIAN_FILE, read_debian_graph
 from jaxssl.data.source import Splits, from_arrays
 from jaxssl.data.splits import check_test_fraction, hold_out
+from jaxssl.data.whole_graph import edge_context, whole_splits
 from jaxssl.names import shown
 
 # With more bytes of node features than this, examples are put together only when they are fetched.
@@ -27,6 +29,7 @@ RESIDENT_BYTES = 2**28
 def graph(
     *,
     path: str | None = None,
+    whole: bool = False,
     num_nodes: int = 24,
     num_edges: int = 96,
     test_fraction: float = 0.2,
@@ -43,17 +46,34 @@ def graph(
       path: a .npz file with `features` float [n, F], `edges` int [E, 2] (undirected, numbers of nodes) and perhaps
         `label` int [n] (-1 = none); or a folder with nodes.csv (columns `id`, features, perhaps `label`) and edges.csv
         (columns `source`, `target`).
+      whole: the graph is `Source.context`, `features` float32 [n, F], `senders`, `receivers` int32 [2E]; an example is a
+        node, its own `features` [F] and its number `node`. For methods that see all nodes in every step.
       num_nodes, num_edges: the most that the surroundings of a node have, itself and both directions counted.
       test_fraction: part of the nodes whose labels and features only the evaluation sees; their edges stay in the
         graph. A twentieth of the edges is taken out of the graph, for the evaluator of links.
       seed: of the split and of the surroundings.
-      limit: number of training nodes, and a quarter as many test nodes.
+      limit: number of training nodes, and a quarter as many test nodes. With `whole` the graph itself is cut to about
+        so many training nodes, and to its test nodes by `test_fraction`.
       max_file_mb: a larger file is refused, and one that unpacks to more.
 
     Raises:
       FileNotFoundError, ValueError: naming file and row.
     """
     features, edges, label, class_names, names = read_graph(path, max_file_mb)
+    if whole:
+        return whole_splits(
+            features,
+            edges,
+            label,
+            split=split_graph,
+            context=edge_context,
+            class_names=class_names,
+            names=names,
+            test_fraction=test_fraction,
+            seed=seed,
+            limit=limit,
+            where=shown(path or DEBIAN_FILE.name),
+        )
     return graph_splits(
         features,
         edges,

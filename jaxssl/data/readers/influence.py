@@ -10,12 +10,14 @@ from jaxssl.data.readers.graph import read_graph, split_graph
 from jaxssl.data.reading import MAX_FILE_MB
 from jaxssl.data.sets.debian_graph import DEBIAN_FILE
 from jaxssl.data.source import Splits, from_arrays
+from jaxssl.data.whole_graph import check_matrix, whole_splits
 from jaxssl.names import shown
 
 
 def influence(
     *,
     path: str | None = None,
+    whole: bool = False,
     power: int = 2,
     cumulative: bool = False,
     num_neighbors: int = 64,
@@ -32,12 +34,14 @@ def influence(
 
     Args:
       path: as in `data.readers.graph`.
-      power: of A.
+      whole: `Source.context` has the `features` float32 [n, F] of all nodes and their `influence` float32 [n, n], the
+        whole matrix; an example is `features` and `node`. For methods that see all nodes in every step.
+      power: of A; 0 is the identity, no influence of others.
       cumulative: the sum of the powers up to `power`.
       num_neighbors: the number of influences that are kept of a node, the largest ones.
       test_fraction: part of the nodes whose features and labels only the evaluation sees.
       seed: of the split.
-      limit: number of training nodes, and a quarter as many test nodes.
+      limit: number of training nodes, and a quarter as many test nodes; with `whole` as in `data.readers.graph`.
       max_file_mb: a larger file is refused, and one that unpacks to more.
 
     Raises:
@@ -45,9 +49,8 @@ def influence(
     """
     features, edges, label, class_names, names = read_graph(path, max_file_mb)
     where = shown(path or DEBIAN_FILE.name)
-    return influence_splits(
-        features, edges, label, class_names, names, where, power, cumulative, num_neighbors, test_fraction, seed, limit
-    )
+    options = (whole, power, cumulative, num_neighbors, test_fraction, seed, limit)
+    return influence_splits(features, edges, label, class_names, names, where, *options)
 
 
 def adjacency_power(edges: np.ndarray, size: int, power: int, *, cumulative: bool = False) -> Any:
@@ -56,11 +59,13 @@ def adjacency_power(edges: np.ndarray, size: int, power: int, *, cumulative: boo
     Args:
       edges: int [E, 2], undirected, each once.
       size: number of nodes.
-      power: of A, at least 1.
+      power: of A; 0 gives the identity.
       cumulative: the sum of the powers up to `power`.
     """
     import scipy.sparse
 
+    if not power:
+        return scipy.sparse.identity(size, format="csr")
     half = scipy.sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (size, size))
     adjacency = (half + half.T + scipy.sparse.identity(size)).tocsr()
     adjacency = scipy.sparse.diags(1 / np.asarray(adjacency.sum(1)).ravel()) @ adjacency
@@ -78,6 +83,7 @@ def influence_splits(
     class_names: Sequence[str] | None,
     names: np.ndarray | None,
     where: str,
+    whole: bool,
     power: int,
     cumulative: bool,
     num_neighbors: int,
@@ -86,9 +92,18 @@ def influence_splits(
     limit: int | None,
 ) -> Splits:
     """Nodes with the nodes of most influence on them, as sources: features [N, F], edges [E, 2], label [N] or None."""
-    for name, value in (("power", power), ("num_neighbors", num_neighbors)):
-        if value < 1:
-            raise ValueError(f"data.{name}={value}: must be at least 1.")
+    for name, value, least in (("power", power, 0), ("num_neighbors", num_neighbors, 1)):
+        if value < least:
+            raise ValueError(f"data.{name}={value}: must be at least {least}.")
+
+    def context(features, edges):
+        check_matrix(len(features))
+        matrix = adjacency_power(edges, len(features), power, cumulative=cumulative)
+        return {"features": features, "influence": matrix.toarray().astype(np.float32)}
+
+    if whole:
+        known = dict(class_names=class_names, names=names, where=where, test_fraction=test_fraction, seed=seed)
+        return whole_splits(features, edges, label, split=split_graph, context=context, limit=limit, **known)
     parts = split_graph(edges, len(features), test_fraction, seed, limit)
     matrix = adjacency_power(parts.extra["edges"], len(features), power, cumulative=cumulative)
     count = min(num_neighbors, len(features))

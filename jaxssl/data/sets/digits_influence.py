@@ -8,6 +8,7 @@ from jaxssl.data.source import Splits
 
 def digits_influence(
     *,
+    whole: bool = False,
     k: int = 5,
     power: int = 4,
     cumulative: bool = True,
@@ -37,5 +38,5 @@ def digits_influence(
     near = NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)
     edges = np.stack([np.repeat(np.arange(len(features)), k), near.ravel()], axis=1)
     names = tuple(str(n) for n in digits.target_names)
-    options = (power, cumulative, num_neighbors, test_fraction, seed, limit)
+    options = (whole, power, cumulative, num_neighbors, test_fraction, seed, limit)
     return influence_splits(features, edges, digits.target, names, None, "digits_influence", *options)
