@@ -78,6 +78,15 @@ OPS = {
         lambda w: graph.influence_matrix(jnp.arange(4) * 2, jnp.array([[0, 2], [4, -1], [6, 1], [2, 2]]), w),
         (positive(4, 2),),
     ),
+    "graph.drop_edges": (lambda: graph.drop_edges(jax.random.key(0), jnp.ones((2, 6), bool), 0.5), ()),
+    "graph.replacements": (
+        lambda: graph.replacements(jax.random.key(0), jnp.eye(2, 6, dtype=bool), jnp.ones((2, 6), bool)),
+        (),
+    ),
+    "graph.segment_softmax": (
+        lambda w: graph.segment_softmax(w, jnp.array([0, 1, 1, 3]), 4, jnp.array([True, True, True, False])),
+        (draw(4, 2),),
+    ),
     "graph.masked_nodes": (lambda: graph.masked_nodes(jax.random.key(0), jnp.ones((2, 6), bool), 0.5), ()),
     "graph.propagate": (
         lambda h: graph.propagate(h, jnp.array([0, 1, 0]), jnp.array([1, 0, 0]), jnp.array([True, True, False])),

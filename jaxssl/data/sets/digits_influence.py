@@ -23,7 +23,7 @@ def digits_influence(
 
     Args:
       k: neighbours that each digit is joined to.
-      power, cumulative, num_neighbors, test_fraction, seed, limit: as in `data.readers.influence`.
+      whole, power, cumulative, num_neighbors, test_fraction, seed, limit: as in `data.readers.influence`.
 
     Source: Alpaydin, Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
     https://doi.org/10.24432/C50P49
