@@ -16,7 +16,8 @@ def ego(*, drop_edge_rate: float = 0.0, num_views: int = 1) -> Augment:
 
     Returns:
       augment(key, batch) -> batch with `views`, a tuple of dicts of `features` [N, M, F], `node_mask` [N, M],
-      `senders`, `receivers`, `edge_mask` [N, E], in the place of these.
+      `senders`, `receivers`, `edge_mask` [N, E], in the place of these; where edges are left out also `all_edges`
+      [N, E], the mask with them.
 
     Raises:
       ValueError: naming the option.
@@ -29,7 +30,8 @@ def ego(*, drop_edge_rate: float = 0.0, num_views: int = 1) -> Augment:
     def view(key, x):
         if not drop_edge_rate:
             return x
-        return {**x, "edge_mask": jax.vmap(_drop)(jax.random.split(key, len(x["edge_mask"])), x)}
+        kept = jax.vmap(_drop)(jax.random.split(key, len(x["edge_mask"])), x)
+        return {**x, "edge_mask": kept, "all_edges": x["edge_mask"]}
 
     def _drop(key, x):
         low = jax.numpy.minimum(x["senders"], x["receivers"])

@@ -11,12 +11,21 @@ from jaxssl.ops.graph import propagate
 
 
 def propagated(data: EvaluationData, preprocess: Callable, *, num_steps: int = 2) -> Callable:
-    """The features of the first node of every graph after `num_steps` of message passing without weights; 0 = its own."""
+    """The features of the first node of every graph after `num_steps` of message passing without weights; 0 = its own.
+
+    Where the data has a whole graph as context, of the nodes of the batch in that graph.
+    """
     del data
 
     @jax.jit
     def predict(params, memory, batch):
-        del params, memory
+        del params
+        if "senders" in memory.get("context", {}):
+            graph = memory["context"]
+            h, ends = graph["features"], (graph["senders"], graph["receivers"])
+            for _ in range(num_steps):
+                h = propagate(h, *ends, jnp.ones(len(ends[0]), bool))
+            return {"features": h[batch["node"]]}
         x = preprocess(None, batch)["x"]
         h = x["features"]
         for _ in range(num_steps):
