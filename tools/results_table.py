@@ -83,6 +83,8 @@ def in_words(entry: Row) -> str:
         parts = [k for k in found.own if k.startswith(f"{group}/") and not k.startswith(f"{group}/auroc")]
         each = (f"{p.partition('/')[2]} {cell(found.own, column_of(p))} ({_best(found, column_of(p))})" for p in parts)
         said.append(f"mean of {', '.join(each)}" if parts else "")
+    if group == "clustering":
+        said.append(f"of all {'nodes' if entry.modality == 'graph' else 'examples'}, not of held-out ones")
     said += dict.fromkeys(generated(name) for name in entry.measured.get("sources", [entry.measured["data"]]))
     return "; ".join(filter(None, said))
 
@@ -124,7 +126,7 @@ def others() -> list[str]:
         "seeds",
         "in words",
     )
-    note = f"On held-out data; ↑ higher is better, ↓ lower. {SPREAD} Each row: {COMMAND}."
+    note = f"On held-out data where the row does not say otherwise; ↑ higher is better, ↓ lower. {SPREAD} Each row: {COMMAND}."
     return ["", row(head), row(["---"] * len(head)), *lines, "", note]
 
 

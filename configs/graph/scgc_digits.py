@@ -2,9 +2,7 @@
 
 jaxssl train configs/graph/scgc_digits.py --workdir runs/scgc
 
-Clusters of the trained encoder agree with the digits better than k-means on the pixels does, by accuracy (81.6 and 79.4;
-untrained 52.6) and by mutual information (86.8 and 73.8); the spectral embedding of the graph alone reaches 81.5 and
-87.2. The probes say less: 93.4 at 10 labels a class, pixels 90.2.
+@@
 """
 
 from jaxssl.recipes.graph import clustered_nodes, quick_clustered_nodes
@@ -12,8 +10,10 @@ from jaxssl.recipes.graph import clustered_nodes, quick_clustered_nodes
 
 def get_config(arg=None):
     config = clustered_nodes(per_class=(1, 10), spectral_dim=10, features="pixels")
-    config.total_steps, config.batch_size = 800, 512
-    config.data = dict(name="data.sets.digits_influence", mode="resident", k=5, power=4, cumulative=True)
+    # 30 epochs of batches of 256 for the autoencoder, 200 steps of the whole graph.
+    config.total_steps, config.batch_size = 370, 256
+    config.data = dict(name="data.sets.digits_influence", mode="resident", whole=True, k=5, power=4, cumulative=True)
+    config.encoder.hidden_dims = (256, 256)
     config.method = dict(
         name="methods.scgc",
         num_clusters=10,
@@ -21,9 +21,9 @@ def get_config(arg=None):
         clustering_weight=0.1,
         reconstruction_weight=0.0,
         scale=0.25,
-        pretrain_steps=90,
+        pretrain_steps=170,
     )
-    config.log.monitor_after = 150  # there are no clusters while the autoencoder is trained
+    config.log.monitor_after = 200  # there are no clusters while the autoencoder is trained
     if arg == "quick":
         quick_clustered_nodes(config)
         config.method.update(reconstruction_weight=1.0, pretrain_steps=0)

@@ -8,7 +8,12 @@ from jaxssl.evaluators.columns import Column, columns
 from jaxssl.evaluators.features import EvaluationData, NotApplicable
 
 
-@columns(Column("clustering/accuracy", "clustering, ACC"), Column("clustering/nmi", "clustering, NMI"))
+@columns(
+    Column("clustering/accuracy", "k-means of all examples, ACC"),
+    Column("clustering/nmi", "k-means of all examples, NMI"),
+    Column("clustering/own_accuracy", "own clusters of all examples, ACC"),
+    Column("clustering/own_nmi", "own clusters of all examples, NMI"),
+)
 def clustering(
     data: EvaluationData, *, num_clusters: int | None = None, restarts: int = 10, seed: int = 0, own: str = ""
 ) -> Callable:
@@ -22,7 +27,8 @@ def clustering(
       num_clusters: None takes the number of classes.
       restarts: of k-means; the one of least inertia counts.
       own: output of `predict` [N, K] whose largest entry is a cluster; `clustering/own_accuracy` and so on are then the
-        agreement of these, for rows of the table whose `predict` has it.
+        agreement of these. A row of the table whose `predict` lacks it, a floor, has no clusters of its own, and k-means
+        stands in for them.
       seed: of k-means.
 
     Raises:
@@ -45,7 +51,7 @@ def clustering(
             try:
                 parts = [data.outputs(predict, state, (own,), split=split) for split in ("train", "test")]
             except NotApplicable:
-                return results
+                return results | {name.replace("/", "/own_"): value for name, value in results.items()}
             y, scores = (np.concatenate([part[name] for part in parts]) for name in ("label", own))
             scored = agreement(y[y >= 0], scores[y >= 0].argmax(1))
             results |= {name.replace("/", "/own_"): value for name, value in scored.items()}

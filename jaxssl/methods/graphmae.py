@@ -90,10 +90,8 @@ def graphmae(
         width, (key_hide, key_edges, key_encoder, key_decoder) = x["features"].shape[-1], jax.random.split(key, 4)
         hidden, features = hide(key_hide, x, nets.param("mask_token", lambda: jnp.zeros(width)))
         kept = drop_edges(key_edges, x["edge_mask"], drop_edge_rate) if drop_edge_rate else x["edge_mask"]
-        seen, whole = (
-            {**x, "features": features, "edge_mask": kept},
-            {**x, "edge_mask": x.get("all_edges", x["edge_mask"])},
-        )
+        seen = {**x, "features": features, "edge_mask": kept}
+        whole = {**x, "edge_mask": x.get("all_edges", x["edge_mask"])}
         h = nets("encoder", encoder, seen, key=key_encoder, method="encode").patches
         z = jnp.where(hidden[..., None], 0.0, nets("bridge", bridge(encoder.widths[-1], encoder.dtype), h))
         pred = nets("decoder", encoder.decoder(width), z, whole, key=key_decoder).astype(jnp.float32)

@@ -143,6 +143,8 @@ def test_links_and_clusters_against_scikit_learn():
     assert links(data)(predict, STATE)["links/auroc"] == pytest.approx(expected)
     found = clustering(data)(predict, STATE)
     assert found["clustering/accuracy"] == found["clustering/nmi"] == found["clustering/ari"] == 1.0
+    found = clustering(data, own="assignments")(predict, STATE)
+    assert found["clustering/own_accuracy"] == found["clustering/accuracy"], "k-means, where a row has no own clusters"
     assert matched_accuracy(np.array([0, 0, 1, 1, 2]), np.array([2, 2, 0, 1, 1])) == 0.8
     with pytest.raises(NotApplicable, match="no held_out_edges"):
         links(dataclasses.replace(data, extra={}))
@@ -158,11 +160,12 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_own_graph_trains_and_embeds(folder, tmp_path):
+@pytest.mark.parametrize("config", ["graphmae_debian", "graphmae_debian_ego"])
+def test_own_graph_trains_and_embeds(folder, tmp_path, config):
     run, out = tmp_path / "run", tmp_path / "features.npz"
     shrink = ["total_steps=3", "batch_size=8", "log.tensorboard=false", "evaluate.final=false", "data.limit=60"]
     options = [f"--config.{option}" for option in shrink]
-    assert not main(["train", "graphmae_debian:quick", "--data", str(folder), "--workdir", str(run), *options])
+    assert not main(["train", f"{config}:quick", "--data", str(folder), "--workdir", str(run), *options])
     assert not main(["embed", str(run), "--out", str(out)])
     with np.load(out) as file:
         assert len(file["features"]) == 60 and set(file["name"]) == {f"n{i}" for i in range(60)}

@@ -46,8 +46,11 @@ def test_influences_of_a_graph_and_of_a_batch_are_those_of_the_matrix(tmp_path):
     np.testing.assert_allclose(found, dense(2)[np.ix_([4, 0, 2, 3], [4, 0, 2, 3])], rtol=1e-6)
     few = influence(path=str(path), power=2, test_fraction=0.0, num_neighbors=2).train.arrays
     np.testing.assert_allclose(few["weights"], np.sort(dense(2), axis=1)[:, :-3:-1], rtol=1e-6)
-    with pytest.raises(ValueError, match="data.power=0"):
-        influence(power=0)
+    alone = influence(path=str(path), power=0, test_fraction=0.0).train.arrays
+    np.testing.assert_array_equal(alone["neighbors"][:, 0], alone["node"])
+    assert (alone["weights"] == np.eye(6)[0]).all()
+    with pytest.raises(ValueError, match="data.power=-1: must be at least 0"):
+        influence(power=-1)
 
 
 def test_digits_are_joined_to_their_nearest():
@@ -78,7 +81,8 @@ def test_first_only_the_reconstruction_counts_then_all_but_it(small):
     assert (gradients["centers"] == 0).all() and np.abs(gradients["decoder"]["linear0"]["kernel"]).max() > 0
     (loss, (after, metrics, _)), gradients = value(params, memory, step=5)
     z, _ = forward(mlp(hidden_dims=(8,), out_dim=4), params["encoder"], {}, batch["views"][0])
-    np.testing.assert_allclose(after["start"], kmeans(jax.random.key(1), z, 3), rtol=1e-4, atol=1e-5)
+    found = jax.jit(lambda z: kmeans(jax.random.key(1), z, 3, restarts=20))(z)
+    np.testing.assert_allclose(after["start"], found, rtol=1e-4, atol=1e-5)
     matrix = influence_matrix(batch["node"], batch["neighbors"], batch["weights"])
     expected = neighbor_contrast(z, matrix, scale=0.25) + 0.1 * dec(student_t_assignment(z, after["start"]))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
@@ -93,12 +97,45 @@ def test_the_start_of_the_centres_stays_once_it_is_set(small):
     np.testing.assert_array_equal(later["start"], set_once["start"])
 
 
+def test_of_the_whole_graph_the_loss_is_that_of_all_nodes_whatever_the_batch(small):
+    """With the matrix in the context; the reference has every node in one batch of the sampled form."""
+    train, test = digits_influence(limit=64, whole=True)
+    context = {name: jnp.asarray(value) for name, value in train.context.items()}
+    assert context["influence"].shape == (80, 80) and (train.size, test.size) == (64, 16)
+    # Rows of A + ... + A^4; the graph is cut to the nodes nearest to the largest hub.
+    np.testing.assert_allclose(context["influence"].sum(1), 4, rtol=1e-5)
+    encoder = mlp(hidden_dims=(8,), out_dim=4)
+    method = scgc(encoder, num_clusters=3, clustering_weight=0.5, pretrain_steps=1)
+    batches = [
+        {"views": (context["features"][rows],), "node": rows}
+        for rows in (jnp.arange(8), jnp.array([70, 3, 5, 9, 11, 2, 1, 0]))
+    ]
+    params, memory = method.init(jax.random.key(0), {**batches[0], "context": context})
+    memory = {**memory, "context": context, "start": jax.random.normal(jax.random.key(2), (3, 4))}
+    loss = jax.jit(method.loss)
+    found = [loss(params, memory, batch, jax.random.key(1), 2) for batch in batches]
+    z, _ = forward(encoder, params["encoder"], {}, context["features"])
+    hidden = jax.nn.relu(z @ params["decoder"]["linear0"]["kernel"] + params["decoder"]["linear0"]["bias"])
+    pred = hidden @ params["decoder"]["linear1"]["kernel"] + params["decoder"]["linear1"]["bias"]
+    q = student_t_assignment(z, memory["start"])
+    expected = (
+        jnp.mean(jnp.square(pred - context["features"]))
+        + neighbor_contrast(z, context["influence"], scale=0.25)
+        + 0.5 * dec(q)
+    )
+    for (value, out), batch in zip(found, batches):
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+        np.testing.assert_allclose(out.watch.features[0], z[batch["node"]], rtol=1e-5, atol=1e-6)
+    first = [loss(params, memory, batch, jax.random.key(1), 0)[0] for batch in batches]
+    assert first[0] != first[1], "the pretraining is on the batch"
+
+
 def test_scgc_says_what_does_not_fit(small):
     with pytest.raises(TypeError, match="models.mlp"):
         scgc(object(), num_clusters=3)
     with pytest.raises(ValueError, match="num_clusters=1"):
         scgc(mlp(), num_clusters=1)
-    with pytest.raises(ValueError, match="no more than the batch of 64"):
+    with pytest.raises(ValueError, match="no more than the 64 nodes"):
         scgc(mlp(hidden_dims=(8,), out_dim=4), num_clusters=65).init(jax.random.key(0), small[3])
 
 
