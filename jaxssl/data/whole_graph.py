@@ -35,7 +35,7 @@ def whole_splits(
       context: (features [n, F], edges [E, 2] less the held-out ones) -> what every step may read, by name.
       class_names, names: of classes and of nodes.
       test_fraction, seed: of the split.
-      limit: the graph is cut to the nodes nearest to its largest hub, so many that about `limit` are for training.
+      limit: number of training nodes, about; the graph is cut to the nodes nearest to its largest hub.
       where: how messages call the data.
     """
     classes = 0 if label is None else int(label.max()) + 1

@@ -35,7 +35,7 @@ def clustered_nodes(*, per_class: tuple[int, ...], spectral_dim: int, features: 
 
 
 def embedded_nodes() -> ConfigDict:
-    """What the configs for embedding nodes share: evaluators and floors; the headline is the published split's 20 labels."""
+    """Base config for embedding nodes: evaluators and floors; the headline has 20 labels a class, as the published split."""
     config = base()
     config.evaluate.evaluators = dict(
         knn=dict(name="evaluators.knn", k=20, temperature=0.07),

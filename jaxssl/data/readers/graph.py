@@ -52,8 +52,8 @@ def graph(
       test_fraction: part of the nodes whose labels and features only the evaluation sees; their edges stay in the
         graph. A twentieth of the edges is taken out of the graph, for the evaluator of links.
       seed: of the split and of the surroundings.
-      limit: number of training nodes, and a quarter as many test nodes. With `whole` the graph itself is cut to about
-        so many training nodes, and to its test nodes by `test_fraction`.
+      limit: number of training nodes, and a quarter as many test nodes. With `whole` the graph itself is cut, to
+        about this number of training nodes and `test_fraction` of all.
       max_file_mb: a larger file is refused, and one that unpacks to more.
 
     Raises:
