@@ -78,8 +78,9 @@ def _of_method(method: str, known: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def _own_data(configs: Mapping[str, Path]) -> dict[str, Path]:
-    """Those that need a path, else those that take one, else all."""
+    """Those that need a path, else those that take one, else all; not a variant, `NAME_sampled` beside `NAME`."""
     sections = {name: import_config(file).get_config().data.to_dict() for name, file in configs.items()}
     needed = {name for name, data in sections.items() if data.get("path") == ""}
     taken = needed or {name for name, data in sections.items() if "path" in options_of(resolve(data["name"]))}
+    taken = {name for name in taken if not any(name.startswith(f"{other}_") for other in taken)}
     return {name: configs[name] for name in taken or configs}

@@ -243,10 +243,23 @@ def gat(
     return GAT(tuple(widths), num_heads, *options, dtype, remat)
 
 
+class Bridge(nn.Module):
+    """A linear map without bias; built by `bridge`."""
+
+    features: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, h: jax.Array) -> jax.Array:
+        """[..., D] -> [..., features]."""
+        start = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        # The name that it has in checkpoints of earlier versions.
+        return Dense(self.features, use_bias=False, kernel_init=start, dtype=self.dtype, name="linear0")(h)
+
+
 def bridge(features: int, dtype: Dtype = "float32") -> nn.Module:
     """A linear map without bias that starts as torch's does, uniform of variance 1 / (3 * fan in)."""
-    start = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-    return Dense(features, use_bias=False, kernel_init=start, dtype=dtype)
+    return Bridge(features, dtype)
 
 
 def of_nodes(h: jax.Array, x: Mapping[str, Any]) -> jax.Array:

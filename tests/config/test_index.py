@@ -141,6 +141,7 @@ def skeleton(system):
         ("cvrl", "cvrl_video_folder"),
         ("ecg_jepa", "ecg_jepa_series"),
         ("graphmae", "graphmae_debian"),
+        ("scgc", "scgc_debian"),
         ("mirror_bert", "mirror_bert_debian"),
         ("point_cmae", "point_cmae_folder"),
         ("simclr_fashion_mnist", "simclr_fashion_mnist"),

@@ -53,7 +53,7 @@ def reference(params, context, key, *, linked, ratio, squared=False, alpha=2.0):
     h = np.where(hidden[:, None], p["mask_token"], x)
     h = propagation(context, linked) @ h @ p["encoder"]["layer0"]["linear"]["kernel"] + p["encoder"]["layer0"]["bias"]
     h = np.where(h > 0, h, p["encoder"]["act0"]["slope"] * h)
-    z = np.where(hidden[:, None], 0, h @ p["bridge"]["kernel"])
+    z = np.where(hidden[:, None], 0, h @ p["bridge"]["linear0"]["kernel"])
     pred = propagation(context) @ z @ p["decoder"]["linear"]["kernel"] + p["decoder"]["bias"]
     if squared:
         return np.mean(np.square(pred - x)[hidden])

@@ -92,7 +92,7 @@ def test_starts_are_those_of_the_release():
     assert np.std(params["linear"]["kernel"]) == pytest.approx(np.sqrt(4 / 300), rel=0.05)
     both = np.concatenate([params["sender"], params["receiver"]])
     assert np.std(both) == pytest.approx(np.sqrt(4 / 400), rel=0.2) and not params["bias"].any()
-    kernel = np.asarray(setup(bridge(64), jax.random.key(1), jnp.zeros((1, 100)))[0]["kernel"])
+    kernel = np.asarray(setup(bridge(64), jax.random.key(1), jnp.zeros((1, 100)))[0]["linear0"]["kernel"])
     assert 0.09 < np.abs(kernel).max() <= 0.1 and np.std(kernel) == pytest.approx(0.1 / np.sqrt(3), rel=0.05)
 
 
