@@ -6,7 +6,8 @@ With --data PATH on a graph of one's own: see jaxssl/data/readers/graph.py.
 
 Seed 0, 200 steps, on 2 CPU cores: 20 labels a class 69.8 (untrained 64.1, features propagated twice over the whole graph
 70.4), 5 labels 64.1 (57.3, 63.8), k-NN 74.8 (73.3, 74.6). Training adds 5.6 points to the untrained network and does not
-beat the floor, which needs no training. One seed; the comparison with method.error=squared has not been measured.
+beat the floor, which needs no training. One run, made when the map ahead of the decoder drew other starting
+weights, so that the command gives slightly other numbers; more seeds and method.error=squared have not been measured.
 
 Smaller than the release's setting for Cora, to fit a CPU: widths of 128, not 512, and 200 steps, not 1,500. Its weight decay
 is a penalty on all parameters within Adam; here it acts beside Adam (AdamW), not on biases and the mask token.
