@@ -14,8 +14,6 @@ which leaves a node no influence but its own; labels of the method (clustering/o
 
 from jaxssl.recipes.graph import clustered_nodes, quick_clustered_nodes
 
-BEATS = ("floor", "untrained")
-
 
 def get_config(arg=None):
     config = clustered_nodes(per_class=(5, 20), spectral_dim=64)
