@@ -20,6 +20,8 @@ With one service Mahalanobis distance leads: configs/table/clan_flows.py.
 
 from jaxssl.recipes.table import anomalies, quick_table
 
+BEATS = ("untrained", "floor")
+
 
 def get_config(arg=None):
     config = anomalies()

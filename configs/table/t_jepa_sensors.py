@@ -23,6 +23,8 @@ from jaxssl.recipes.table import quick_table
 
 BEATS = ("untrained",)
 
+BEATS = ()
+
 
 def get_config(arg=None):
     config = base()
