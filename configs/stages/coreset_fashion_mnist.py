@@ -27,13 +27,14 @@ CARD = Card("Coreset", "arXiv:1708.00489", 2017, "image", "selection", "study")
 OWN_ROW = "k-centre"
 FLOOR_ROWS = ("random part", "raw pixels")
 SEEDS = (0, 1, 2)
+KINDS = (("k_center", "k-centre"), ("facility_location", "facility location"), ("random", "random part"))
 
 
 def get_stages(arg=None):
     budget = 40 if arg == "quick" else 1000
     whole = pretraining(arg)
     stages = [Stage("pretrain", whole, after=(embed,), row="SimCLR on all images")]
-    for select, row in (("k_center", "k-centre"), ("random", "random part")):
+    for select, row in KINDS:
         for seed in SEEDS if select == "random" else (0,):
             name = f"{select}_{seed}"
             stages.append(Stage(name, selection(arg, select, budget, seed), row=None))
