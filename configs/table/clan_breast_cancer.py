@@ -23,7 +23,7 @@ def get_config(arg=None):
     config.total_steps, config.batch_size = 1200, 128
     config.data = dict(name="data.sets.breast_cancer_anomaly", mode="resident")
     config.augment.update(probability=0.3, low=-5.0, high=5.0)
-    config.encoder = dict(name="models.tabular.residual_mlp", widths=(128,), dim=64, dtype="float32", remat=False)
+    config.encoder = dict(name="models.tabular.residual_mlp", widths=(128,), dim=64, linear_end=True)
     config.method = dict(name="methods.clan", margin=0.5, alpha=0.5)
     config.optim.warmup_steps = 60
     if arg == "quick":

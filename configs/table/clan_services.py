@@ -28,7 +28,7 @@ def get_config(arg=None):
     config.total_steps, config.batch_size = 1000, 256
     config.data = dict(name="data.sets.flows", mode="resident", services=4)
     config.augment.update(probability=0.1, low=-1.7, high=1.7)
-    config.encoder = dict(name="models.tabular.residual_mlp", widths=(128,) * 3, dim=64, dtype="float32", remat=False)
+    config.encoder = dict(name="models.tabular.residual_mlp", widths=(128,) * 3, dim=64, linear_end=True)
     config.method = dict(name="methods.clan", margin=0.5, alpha=0.5)
     if arg == "quick":
         quick_table(config)

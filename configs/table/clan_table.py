@@ -26,7 +26,7 @@ def get_config(arg=None):
     config.total_steps, config.batch_size = 2000, 256
     config.data = dict(name="data.readers.table", mode="resident", path="", label=None, normal=None, test_share=0.25)
     config.augment.update(probability=0.1, low=-1.7, high=1.7)
-    config.encoder = dict(name="models.tabular.residual_mlp", widths=(256,) * 2, dim=64, dtype="float32", remat=False)
+    config.encoder = dict(name="models.tabular.residual_mlp", widths=(256,) * 2, dim=64, linear_end=True)
     config.method = dict(name="methods.clan", margin=0.5, alpha=0.5)
     del config.evaluate.floors["columns"]
     if arg == "quick":

@@ -32,11 +32,12 @@ class ResidualLayer(nn.Module):
 
 
 class ResidualMLP(nn.Module):
-    """Residual layers one after the other, and a linear map; built by `residual_mlp`."""
+    """Residual layers one after the other, and perhaps a linear map; built by `residual_mlp`."""
 
     widths: tuple
     dim: int
     max_categories: int
+    linear_end: bool
     dtype: Any
     remat: bool
 
@@ -47,9 +48,11 @@ class ResidualMLP(nn.Module):
         codes = one_hot(x["categories"], self.max_categories)
         h = jnp.concatenate([x["numbers"], codes], axis=1).astype(self.dtype)
         layer = nn.remat(ResidualLayer) if self.remat else ResidualLayer
-        for i, width in enumerate(self.widths):
+        for i, width in enumerate(self.widths if self.linear_end else (*self.widths, self.dim)):
             h = layer(width, self.dtype, name=f"layer{i}")(h)
-        return Dense(self.dim, dtype=self.dtype, name="last")(h).astype(jnp.float32)
+        if self.linear_end:
+            h = Dense(self.dim, dtype=self.dtype, name="last")(h)
+        return h.astype(jnp.float32)
 
 
 def residual_mlp(
@@ -57,19 +60,22 @@ def residual_mlp(
     widths: Sequence[int] = (1024,) * 4,
     dim: int = 64,
     max_categories: int = 32,
+    linear_end: bool = False,
     dtype: Dtype = "float32",
     remat: bool = False,
 ) -> ResidualMLP:
     """Residual MLP without norms: h <- relu(W h + b) + h, or relu(W h + b) + U h where the width changes.
 
-    Features are a linear map of the last h: f = V h + c. Categories enter as one-hot codes. The widths, the residuals and
-    the linear end are those of CLAN's release (github.com/jackwilkie/CLAN, model/model.py). Weights start from
+    Features are a last such layer of width `dim`, or with `linear_end` a linear map of the last h: f = V h + c. Categories
+    enter as one-hot codes. The widths, the residuals and the linear end are those of CLAN's release
+    (github.com/jackwilkie/CLAN, model/model.py). Weights start from
     lecun-normal and biases from 0; torch's Linear, as the release uses it, has a third of this variance and random biases.
 
     Args:
       widths: widths of the hidden layers.
       dim: D, width of the features.
       max_categories: number of codes of a column of categories.
+      linear_end: end in a linear map, as CLAN does. Without it features have a ReLU: the network of runs of version 0.1.
       dtype: compute dtype; parameters and features are float32.
       remat: recompute each layer in the backward pass.
 
@@ -83,7 +89,7 @@ def residual_mlp(
         raise ValueError(
             f"widths={tuple(widths)}, dim={dim}: must be one width or more, each at least 1, for residual_mlp."
         )
-    return ResidualMLP(tuple(widths), dim, max_categories, dtype, remat)
+    return ResidualMLP(tuple(widths), dim, max_categories, linear_end, dtype, remat)
 
 
 class TableTransformer(nn.Module):

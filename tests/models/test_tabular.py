@@ -23,19 +23,20 @@ def built(module, *inputs, **kwargs):
     return params, jax.jit(lambda p, *a: forward(module, p, {}, *a, **kwargs)[0])
 
 
-def test_residual_mlp_is_its_formula():
-    module = residual_mlp(widths=(7, 7), dim=3, max_categories=6)
+@pytest.mark.parametrize("linear_end", [True, False])
+def test_residual_mlp_is_its_formula(linear_end):
+    module = residual_mlp(widths=(7, 7), dim=3, max_categories=6, linear_end=linear_end)
     params, apply = built(module, X)
     codes = np.eye(6)[np.asarray(X["categories"])].reshape(5, -1)
     h = np.concatenate([X["numbers"], codes], axis=1)
-    for i in range(2):
+    for i in range(2 if linear_end else 3):
         layer = jax.tree.map(np.asarray, params[f"layer{i}"])
         linear = lambda name: h @ layer[name]["kernel"] + layer[name]["bias"]
         h = np.maximum(linear("linear"), 0) + (linear("resize") if "resize" in layer else h)
     assert "resize" in params["layer0"] and "resize" not in params["layer1"]
-    # The end is one plain linear map: without ReLU and residual, so that features of either sign exist.
-    h = h @ np.asarray(params["last"]["kernel"]) + np.asarray(params["last"]["bias"])
-    assert set(params) == {"layer0", "layer1", "last"}
+    if linear_end:  # one plain linear map: without ReLU and residual, so that features of either sign exist
+        h = h @ np.asarray(params["last"]["kernel"]) + np.asarray(params["last"]["bias"])
+    assert set(params) == {"layer0", "layer1", "last" if linear_end else "layer2"}
     np.testing.assert_allclose(apply(params, X), h, rtol=1e-4, atol=1e-5)
 
 
