@@ -75,6 +75,9 @@ def base() -> ConfigDict:
                 learning_rate=1e-3,
                 scale_batch=0,  # 0: the rate is used as written; b: it is multiplied by batch_size / b
                 warmup_steps=0,
+                warmup="moving",  # step k of W is at (k + 1) / W of the peak; 'zero': k / W; 'closed': k / (W - 1)
+                warmup_first=0.0,
+                rate_steps=1,  # the rate changes every so many steps
                 schedule="cosine",
                 final_fraction=0.0,
                 weight_decay=0.0,
@@ -83,12 +86,14 @@ def base() -> ConfigDict:
                 frozen="",
                 multipliers=(),
                 clip_norm=0.0,
+                clip_each=False,
                 momentum=None,
                 nesterov=None,
                 b1=None,
                 b2=None,
                 eps=None,
                 trust_coefficient=None,
+                rate_in_momentum=None,
             ),
             mesh=dict(data=-1, model=1, rules=((".*", "replicate"),), fsdp_min_size=2**14),
             log=dict(
@@ -338,6 +343,8 @@ OPTIM = dict(
     learning_rate=wrong_number(0, above=True),
     scale_batch=wrong_number(0),
     warmup_steps=wrong_number(0),
+    warmup_first=wrong_number(0, 1),
+    rate_steps=wrong_number(1),
     final_fraction=wrong_number(0, 1),
     weight_decay=wrong_number(0),
     weight_decay_end=wrong_number(0),

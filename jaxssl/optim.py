@@ -6,140 +6,39 @@ Which parameters are excluded, frozen or slowed is said by regular expressions o
 ('encoder/conv1/kernel'), so that it needs no code in a method.
 """
 
-import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from jaxssl.build import nearest
+from jaxssl.paths import path_mask, path_name
+from jaxssl.schedules import Multiplier, make_schedules, read_multipliers, warmup_cosine
+from jaxssl.updates import clip_each as clip_by_norm_each
+from jaxssl.updates import rest_until, scale_by_larc
+
+__all__ = [
+    "OPTIMIZERS",
+    "check_patterns",
+    "make_optimizer",
+    "make_schedules",
+    "path_mask",
+    "path_name",
+    "warmup_cosine",
+]
 
 # Options that each optimiser takes, with its defaults; anything else that is set is refused.
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": dict(momentum=0.9, nesterov=False),
     "adamw": dict(b1=0.9, b2=0.999, eps=1e-8),
-    "lars": dict(momentum=0.9, nesterov=False, trust_coefficient=1e-3),
+    "lars": dict(momentum=0.9, nesterov=False, trust_coefficient=1e-3, rate_in_momentum=True),
+    "larc": dict(momentum=0.9, nesterov=False, trust_coefficient=1e-3, eps=1e-8),
     "lamb": dict(b1=0.9, b2=0.999, eps=1e-6),
     "lion": dict(b1=0.9, b2=0.99),
     "muon": dict(momentum=0.95, nesterov=True, b1=0.9, b2=0.999, eps=1e-8),
 }
-SCHEDULES = ("cosine", "constant")
-
-
-def path_name(path: tuple[Any, ...]) -> str:
-    """The path of a leaf as 'encoder/conv1/kernel'."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def path_mask(pattern: str) -> Callable[[Any], Any]:
-    """params -> tree of booleans: True where the path (with a leading '/') matches the pattern."""
-    search = re.compile(pattern).search
-    return lambda params: jax.tree_util.tree_map_with_path(lambda p, _: search("/" + path_name(p)) is not None, params)
-
-
-def warmup_cosine(peak: float, total_steps: int, warmup_steps: int = 0, final_fraction: float = 0.0) -> optax.Schedule:
-    """Linear from 0 over `warmup_steps` (step 0 already moves), then half a cosine to `final_fraction * peak`."""
-
-    def schedule(step):
-        step = jnp.asarray(step, jnp.float32)
-        warm = (step + 1) / max(warmup_steps, 1)
-        done = jnp.clip((step - warmup_steps) / max(total_steps - warmup_steps, 1), 0, 1)
-        cosine = final_fraction + (1 - final_fraction) * 0.5 * (1 + jnp.cos(jnp.pi * done))
-        return peak * jnp.where(step < warmup_steps, warm, cosine)
-
-    return schedule
-
-
-def make_schedule(
-    *, learning_rate: float, total_steps: int, warmup_steps: int, schedule: str, final_fraction: float
-) -> optax.Schedule:
-    """'cosine' or 'constant', each after a linear warm-up.
-
-    Args:
-      learning_rate: the peak.
-      total_steps: length of the run.
-      warmup_steps: steps of the warm-up.
-      schedule: one of SCHEDULES.
-      final_fraction: last value of the cosine, as a fraction of the peak.
-    """
-    if schedule not in SCHEDULES:
-        raise ValueError(f"optim.schedule={schedule!r}: must be {' or '.join(map(repr, SCHEDULES))}.")
-    if not 0 <= warmup_steps <= total_steps:
-        raise ValueError(f"optim.warmup_steps={warmup_steps}: must lie in 0 .. total_steps={total_steps}.")
-    final_fraction = 1.0 if schedule == "constant" else final_fraction
-    return warmup_cosine(learning_rate, total_steps, warmup_steps, final_fraction)
-
-
-class Multiplier(NamedTuple):
-    """An entry of `optim.multipliers`: of the parameters whose path matches, the first match wins.
-
-    schedule: '', the schedule of all, or one of SCHEDULES of their own.
-    """
-
-    pattern: str
-    factor: float
-    schedule: str = ""
-
-
-def read_multipliers(multipliers: Sequence[tuple]) -> list[Multiplier]:
-    """The entries of `optim.multipliers`. Raises ValueError for what is no (pattern, factor[, schedule])."""
-    entries = []
-    for entry in multipliers:
-        name = f"optim.multipliers: {entry!r}"
-        if isinstance(entry, str) or not isinstance(entry, Sequence) or len(entry) not in (2, 3):
-            raise ValueError(f"{name}: must be (pattern, factor) or (pattern, factor, schedule).")
-        pattern, factor, *schedule = entry
-        if not isinstance(pattern, str):
-            raise ValueError(f"{name}: the pattern must be a regular expression over paths.")
-        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor < math.inf:
-            raise ValueError(f"{name}: the factor must be a number of at least 0.")
-        if schedule and schedule[0] not in SCHEDULES:
-            raise ValueError(f"{name}: the schedule must be {' or '.join(map(repr, SCHEDULES))}.")
-        entries.append(Multiplier(pattern, factor, *schedule))
-    return entries
-
-
-def make_schedules(
-    *,
-    learning_rate: float,
-    total_steps: int,
-    batch_size: int,
-    scale_batch: int = 0,
-    warmup_steps: int = 0,
-    schedule: str = "cosine",
-    final_fraction: float = 0.0,
-    weight_decay: float = 0.0,
-    weight_decay_end: float | None = None,
-    multipliers: Sequence[tuple] = (),
-    **_: Any,
-) -> dict[str, optax.Schedule]:
-    """Schedules of an optimiser with these options of `make_optimizer`: {name: step -> value}.
-
-    The names are learning_rate and weight_decay, and learning_rate_SCHEDULE where `multipliers` name a schedule. The
-    factors of
-    `multipliers` are not in it.
-    """
-    if not learning_rate > 0:
-        raise ValueError(f"optim.learning_rate={learning_rate}: must be positive.")
-    shared = dict(
-        learning_rate=learning_rate * (batch_size / scale_batch if scale_batch else 1.0),
-        total_steps=total_steps,
-        warmup_steps=warmup_steps,
-        final_fraction=final_fraction,
-    )
-    found = {"learning_rate": make_schedule(schedule=schedule, **shared)}
-    for own in sorted({entry.schedule for entry in read_multipliers(multipliers)} - {""}):
-        found[f"learning_rate_{own}"] = make_schedule(schedule=own, **shared)
-
-    def decay(step):
-        done = jnp.clip(step / max(total_steps, 1), 0, 1)
-        return weight_decay_end + (weight_decay - weight_decay_end) * 0.5 * (1 + jnp.cos(jnp.pi * done))
-
-    found["weight_decay"] = optax.constant_schedule(weight_decay) if weight_decay_end is None else decay
-    return found
 
 
 def make_optimizer(
@@ -164,6 +63,11 @@ def make_optimizer(
     b2: float | None = None,
     eps: float | None = None,
     trust_coefficient: float | None = None,
+    rate_in_momentum: bool | None = None,
+    warmup: str = "moving",
+    warmup_first: float = 0.0,
+    rate_steps: int = 1,
+    clip_each: bool = False,
     rests: Sequence[tuple[str, int]] = (),
 ) -> optax.GradientTransformation:
     """The optimiser of a run.
@@ -171,19 +75,21 @@ def make_optimizer(
     The remaining options default to the optimiser's own; one that it does not have is refused.
 
     Args:
-      name: sgd, adamw, lars, lamb, lion or muon.
+      name: sgd, adamw, lars, larc, lamb, lion or muon. larc is lars as in SwAV, see `updates.scale_by_larc`.
       learning_rate: peak; multiplied by batch_size / scale_batch where scale_batch > 0.
-      weight_decay: decoupled for adamw, lamb, lion, muon; an L2 term of the gradient for sgd and lars. With
+      weight_decay: decoupled for adamw, lamb, lion, muon; an L2 term of the gradient for sgd, lars, larc. With
         `weight_decay_end` it goes from one to the other along half a cosine (DINO).
       exclude: paths without weight decay and without layer-wise trust ratio.
       frozen: paths that do not move.
       multipliers: (pattern, factor) or (pattern, factor, schedule) on the learning rate; the first match wins. With
         'constant' the rate of these paths stays at its peak after the warm-up, with 'cosine' it decays, whatever
         `schedule` says.
-      clip_norm: global norm; 0 is none.
+      clip_norm, clip_each: global norm; 0 is none. With `clip_each` the norm of each parameter's gradient by itself.
       rests: (pattern, steps) pairs, `core.Method.rests`: paths that neither move nor are remembered for that
         many steps; then the optimiser starts on them as if new, at the rates of the step.
-      total_steps, warmup_steps, schedule, final_fraction: as in `make_schedule`.
+      total_steps, warmup_steps, schedule, final_fraction, warmup, warmup_first, rate_steps: as in
+        `schedules.make_schedule`.
+      rate_in_momentum: of lars: the learning rate is a factor of what the momentum remembers, else of the update.
       momentum, nesterov, b1, b2, eps, trust_coefficient: of the optimiser; None: its default in OPTIMIZERS.
 
     Raises:
@@ -193,6 +99,7 @@ def make_optimizer(
         raise ValueError(f"optim.name='{name}' is no optimiser.{nearest(name, OPTIMIZERS)}")
     own = dict(OPTIMIZERS[name])
     given = dict(momentum=momentum, nesterov=nesterov, b1=b1, b2=b2, eps=eps, trust_coefficient=trust_coefficient)
+    given["rate_in_momentum"] = rate_in_momentum
     for option, value in given.items():
         if value is not None and option not in own:
             raise ValueError(f"optim.{option}={value}: {name} has no such option; it takes {', '.join(own)}.")
@@ -210,11 +117,16 @@ def make_optimizer(
         weight_decay=weight_decay,
         weight_decay_end=weight_decay_end,
         multipliers=multipliers,
+        warmup=warmup,
+        warmup_first=warmup_first,
+        rate_steps=rate_steps,
     )
     entries = read_multipliers(multipliers)
     decayed = path_mask(f"^(?!.*(?:{exclude}))") if exclude else path_mask("")
-    if name == "muon" and weight_decay_end is not None:
-        raise ValueError("optim.weight_decay_end: muon takes a constant weight decay only.")
+    if name in ("muon", "larc") and weight_decay_end is not None:
+        raise ValueError(f"optim.weight_decay_end: {name} takes a constant weight decay only.")
+    if clip_each and not clip_norm:
+        raise ValueError("optim.clip_each=True: needs the norm to clip at, as in clip_norm=3.0.")
     if name == "muon" and any(entry.schedule for entry in entries):
         raise ValueError("optim.multipliers: muon takes one schedule for all; leave the third entry out.")
 
@@ -243,7 +155,11 @@ def make_optimizer(
             return [optax.scale_by_adam(**flat), *decay, optax.masked(optax.scale_by_trust_ratio(), decayed), *rate]
         if name == "lars":
             trust = optax.masked(optax.scale_by_trust_ratio(trust_coefficient=own["trust_coefficient"]), decayed)
-            return [*decay, trust, *rate, optax.trace(own["momentum"], own["nesterov"])]
+            moved = [optax.trace(own["momentum"], own["nesterov"])]
+            return [*decay, trust, *rate, *moved] if own["rate_in_momentum"] else [*decay, trust, *moved, *rate]
+        if name == "larc":
+            trust = scale_by_larc(weight_decay, decayed, trust_coefficient=own["trust_coefficient"], eps=own["eps"])
+            return [trust, optax.trace(own["momentum"], own["nesterov"]), *rate]
         # optax's own: Newton-Schulz for matrices, AdamW for everything else.
         adam = dict(adam_b1=own["b1"], adam_b2=own["b2"], eps=own["eps"], adam_weight_decay=weight_decay)
         own_decay = dict(weight_decay=weight_decay, weight_decay_mask=decayed)
@@ -253,7 +169,7 @@ def make_optimizer(
     def recipe(start: int = 0) -> optax.GradientTransformation:
         scaled = zip(entries, _first_matches([entry.pattern for entry in entries]))
         return optax.chain(
-            *[optax.clip_by_global_norm(clip_norm)] * bool(clip_norm),
+            *[(clip_by_norm_each if clip_each else optax.clip_by_global_norm)(clip_norm)] * bool(clip_norm),
             *steps(start),
             *[optax.masked(optax.scale(entry.factor), paths) for entry, paths in scaled],
             *[optax.masked(optax.set_to_zero(), path_mask(frozen))] * bool(frozen),
@@ -291,44 +207,6 @@ def _rates(entries: Sequence[Multiplier]) -> list[tuple[str, Callable[[Any], Any
         return [("learning_rate", None)]
     rest = _none([mask for of in chosen.values() for mask in of])
     return [("learning_rate", rest), *((f"learning_rate_{o}", _any(of)) for o, of in chosen.items())]
-
-
-def rest_until(
-    start: int, paths: Callable[[Any], Any], tx: optax.GradientTransformation, late: optax.GradientTransformation
-) -> optax.GradientTransformation:
-    """`tx`, but parameters with paths(params) True rest until step `start`, and from then on are optimised as if new.
-
-    Until then the optimiser does not remember anything of them, and its counts begin at `start` for them, so that young
-    averages are corrected as young ones. The state is that of `tx`.
-
-    Args:
-      tx, late: the same optimiser, with schedules of the step and with schedules of the step less `start`. All integers
-        in their states are counts of steps. What they remember of a parameter has a path that ends as the parameter's.
-    """
-
-    def rests_of(params, state):
-        """The mask over the state."""
-        mask = {path_name(path): found for path, found in jax.tree_util.tree_leaves_with_path(paths(params))}
-
-        def of(path, _):
-            ends = [name for name in mask if f"/{path_name(path)}".endswith(f"/{name}")]
-            return bool(ends) and mask[max(ends, key=len)]
-
-        return jax.tree_util.tree_map_with_path(of, state)
-
-    def is_count(x):
-        return jnp.issubdtype(x.dtype, jnp.integer)
-
-    def update(updates, state, params=None):
-        moves = next(x for x in jax.tree.leaves(state) if is_count(x)) >= start
-        younger = jax.tree.map(lambda x: jnp.maximum(x - start, 0) if is_count(x) else x, state)
-        found, after = tx.update(updates, state, params)
-        own, own_after = late.update(updates, younger, params)
-        found = jax.tree.map(lambda rests, a, b: jnp.where(moves, b, 0) if rests else a, paths(params), found, own)
-        choose = lambda rests, a, b, before: jnp.where(moves, b, before) if rests else a
-        return found, jax.tree.map(choose, rests_of(params, state), after, own_after, state)
-
-    return optax.GradientTransformation(tx.init, update)
 
 
 def check_patterns(params: Any, *, frozen: str = "", multipliers: Sequence[tuple] = ()) -> None:

@@ -414,7 +414,7 @@ def one_update(grads=None, **options):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_reaches_the_minimum_of_a_parabola(name):
     rate = {"lamb": 0.3, "muon": 0.05, "lion": 0.02}.get(name, 0.1)
-    own = dict(trust_coefficient=0.5) if name == "lars" else {}
+    own = dict(trust_coefficient=0.5) if name in ("lars", "larc") else {}
     tx = make_optimizer(name=name, learning_rate=rate, total_steps=300, batch_size=1, **own)
     params = {"kernel": jnp.array([[2.0, -1.0], [0.5, 3.0]]), "bias": jnp.array([1.0, -1.0])}
     target = jax.tree.map(lambda x: x * 0 + 0.3, params)
