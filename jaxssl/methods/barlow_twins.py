@@ -4,6 +4,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import barlow_twins as barlow_twins_loss
 from jaxssl.models.heads import projector
+from jaxssl.models.inits import HeadInit
 from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
@@ -18,6 +19,7 @@ def barlow_twins(
     redundancy_weight: float = 0.005,
     loss_scale: float = 1.0,
     norm: bool = True,
+    head_init: HeadInit = "lecun",
 ) -> Method:
     """Barlow Twins.
 
@@ -30,15 +32,17 @@ def barlow_twins(
       hidden_dims, dim: widths of the projector g; batch norm and ReLU after each hidden layer.
       norm: the batch norms of the projector.
       redundancy_weight: lambda.
-      loss_scale: s. Under LARS it matters for biases and norms only, which have no trust ratio; the published recipe
-        gives them 0.024 times the learning rate instead (optim.multipliers).
+      loss_scale: s. Under LARS it matters for biases and norms only, which have no trust ratio. The released gradient is
+        that of s = 1/16 (configs/published/barlow_twins_imagenet.py says why), beside a rate of 0.024 of the others'
+        (optim.multipliers).
+      head_init: how the linear layers of the heads start, see `models.inits.head_inits`.
 
     Batch: `views`, two arrays [N, ...]. Memory: `stats`.
 
     Source: Zbontar, Jing, Misra, LeCun, Deny, Barlow Twins: Self-Supervised Learning via Redundancy Reduction, 2021,
     arXiv:2103.03230, https://arxiv.org/abs/2103.03230
     """
-    head = projector(hidden_dims, dim, norm=norm, bias=False, dtype=encoder.dtype)
+    head = projector(hidden_dims, dim, norm=norm, bias=False, dtype=encoder.dtype, init_as=head_init)
 
     def objective(out):
         return loss_scale * barlow_twins_loss(*out["projector"], redundancy_weight=redundancy_weight)

@@ -4,6 +4,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
 from jaxssl.losses import byol as byol_loss
 from jaxssl.models.heads import predictor, projector
+from jaxssl.models.inits import HeadInit
 from jaxssl.models.module import Module
 from jaxssl.ops import momentum_schedule
 from jaxssl.skeletons.teacher import teacher
@@ -21,6 +22,7 @@ def byol(
     momentum_end: float = 1.0,
     momentum_steps: int = 0,
     predict_from: PredictFrom = "student",
+    head_init: HeadInit = "lecun",
 ) -> Method:
     """BYOL.
 
@@ -37,17 +39,18 @@ def byol(
       momentum_end, momentum_steps: where m ends, and the steps of the cosine that leads there; 0 steps keep it constant.
       predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the
         online network's (github.com/google-deepmind/deepmind-research, byol/eval_experiment.py: `online_params`).
+      head_init: how the linear layers of the heads start, see `models.inits.head_inits`.
 
     Batch: `views`, two arrays [N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
 
     Source: Grill et al., Bootstrap Your Own Latent: A New Approach to Self-Supervised Learning, 2020, arXiv:2006.07733,
     https://arxiv.org/abs/2006.07733
     """
-    dtype = encoder.dtype
+    own = dict(bias=False, dtype=encoder.dtype, init_as=head_init)
     chain = {
         "encoder": encoder,
-        "projector": projector(hidden_dims, dim, bias=False, dtype=dtype),
-        "predictor": predictor((predictor_dim,), dim, bias=False, dtype=dtype),
+        "projector": projector(hidden_dims, dim, **own),
+        "predictor": predictor((predictor_dim,), dim, **own),
     }
 
     def objective(student, seen):

@@ -1,5 +1,7 @@
 """DINO: self-distillation; the student's small crops learn to say what the teacher says of the large ones."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 
@@ -36,6 +38,7 @@ def dino(
     momentum_steps: int = 0,
     remat_views: bool = False,
     predict_from: PredictFrom = "teacher",
+    head_init: Literal["truncated", "dino"] = "truncated",
 ) -> Method:
     """DINO with multi-crop.
 
@@ -59,6 +62,7 @@ def dino(
         more forward pass; loss and gradient are the same.
       predict_from: 'teacher' or 'student', whose features are evaluated and exported; the published evaluation takes the
         teacher's (github.com/facebookresearch/dino, eval_knn.py, eval_linear.py: `--checkpoint_key teacher`).
+      head_init: how the head starts, see `models.heads.DINOHead`.
 
     Batch: `views`, arrays [N, ...], two at least, and, where there are, `local_views`.
     Memory: `stats`, `teacher`, `teacher_stats`, `center` [K].
@@ -66,7 +70,7 @@ def dino(
     Source: Caron, Touvron, Misra, Jegou, Mairal, Bojanowski, Joulin, Emerging Properties in Self-Supervised Vision
     Transformers, 2021, arXiv:2104.14294, https://arxiv.org/abs/2104.14294
     """
-    head = DINOHead(hidden_dim, bottleneck_dim, num_prototypes, head_layers, head_norm, encoder.dtype)
+    head = DINOHead(hidden_dim, bottleneck_dim, num_prototypes, head_layers, head_norm, encoder.dtype, head_init)
     chain = {"encoder": encoder, "head": head}
     teacher_chain = {"encoder": without_drop_path(encoder), "head": head}
     schedule, networks = momentum_schedule(momentum, momentum_end, momentum_steps), networks_of(predict_from)

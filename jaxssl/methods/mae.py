@@ -6,6 +6,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import masked_token_mse
 from jaxssl.models.decoder import masked_decoder
+from jaxssl.models.inits import TransformerInit
 from jaxssl.models.module import Module
 from jaxssl.models.tokens import Hide, needs
 from jaxssl.ops import hidden_count, random_masked
@@ -22,6 +23,7 @@ def mae(
     decoder_depth: int = 8,
     decoder_heads: int = 16,
     normalize_targets: bool = True,
+    decoder_init: TransformerInit = "truncated",
 ) -> Method:
     """MAE, a masked autoencoder.
 
@@ -38,6 +40,7 @@ def mae(
         visible, at least one and not all.
       decoder_dim, decoder_depth, decoder_heads: of the decoder, which is not used afterwards.
       normalize_targets: standardise each target patch.
+      decoder_init: the initial values of the decoder, see `models.inits.transformer_inits`.
 
     Batch: `views`, a tuple of one input of the encoder, such as images [N, H, W, C]. Memory: empty.
 
@@ -46,7 +49,7 @@ def mae(
     """
     needs(encoder, "methods.mae", "visible_ids", "targets", example="models.vit.vit")
     size = dict(width=decoder_dim, depth=decoder_depth, num_heads=decoder_heads)
-    same = dict(dtype=encoder.dtype, remat=encoder.remat)
+    same = dict(dtype=encoder.dtype, remat=encoder.remat, init_as=decoder_init)
 
     def error(pred, target, hidden):
         return masked_token_mse(pred[None], target[None], hidden[None], normalize_targets=normalize_targets)

@@ -7,6 +7,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, Out, PredictFrom, Watch, networks_of
 from jaxssl.losses import info_nce
 from jaxssl.models.heads import projector
+from jaxssl.models.inits import HeadInit
 from jaxssl.models.module import Module
 from jaxssl.ops import l2_normalize, queue_push
 from jaxssl.skeletons.chain import batch_size, forward_chain, make_predict, setup_chain
@@ -25,6 +26,7 @@ def moco(
     momentum: float = 0.999,
     shuffle: bool = True,
     predict_from: PredictFrom = "student",
+    head_init: HeadInit = "lecun",
 ) -> Method:
     """MoCo v2.
 
@@ -43,6 +45,7 @@ def moco(
         then normalised in different company and cannot recognise each other by it.
       predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the
         query's (github.com/facebookresearch/moco, main_lincls.py: `encoder_q`).
+      head_init: how the linear layers of the heads start, see `models.inits.head_inits`.
 
     Batch: `views`, two arrays [N, ...]. Memory: `stats`, `teacher`, `teacher_stats`, `queue` [K, dim], `cursor`.
 
@@ -50,7 +53,10 @@ def moco(
     arXiv:1911.05722, https://arxiv.org/abs/1911.05722; Chen, Fan, Girshick, He, Improved Baselines with Momentum
     Contrastive Learning, 2020, arXiv:2003.04297, https://arxiv.org/abs/2003.04297
     """
-    chain = {"encoder": encoder, "projector": projector(hidden_dims, dim, norm=False, dtype=encoder.dtype)}
+    chain = {
+        "encoder": encoder,
+        "projector": projector(hidden_dims, dim, norm=False, dtype=encoder.dtype, init_as=head_init),
+    }
     networks, schedule = networks_of(predict_from), lambda step: momentum
 
     def init(key, batch):

@@ -4,6 +4,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, PredictFrom
 from jaxssl.losses import info_nce
 from jaxssl.models.heads import predictor, projector
+from jaxssl.models.inits import HeadInit
 from jaxssl.models.module import Module
 from jaxssl.ops import momentum_schedule
 from jaxssl.skeletons.teacher import teacher
@@ -22,6 +23,7 @@ def moco_v3(
     momentum_end: float = 1.0,
     momentum_steps: int = 0,
     predict_from: PredictFrom = "student",
+    head_init: HeadInit = "lecun",
 ) -> Method:
     """MoCo v3.
 
@@ -40,13 +42,14 @@ def moco_v3(
       momentum_end, momentum_steps: where m ends, and the steps of the cosine that leads there; 0 steps keep it constant.
       predict_from: 'student' or 'teacher', whose features are evaluated and exported; the published evaluation takes the
         query's (github.com/facebookresearch/moco-v3, main_lincls.py: `base_encoder`).
+      head_init: how the linear layers of the heads start, see `models.inits.head_inits`.
 
     Batch: `views`, two arrays [N, ...]. Memory: `stats`, `teacher`, `teacher_stats`.
 
     Source: Chen, Xie, He, An Empirical Study of Training Self-Supervised Vision Transformers, 2021, arXiv:2104.02057,
     https://arxiv.org/abs/2104.02057
     """
-    own = dict(last_norm="batch_no_affine", bias=False, dtype=encoder.dtype)
+    own = dict(last_norm="batch_no_affine", bias=False, dtype=encoder.dtype, init_as=head_init)
     chain = {
         "encoder": encoder,
         "projector": projector(hidden_dims, dim, **own),

@@ -6,6 +6,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import nt_xent, nt_xent_chunked
 from jaxssl.models.heads import projector
+from jaxssl.models.inits import HeadInit
 from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
@@ -20,6 +21,7 @@ def simclr(
     temperature: float = 0.1,
     norm: bool = True,
     block_size: int = 0,
+    head_init: HeadInit = "lecun",
 ) -> Method:
     """SimCLR.
 
@@ -36,6 +38,7 @@ def simclr(
       norm: the batch norms of the projector, after each hidden layer and at its end.
       block_size: b > 0 takes nt_xent_chunked, which never holds more than b x b logits, for batches of many thousands;
         the value and the gradient are the same.
+      head_init: how the linear layers of the heads start, see `models.inits.head_inits`.
 
     Batch: `views`, two arrays [N, ...]. Memory: `stats`.
 
@@ -43,7 +46,7 @@ def simclr(
     Representations, 2020, arXiv:2002.05709, https://arxiv.org/abs/2002.05709
     """
     last_norm = "batch" if norm else None
-    head = projector(hidden_dims, dim, norm=norm, last_norm=last_norm, dtype=encoder.dtype)
+    head = projector(hidden_dims, dim, norm=norm, last_norm=last_norm, dtype=encoder.dtype, init_as=head_init)
     contrast = partial(nt_xent_chunked, block_size=block_size) if block_size else nt_xent
     chain = {"encoder": encoder, "projector": head}
     return siamese(

@@ -4,6 +4,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method
 from jaxssl.losses import negative_cosine_similarity
 from jaxssl.models.heads import predictor, projector
+from jaxssl.models.inits import HeadInit
 from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
@@ -11,7 +12,12 @@ CARD = Card("SimSiam", "arXiv:2011.10566", 2020, "image", "self-distillation", b
 
 
 def simsiam(
-    encoder: Module, *, hidden_dims: tuple[int, ...] = (2048, 2048), dim: int = 2048, predictor_dim: int = 512
+    encoder: Module,
+    *,
+    hidden_dims: tuple[int, ...] = (2048, 2048),
+    dim: int = 2048,
+    predictor_dim: int = 512,
+    head_init: HeadInit = "lecun",
 ) -> Method:
     """SimSiam.
 
@@ -23,17 +29,18 @@ def simsiam(
       encoder: backbone f, [N, ...] -> [N, D].
       hidden_dims, dim: widths of the projector g; batch norm after every layer, without affine after the last.
       predictor_dim: width of the bottleneck of the predictor h.
+      head_init: how the linear layers of the heads start, see `models.inits.head_inits`.
 
     Batch: `views`, two arrays [N, ...]. Memory: `stats`.
 
     Source: Chen, He, Exploring Simple Siamese Representation Learning, 2020, arXiv:2011.10566,
     https://arxiv.org/abs/2011.10566
     """
-    dtype = encoder.dtype
+    own = dict(dtype=encoder.dtype, init_as=head_init)
     chain = {
         "encoder": encoder,
-        "projector": projector(hidden_dims, dim, last_norm="batch_no_affine", dtype=dtype),
-        "predictor": predictor((predictor_dim,), dim, dtype=dtype),
+        "projector": projector(hidden_dims, dim, last_norm="batch_no_affine", **own),
+        "predictor": predictor((predictor_dim,), dim, **own),
     }
 
     def objective(out):

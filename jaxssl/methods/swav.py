@@ -7,6 +7,7 @@ from jaxssl.card import Card
 from jaxssl.core import Method, Out, Watch
 from jaxssl.losses import swav as swav_loss
 from jaxssl.models.heads import Prototypes, projector
+from jaxssl.models.inits import HeadInit
 from jaxssl.models.module import Module, forward
 from jaxssl.ops import l2_normalize, queue_push, sinkhorn
 from jaxssl.skeletons.chain import batch_size, forward_chain_views, make_predict, setup_chain
@@ -28,6 +29,7 @@ def swav(
     queue_size: int = 0,
     queue_start: int = 0,
     remat_views: bool = False,
+    head_init: HeadInit = "lecun",
 ) -> Method:
     """SwAV with multi-crop.
 
@@ -49,6 +51,7 @@ def swav(
       queue_start: step at which the queue begins to fill; published: the one of epoch 15.
       remat_views: recompute the activations of each crop in the backward pass, one crop at a time: less memory for one
         more forward pass; loss and gradient are the same.
+      head_init: how the linear layers of the heads start, see `models.inits.head_inits`.
 
     Batch: `views`, V arrays [N, ...], and, where there are, `local_views`.
     Memory: `stats` and, with a queue, `queue` [V, queue_size, dim], `cursor`.
@@ -60,8 +63,8 @@ def swav(
         raise ValueError(f"method.queue_size={queue_size}, method.queue_start={queue_start}: must be at least 0.")
     chain = {
         "encoder": encoder,
-        "projector": projector(hidden_dims, dim, dtype=encoder.dtype),
-        "prototypes": Prototypes(num_prototypes),
+        "projector": projector(hidden_dims, dim, dtype=encoder.dtype, init_as=head_init),
+        "prototypes": Prototypes(num_prototypes, head_init),
     }
 
     def init(key, batch):

@@ -5,6 +5,7 @@ from jaxssl.core import Method
 from jaxssl.losses import vicreg as vicreg_loss
 from jaxssl.losses import vicreg_covariance, vicreg_invariance, vicreg_variance
 from jaxssl.models.heads import projector
+from jaxssl.models.inits import HeadInit
 from jaxssl.models.module import Module
 from jaxssl.skeletons.siamese import siamese
 
@@ -20,6 +21,7 @@ def vicreg(
     variance_weight: float = 25.0,
     covariance_weight: float = 1.0,
     norm: bool = True,
+    head_init: HeadInit = "lecun",
 ) -> Method:
     """VICReg.
 
@@ -32,13 +34,14 @@ def vicreg(
       hidden_dims, dim: widths of the expander g; batch norm and ReLU after each hidden layer.
       norm: the batch norms of the expander.
       invariance_weight, variance_weight, covariance_weight: lambda, mu, nu.
+      head_init: how the linear layers of the heads start, see `models.inits.head_inits`.
 
     Batch: `views`, two arrays [N, ...]. Memory: `stats`.
 
     Source: Bardes, Ponce, LeCun, VICReg: Variance-Invariance-Covariance Regularization for Self-Supervised Learning,
     2021, arXiv:2105.04906, https://arxiv.org/abs/2105.04906
     """
-    head = projector(hidden_dims, dim, norm=norm, bias=False, dtype=encoder.dtype)
+    head = projector(hidden_dims, dim, norm=norm, bias=False, dtype=encoder.dtype, init_as=head_init)
     weights = dict(
         invariance_weight=invariance_weight, variance_weight=variance_weight, covariance_weight=covariance_weight
     )

@@ -11,10 +11,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxssl.models.inits import TransformerInit, transformer_inits
 from jaxssl.models.linear import Dense
 from jaxssl.models.module import Dtype
 from jaxssl.models.positions import sincos, take_tokens
-from jaxssl.models.transformer import LAYER_NORM_EPS, CrossBlock, check_transformer, linear_init, run_blocks
+from jaxssl.models.transformer import LAYER_NORM_EPS, CrossBlock, check_transformer, run_blocks
 
 # Number of axes of the grid.
 POSITIONS = {"1d": 1, "2d": 2, "3d": 3}
@@ -35,6 +36,7 @@ class MAEDecoder(nn.Module):
       positions: '1d', '2d' or '3d'; the width must be divisible by 2, 4 or 16.
       dtype: compute dtype; parameters and predictions are float32.
       remat: recompute each block in the backward pass.
+      init_as: the initial values, see `models.inits.transformer_inits`.
     """
 
     out_dim: int
@@ -46,6 +48,7 @@ class MAEDecoder(nn.Module):
     dtype: Any = "float32"
     remat: bool = False
     positions: str = "2d"
+    init_as: TransformerInit = "truncated"
 
     def _positions(self, length):
         grid = self.grid
@@ -85,21 +88,25 @@ class MAEDecoder(nn.Module):
         length = restore_ids.shape[1]
         if visible > length:
             raise ValueError(f"patches: {visible} are visible, but there are restore_ids for only {length}.")
+        start = transformer_inits(self.init_as)
+        linear_init, inits = start.linear, (start.qkv, *(start.linear,) * 3)
         embed = Dense(self.width, kernel_init=linear_init, dtype=self.dtype, name="embed")
         h = embed(patches)
-        mask_token = self.param("mask_token", linear_init, (1, self.width), jnp.float32).astype(self.dtype)
+        mask_token = self.param("mask_token", start.tokens, (1, self.width), jnp.float32).astype(self.dtype)
         hidden = jnp.broadcast_to(mask_token, (n, length - visible, self.width))
         h = take_tokens(jnp.concatenate([h, hidden], axis=1), restore_ids)
         h = h + self._positions(length).astype(self.dtype)
         if cls is not None:
             h = jnp.concatenate([embed(cls)[:, None], h], axis=1)
         if context is None:
-            h, _, _ = run_blocks(h, train, self.depth, self.num_heads, self.mlp_ratio, owner=self)
+            h, _, _ = run_blocks(h, train, self.depth, self.num_heads, self.mlp_ratio, owner=self, inits=inits)
         else:
             context = Dense(self.width, kernel_init=linear_init, dtype=self.dtype, name="embed_context")(context)
             block = nn.remat(CrossBlock, static_argnums=(3,)) if self.remat else CrossBlock
             for i in range(self.depth):
-                h = block(self.num_heads, self.mlp_ratio, dtype=self.dtype, name=f"block{i}")(h, context, train)
+                h = block(self.num_heads, self.mlp_ratio, dtype=self.dtype, inits=inits, name=f"block{i}")(
+                    h, context, train
+                )
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
         h = Dense(self.out_dim, kernel_init=linear_init, dtype=self.dtype, name="predict")(h)
         return h[:, -length:].astype(jnp.float32)
@@ -116,6 +123,7 @@ def masked_decoder(
     positions: str = "2d",
     dtype: Dtype = "float32",
     remat: bool = False,
+    init_as: TransformerInit = "truncated",
 ) -> MAEDecoder:
     """MAEDecoder for patches of any kind; options as its attributes.
 
@@ -124,7 +132,7 @@ def masked_decoder(
     """
     grid = None if grid is None else tuple(grid)
     _check_decoder("masked_decoder", width, depth, num_heads, grid, positions)
-    return MAEDecoder(out_dim, width, depth, num_heads, mlp_ratio, grid, dtype, remat, positions)
+    return MAEDecoder(out_dim, width, depth, num_heads, mlp_ratio, grid, dtype, remat, positions, init_as)
 
 
 def mae_decoder(*, patch_size: int = 16, channels: int = 3, **options: Any) -> MAEDecoder:

@@ -1,12 +1,13 @@
 """Projection, prediction, prototype and DINO heads on top of backbone features."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxssl.models.inits import HeadInit, cut_normal, head_inits, normal, torch_linear
 from jaxssl.models.module import Dtype
 from jaxssl.models.norm import batch_norm
 
@@ -29,6 +30,7 @@ class MLP(nn.Module):
     bias: bool
     batch_groups: int
     dtype: Any
+    init_as: HeadInit = "lecun"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -36,16 +38,20 @@ class MLP(nn.Module):
         if x.ndim < 2:
             raise ValueError(f"x of shape {tuple(x.shape)}: heads take features [N, D].")
         x = x.astype(self.dtype)
+
+        def linear(dim, use_bias, i, x):
+            inits = head_inits(self.init_as, x.shape[-1])
+            return nn.Dense(dim, use_bias=use_bias, dtype=self.dtype, name=f"linear{i}", **inits)(x)
+
         for i, dim in enumerate(self.hidden_dims):
             # A batch norm cancels a bias ahead of it.
-            x = nn.Dense(dim, use_bias=self.bias and not self.norm, dtype=self.dtype, name=f"linear{i}")(x)
+            x = linear(dim, self.bias and not self.norm, i, x)
             if self.norm:
                 layer = batch_norm(groups=self.batch_groups, dtype=self.dtype, name=f"norm{i}")
                 x = layer(x, use_running_average=not train)
             x = nn.relu(x)
         last = len(self.hidden_dims)
-        use_bias = self.bias and self.last_norm is None
-        x = nn.Dense(self.out_dim, use_bias=use_bias, dtype=self.dtype, name=f"linear{last}")(x)
+        x = linear(self.out_dim, self.bias and self.last_norm is None, last, x)
         if self.last_norm is not None:
             affine = self.last_norm == "batch"
             layer = batch_norm(groups=self.batch_groups, affine=affine, dtype=self.dtype, name=f"norm{last}")
@@ -62,6 +68,7 @@ def projector(
     bias: bool = True,
     batch_groups: int = 1,
     dtype: Dtype = "float32",
+    init_as: HeadInit = "lecun",
 ) -> MLP:
     """MLP head z = W_k relu(BN(W_{k-1} ... h)).
 
@@ -77,16 +84,18 @@ def projector(
       bias: bias in the layers that no batch norm follows (elsewhere the norm would cancel it).
       batch_groups: batch norm statistics per contiguous group of the batch.
       dtype: compute dtype; parameters and output are float32.
+      init_as: how the linear layers start, see `models.inits.head_inits`.
 
     Returns:
       Flax module (h [N, D], train) -> z [N, out_dim] float32.
 
     Raises:
-      ValueError: on an unknown `last_norm`.
+      ValueError: on an unknown `last_norm` or `init_as`.
     """
+    head_inits(init_as, 1)
     if last_norm not in LAST_NORMS:
         raise ValueError(f"last_norm={last_norm!r}: must be one of {LAST_NORMS}.")
-    return MLP(tuple(hidden_dims), out_dim, norm, last_norm, bias, batch_groups, dtype)
+    return MLP(tuple(hidden_dims), out_dim, norm, last_norm, bias, batch_groups, dtype, init_as)
 
 
 def head_like(params: Mapping[str, Any], stats: Mapping[str, Any], dtype: Dtype = "float32") -> MLP:
@@ -122,6 +131,7 @@ def predictor(
     bias: bool = True,
     batch_groups: int = 1,
     dtype: Dtype = "float32",
+    init_as: HeadInit = "lecun",
 ) -> MLP:
     """MLP head of the predicting branch, p = W_2 relu(BN(W_1 z)); options and errors as in `projector`.
 
@@ -136,6 +146,7 @@ def predictor(
         bias=bias,
         batch_groups=batch_groups,
         dtype=dtype,
+        init_as=init_as,
     )
 
 
@@ -146,22 +157,25 @@ class Prototypes(nn.Module):
 
     Attributes:
       num: K.
+      init_as: how the kernel starts, see `models.inits.head_inits`.
     """
 
     num: int
+    init_as: HeadInit = "lecun"
 
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
         """z [N, D] -> scores [N, K] float32."""
         z = z.astype(jnp.float32)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (z.shape[-1], self.num), jnp.float32)
+        init = head_inits(self.init_as, z.shape[-1])["kernel_init"]
+        kernel = self.param("kernel", init, (z.shape[-1], self.num), jnp.float32)
         return _unit(z, -1) @ _unit(kernel, 0)
 
 
 class DINOHead(nn.Module):
     """DINO head: MLP with GELU, L2-normalised bottleneck, weight-normalised last layer with g = 1.
 
-    logits_nk = b_n . w_k / (||b_n|| ||w_k||), b = MLP(h). Linear layers start as truncated normal(0.02).
+    logits_nk = b_n . w_k / (||b_n|| ||w_k||), b = MLP(h).
 
     Source: Caron et al., Emerging Properties in Self-Supervised Vision Transformers, 2021, arXiv:2104.14294,
     https://arxiv.org/abs/2104.14294
@@ -173,6 +187,8 @@ class DINOHead(nn.Module):
       layers: linear layers ahead of the last one.
       norm: batch norm after each hidden layer.
       dtype: compute dtype of the MLP; bottleneck and logits are float32.
+      init_as: 'truncated', all layers a normal of 0.02 cut at two deviations; 'dino', as the release: a normal of 0.02, and
+        the last layer uniform in +-1 / sqrt(b), 1/16 for b = 256.
     """
 
     hidden: int = 2048
@@ -181,13 +197,18 @@ class DINOHead(nn.Module):
     layers: int = 3
     norm: bool = False
     dtype: Any = "float32"
+    init_as: Literal["truncated", "dino"] = "truncated"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """h [..., D] -> logits [..., K] float32."""
         if self.layers < 1:
             raise ValueError(f"layers={self.layers}: must be at least 1 for a DINO head.")
-        init = nn.initializers.truncated_normal(0.02)
+        if self.init_as not in ("truncated", "dino"):
+            raise ValueError(f"init_as={self.init_as!r}: must be 'truncated' or 'dino' for a DINO head.")
+        init, last_init = (
+            (cut_normal, cut_normal) if self.init_as == "truncated" else (normal, torch_linear(self.bottleneck))
+        )
         x = x.astype(self.dtype)
         for i in range(self.layers - 1):
             x = nn.Dense(self.hidden, use_bias=not self.norm, kernel_init=init, dtype=self.dtype, name=f"linear{i}")(x)
@@ -195,5 +216,5 @@ class DINOHead(nn.Module):
                 x = batch_norm(dtype=self.dtype, name=f"norm{i}")(x, use_running_average=not train)
             x = nn.gelu(x, approximate=False)
         x = nn.Dense(self.bottleneck, kernel_init=init, dtype=self.dtype, name=f"linear{self.layers - 1}")(x)
-        kernel = self.param("last_layer", init, (self.bottleneck, self.out_dim), jnp.float32)
+        kernel = self.param("last_layer", last_init, (self.bottleneck, self.out_dim), jnp.float32)
         return _unit(x.astype(jnp.float32), -1) @ _unit(kernel, 0)

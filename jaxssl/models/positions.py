@@ -1,9 +1,14 @@
 """Positions of tokens: fixed sine-cosine codes in one, two and three dimensions, and resampling of learned ones."""
 
+import math
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
+
+Resampling = Literal["antialiased", "torch"]
 
 
 def sincos_1d(dim: int, length: int) -> np.ndarray:
@@ -75,12 +80,36 @@ def sincos(dim: int, grid: tuple[int, ...]) -> np.ndarray:
     raise ValueError(f"grid={grid}: fixed positions have one, two or three axes.")
 
 
-def resample(positions: jax.Array, grid: tuple[int, int], new_grid: tuple[int, int]) -> jax.Array:
-    """Resamples learned positions to another patch grid (bicubic, antialiased when shrinking).
+def torch_cubic(length: int, new_length: int) -> np.ndarray:
+    """Weights [new_length, length] of torch's bicubic resampling along one axis, as DINO calls it.
+
+    The kernel is Keys' with a = -0.75, without antialiasing; entry i lies at (i + 1/2) / s - 1/2, with the factor
+    s = (new_length + 0.1) / length; beyond the ends lies the last value.
+
+    Args:
+      length, new_length: number of entries before and after.
+    """
+    weights = np.zeros((new_length, length))
+    scale, a = (new_length + 0.1) / length, -0.75
+    for i in range(new_length):
+        place = (i + 0.5) / scale - 0.5
+        first = math.floor(place)
+        for k in range(first - 1, first + 3):
+            t = abs(place - k)
+            near, far = (a + 2) * t**3 - (a + 3) * t**2 + 1, a * (t**3 - 5 * t**2 + 8 * t - 4)
+            weights[i, min(max(k, 0), length - 1)] += near if t <= 1 else far
+    return weights.astype(np.float32)
+
+
+def resample(
+    positions: jax.Array, grid: tuple[int, int], new_grid: tuple[int, int], method: Resampling = "antialiased"
+) -> jax.Array:
+    """Resamples learned positions to another patch grid, bicubic.
 
     Args:
       positions: [rows * columns, D].
       grid, new_grid: (rows, columns) stored and wanted.
+      method: 'antialiased' when shrinking, or 'torch', `torch_cubic`, as DINO's release does.
 
     Returns:
       [new_rows * new_columns, D]; `positions` itself when the grids agree.
@@ -89,6 +118,9 @@ def resample(positions: jax.Array, grid: tuple[int, int], new_grid: tuple[int, i
         return positions
     dim = positions.shape[-1]
     image = rearrange(positions, "(h w) d -> h w d", h=grid[0])
+    if method == "torch":
+        rows, columns = (jnp.asarray(torch_cubic(old, new)) for old, new in zip(grid, new_grid, strict=True))
+        return rearrange(jnp.einsum("rh,cw,hwd->rcd", rows, columns, image), "h w d -> (h w) d")
     image = jax.image.resize(image, (*new_grid, dim), method="bicubic", antialias=True)
     return rearrange(image, "h w d -> (h w) d")
 

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 from einops import rearrange
 
+from jaxssl.models.inits import cut_normal
 from jaxssl.models.linear import Dense
 from jaxssl.models.tokens import check_layers
 
 LAYER_NORM_EPS = 1e-6
 
-linear_init = nn.initializers.truncated_normal(0.02)
+linear_init = cut_normal
 
 
 class DropPath(nn.Module):
@@ -155,7 +156,8 @@ class TransformerBlock(nn.Module):
       qkv_bias: bias in the q, k, v projections.
       layer_scale: None, or the initial value of the learned gamma [D].
       drop_path: rate at which the branch of an example is dropped.
-      inits: initialisers of the kernels qkv, proj, fc1, fc2; by default all truncated normal(0.02).
+      inits: initialisers of the kernels qkv, proj, fc1, fc2; by default a normal of 0.02
+        cut at two deviations.
       use_bias: biases in the linear maps other than qkv, and in the norms.
       dropout: rate at which single entries of a branch are dropped.
       drophead: rate at which attention heads of an example are dropped.

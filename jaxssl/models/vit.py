@@ -16,13 +16,12 @@ import numpy as np
 from einops import rearrange
 
 from jaxssl.models.conv import check_images
+from jaxssl.models.inits import TransformerInit, transformer_inits
 from jaxssl.models.module import Dtype
-from jaxssl.models.positions import as_pair, patch_grid, resample, sincos_2d, take_tokens
+from jaxssl.models.positions import Resampling, as_pair, patch_grid, resample, sincos_2d, take_tokens
 from jaxssl.models.tokens import Hide, Tokens, check_hide, of_blocks
 from jaxssl.models.transformer import LAYER_NORM_EPS, check_transformer, run_blocks
 from jaxssl.ops.patches import patchify
-
-token_init = nn.initializers.truncated_normal(0.02)
 
 
 class PatchEmbed(nn.Module):
@@ -31,16 +30,18 @@ class PatchEmbed(nn.Module):
     patch_size: int
     embed_dim: int
     dtype: Any
+    init_as: TransformerInit = "truncated"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         size, channels = self.patch_size, x.shape[-1]
-        # Xavier over the flattened patch, as in self-supervised ViTs, not over each of the P * P taps.
-        init = nn.initializers.xavier_uniform()
         flat = size * size * channels
+        # Over the flattened patch, as in self-supervised ViTs, not over each of the P * P taps.
+        start = transformer_inits(self.init_as, flat)
+        init = start.patch
         shape = (size, size, channels, self.embed_dim)
         kernel = self.param("kernel", lambda key: init(key, (flat, self.embed_dim), jnp.float32).reshape(shape))
-        bias = self.param("bias", nn.initializers.zeros, (self.embed_dim,), jnp.float32)
+        bias = self.param("bias", start.patch_bias, (self.embed_dim,), jnp.float32)
         patches = patchify(x.astype(self.dtype), size)
         return patches @ rearrange(kernel, "p q c d -> (p q c) d").astype(self.dtype) + bias.astype(self.dtype)
 
@@ -65,6 +66,8 @@ class ViT(nn.Module):
     mask_token: bool
     dtype: Any
     remat: bool
+    init_as: TransformerInit = "truncated"
+    resampling: Resampling = "antialiased"
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -112,15 +115,15 @@ class ViT(nn.Module):
             return table[:prefix], table[prefix:]
         stored = self.grid
         length = prefix + stored[0] * stored[1]
-        table = self.param("pos_embed", token_init, (length, self.embed_dim), jnp.float32)
-        return table[:prefix], resample(table[prefix:], stored, grid)
+        table = self.param("pos_embed", transformer_inits(self.init_as).tokens, (length, self.embed_dim), jnp.float32)
+        return table[:prefix], resample(table[prefix:], stored, grid, self.resampling)
 
     def _prefix(self, n):
-        parts = []
+        parts, start = [], transformer_inits(self.init_as)
         if self.class_token:
-            parts.append(self.param("cls_token", token_init, (1, self.embed_dim), jnp.float32))
+            parts.append(self.param("cls_token", start.cls, (1, self.embed_dim), jnp.float32))
         if self.registers:
-            parts.append(self.param("reg_token", token_init, (self.registers, self.embed_dim), jnp.float32))
+            parts.append(self.param("reg_token", start.tokens, (self.registers, self.embed_dim), jnp.float32))
         prefix = jnp.concatenate(parts) if parts else jnp.zeros((0, self.embed_dim))
         return jnp.broadcast_to(prefix, (n, *prefix.shape))
 
@@ -138,9 +141,10 @@ class ViT(nn.Module):
           `models.tokens.Tokens`.
         """
         hide, grid = check_hide(hide, self), self.grid_of(x)
-        patches = PatchEmbed(self.patch_size, self.embed_dim, self.dtype, name="patch_embed")(x)
+        start = transformer_inits(self.init_as)
+        patches = PatchEmbed(self.patch_size, self.embed_dim, self.dtype, self.init_as, name="patch_embed")(x)
         if self.mask_token:
-            token = self.param("mask_token", token_init, (1, self.embed_dim), jnp.float32)
+            token = self.param("mask_token", start.tokens, (1, self.embed_dim), jnp.float32)
             if hide.masked is not None:
                 patches = jnp.where(hide.masked[:, :, None], token.astype(patches.dtype), patches)
         prefix_positions, patch_positions = self._positions(grid)
@@ -151,6 +155,7 @@ class ViT(nn.Module):
         prefix = prefix if self.no_embed_class else prefix + prefix_positions
         h = jnp.concatenate([prefix.astype(self.dtype), patches], axis=1)
         options = dict(qkv_bias=self.qkv_bias, layer_scale=self.layer_scale, drop_path=self.drop_path)
+        options["inits"] = (start.qkv, *(start.linear,) * 3)
         sizes = (self.depth, self.num_heads, self.mlp_ratio)
         h, outputs, maps = run_blocks(h, train, *sizes, owner=self, layers=layers, **options)
         h = nn.LayerNorm(LAYER_NORM_EPS, dtype=self.dtype, name="norm")(h)
@@ -185,6 +190,8 @@ def vit(
     mask_token: bool = False,
     dtype: Dtype = "float32",
     remat: bool = False,
+    init_as: TransformerInit = "truncated",
+    resampling: Resampling = "antialiased",
 ) -> ViT:
     """Vision transformer of any size: pre-norm blocks, layer norm eps 1e-6, exact GELU.
 
@@ -203,6 +210,8 @@ def vit(
       mask_token: have a learned mask token, for `Hide(masked=...)`.
       dtype: compute dtype; parameters and features are float32.
       remat: recompute each block in the backward pass.
+      init_as: the initial values, see `models.inits.transformer_inits`.
+      resampling: of learned positions to other grids, see `models.positions.resample`.
 
     Returns:
       Flax module (x [N, H, W, C], train, hide=None) -> [N, D]; method 'encode' gives all tokens.
@@ -217,6 +226,9 @@ def vit(
         )
     if positions not in ("learned", "fixed"):
         raise ValueError(f"positions={positions!r}: must be 'learned' or 'fixed' for vit.")
+    transformer_inits(init_as)
+    if resampling not in ("antialiased", "torch"):
+        raise ValueError(f"resampling={resampling!r}: must be 'antialiased' or 'torch' for vit.")
     image_size = as_pair(image_size)
     patch_grid(image_size, patch_size)
     if positions == "fixed":
@@ -239,6 +251,8 @@ def vit(
         mask_token=mask_token,
         dtype=dtype,
         remat=remat,
+        init_as=init_as,
+        resampling=resampling,
     )
 
 
