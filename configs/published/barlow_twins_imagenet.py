@@ -4,6 +4,10 @@ jaxssl train configs/published/barlow_twins_imagenet.py --workdir runs/barlow_tw
 
 Not run here. Published: 73.2 per cent top-1 with a linear classifier (73.5 for the released weights).
 Numbers from github.com/facebookresearch/barlowtwins (main.py).
+There the correlations are summed over the devices without a gradient and gradients are averaged, so that the gradient is
+1 / devices of the true one: loss_scale=1/16, for the 16 devices of its README. Weights have a trust ratio, which undoes the
+scale; biases and norms have none, and would go 16 times as fast without it.
+The heads start as torch's linear layers do; the warm-up begins at 0, and momentum comes ahead of the learning rate.
 Deviations: those of `jaxssl.recipes.image.imagenet`.
 """
 
@@ -16,12 +20,15 @@ def get_config(arg=None):
     config.total_steps, config.batch_size = 626_000, 2048
     config.augment.name = "augment.image.byol"
     config.method = dict(name="methods.barlow_twins", hidden_dims=(8192, 8192), dim=8192, redundancy_weight=0.0051)
+    config.method.update(loss_scale=1 / 16, head_init="torch")
     # Biases and norms, which have neither decay nor trust ratio, go at 0.0048 where the weights go at 0.2.
     config.optim.update(
         name="lars",
         learning_rate=0.2,
         scale_batch=256,
         warmup_steps=6260,
+        warmup="zero",
+        rate_in_momentum=False,
         final_fraction=1e-3,
         weight_decay=1e-6,
         multipliers=((r"/(bias|scale)$", 0.024),),

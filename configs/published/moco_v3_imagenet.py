@@ -4,6 +4,7 @@ jaxssl train configs/published/moco_v3_imagenet.py --workdir runs/moco_v3_imagen
 
 Not run here. Published: 73.2 per cent top-1 with a linear classifier.
 Numbers from github.com/facebookresearch/moco-v3 (CONFIG.md, main_moco.py, vits.py).
+Initial values are the release's: Xavier, queries, keys and values each by itself; the class token a normal of 1e-6.
 Deviations: those of `jaxssl.recipes.image.imagenet`.
 """
 
@@ -17,13 +18,20 @@ def get_config(arg=None):
     config.augment.update(name="augment.image.byol", interpolation="bilinear")
     # 12 heads of width 32, where the usual ViT-S has 6 of width 64.
     config.encoder = dict(
-        name="models.vit.vit_s", patch_size=16, num_heads=12, positions="fixed", dtype="bfloat16", remat=False
+        name="models.vit.vit_s",
+        patch_size=16,
+        num_heads=12,
+        positions="fixed",
+        init_as="moco_v3",
+        dtype="bfloat16",
+        remat=False,
     )
     config.method = dict(
         name="methods.moco_v3",
         hidden_dims=(4096, 4096),
         dim=256,
         predictor_dim=4096,
+        head_init="torch",
         temperature=0.2,
         momentum=0.99,
         momentum_steps=config.get_oneway_ref("total_steps"),
@@ -34,6 +42,7 @@ def get_config(arg=None):
         learning_rate=1.5e-4,
         scale_batch=256,
         warmup_steps=12_480,
+        warmup="zero",
         weight_decay=0.1,
         exclude="",
         frozen="patch_embed",

@@ -4,9 +4,11 @@ jaxssl train configs/published/swav_imagenet.py --workdir runs/swav_imagenet
 
 Not run here. Published: 75.3 per cent top-1 with a linear classifier (200 epochs, total_steps=62400: 73.9).
 Numbers from github.com/facebookresearch/swav (scripts/swav_800ep_pretrain.sh, main_swav.py, src/multicropdataset.py).
+The optimiser is LARC as there; colours are divided by 0.228, 0.224, 0.225; the heads start as torch's linear layers do; the
+warm-up goes from 0.3 to 4.8.
 Deviations: those of `jaxssl.recipes.image.imagenet`; there, batch norm in the network is over 512 images of all crops of one
-size, in the head over all crops. The warm-up starts at 0, there at 0.3. This recipe needs no queue; for batches of
-256 the publication takes method.queue_size=3840 from epoch 15 on (method.queue_start).
+size, in the head over all crops. This recipe needs no queue; for batches of 256 the publication takes
+method.queue_size=3840 from epoch 15 on (method.queue_start).
 """
 
 from jaxssl.recipes.image import imagenet, quick_imagenet
@@ -22,11 +24,12 @@ def get_config(arg=None):
         local_size=96,
         num_local=6,
         mean=config.augment.mean,
-        std=config.augment.std,
+        std=(0.228, 0.224, 0.225),  # 0.228, where others have 0.229
         global_scale=(0.14, 1.0),
         local_scale=(0.05, 0.14),
         blur_kernel=13,  # three deviations at the widest blur; the published one is not cut off
     )
+    config.preprocess.std = config.augment.std
     config.encoder.zero_init_last = False
     config.method = dict(
         name="methods.swav",
@@ -37,13 +40,16 @@ def get_config(arg=None):
         epsilon=0.05,
         num_iters=3,
         freeze_steps=313,
+        head_init="torch",
     )
     # A peak of 4.8 and an end at 0.0048. Trust ratio and weight decay on everything: norms and biases too.
     config.optim.update(
-        name="lars",
+        name="larc",
         learning_rate=0.3,
         scale_batch=256,
         warmup_steps=3120,
+        warmup="closed",
+        warmup_first=0.3 / 4.8,
         final_fraction=1e-3,
         weight_decay=1e-6,
         exclude="",

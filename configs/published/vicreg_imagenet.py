@@ -4,6 +4,7 @@ jaxssl train configs/published/vicreg_imagenet.py --workdir runs/vicreg_imagenet
 
 Not run here. Published: 73.2 per cent top-1 with a linear classifier.
 Numbers from github.com/facebookresearch/vicreg (main_vicreg.py, augmentations.py; its command for 1,000 epochs).
+The heads start as torch's linear layers do; the warm-up begins at 0, and momentum comes ahead of the learning rate.
 Deviations: those of `jaxssl.recipes.image.imagenet`.
 """
 
@@ -22,12 +23,15 @@ def get_config(arg=None):
         invariance_weight=25.0,
         variance_weight=25.0,
         covariance_weight=1.0,
+        head_init="torch",
     )
     config.optim.update(
         name="lars",
         learning_rate=0.2,
         scale_batch=256,
         warmup_steps=6260,
+        warmup="zero",
+        rate_in_momentum=False,
         final_fraction=1e-3,
         weight_decay=1e-6,
     )

@@ -53,7 +53,7 @@ def quick_convnet(config: ConfigDict) -> ConfigDict:
 
 
 # Of `quick_imagenet`: at these, 30 steps on batches of 32 show whether a method learns.
-QUICK_RATES = dict(adamw=1e-3, lars=0.5, sgd=0.01)
+QUICK_RATES = dict(adamw=1e-3, lars=0.5, larc=0.5, sgd=0.01)
 
 
 def imagenet() -> ConfigDict:
@@ -62,8 +62,7 @@ def imagenet() -> ConfigDict:
     In these points all of them deviate from their publications. Crops are cut from the centre square of the image at
     256 pixels, not from the whole image. Brightness, contrast, saturation and hue are those of torchvision, also for
     SimCLR and BYOL. Networks compute in bfloat16. Batches run across the borders of epochs; none is dropped or cut
-    short. The learning rate changes every step, and LARS multiplies by it before the momentum. Transformers start
-    with a truncated normal of 0.02.
+    short.
     """
     config = base()
     config.batch_size = 4096
