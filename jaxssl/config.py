@@ -77,7 +77,7 @@ def base() -> ConfigDict:
                 warmup_steps=0,
                 warmup="moving",  # step k of W is at (k + 1) / W of the peak; 'zero': k / W; 'closed': k / (W - 1)
                 warmup_first=0.0,
-                rate_steps=1,  # the rate changes every so many steps
+                rate_steps=1,  # steps between two changes of the rate
                 schedule="cosine",
                 final_fraction=0.0,
                 weight_decay=0.0,
