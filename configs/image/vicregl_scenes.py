@@ -1,6 +1,10 @@
 """VICRegL (arXiv:2210.01571) on generated scenes with known masks.
 
 jaxssl train configs/image/vicregl_scenes.py --workdir runs/vicregl_scenes
+
+Seed 0, 600 steps, on 2 CPU cores: segmentation by nearest neighbours 13.4 mIoU (untrained encoder 9.2, raw patches 9.3), by a
+linear map 14.4 (10.3, 6.8). It gains, and less than SimCLR with the same network and steps (16.2, 16.9), so the claim of
+local features is not shown here.
 """
 
 from jaxssl.recipes.scenes import quick_scenes, scenes
