@@ -7,7 +7,9 @@ Numbers from github.com/facebookresearch/swav (scripts/swav_800ep_pretrain.sh, m
 The optimiser is LARC as there; colours are divided by 0.228, 0.224, 0.225; the heads start as torch's linear layers do; the
 warm-up goes from 0.3 to 4.8.
 Deviations: those of `jaxssl.recipes.image.imagenet`; there, batch norm in the network is over 512 images of all crops of one
-size, in the head over all crops. This recipe needs no queue; for batches of 256 the publication takes
+size, in the head over all crops. There the prototypes are brought to unit length before each step and get the whole gradient;
+here they are divided by their length in the forward pass, so that the gradient has no part along them and LARC, which sees its
+length, gives them other rates. This recipe needs no queue; for batches of 256 the publication takes
 method.queue_size=3840 from epoch 15 on (method.queue_start).
 """
 

@@ -94,7 +94,7 @@ def test_unknown_starts_are_refused():
 
 
 def test_torch_resampling_by_its_properties():
-    """A constant stays; no antialiasing: a weight has at most four entries. Values of torch: test_released_steps."""
+    """A constant stays; no antialiasing: a row has at most four weights."""
     weights = torch_cubic(14, 6)
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
     assert ((weights != 0).sum(1) <= 4).all()
@@ -102,3 +102,19 @@ def test_torch_resampling_by_its_properties():
     new = resample(table, (14, 14), (6, 6), "torch")
     assert new.shape == (36, 2) and jnp.abs(new - resample(table, (14, 14), (6, 6))).max() > 0.1
     assert resample(table, (14, 14), (14, 14), "torch") is table
+
+
+def test_torch_resampling_gives_the_values_of_torch():
+    """Of torch.nn.functional.interpolate(table, scale_factor=6.1 / 14, mode="bicubic"), torch 2.14."""
+    i, j = np.meshgrid(np.arange(14), np.arange(14), indexing="ij")
+    table = np.sin(0.7 * i * i + 0.3 * j).astype(np.float32)
+    recorded = [
+        [0.62722, 1.08975, 1.02928, 0.50846, -0.2409, -0.90745],
+        [0.22379, 0.76478, 0.93981, 0.68563, 0.12559, -0.51762],
+        [-0.67152, -0.139, 0.46318, 0.83395, 0.83617, 0.44166],
+        [0.52764, 0.15679, -0.29148, -0.59146, -0.63024, -0.37156],
+        [0.85618, 1.1084, 0.82758, 0.18557, -0.54216, -1.04322],
+        [0.33093, 0.90973, 1.05288, 0.71723, 0.06126, -0.65138],
+    ]
+    found = resample(jnp.asarray(table.reshape(-1, 1)), (14, 14), (6, 6), "torch")
+    np.testing.assert_allclose(found.reshape(6, 6), recorded, atol=2e-5)
