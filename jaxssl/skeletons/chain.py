@@ -115,7 +115,7 @@ def embed_together(chain: Chain) -> Callable:
     def embed(params, memory, batch, key, step):
         x, num_views = interleaved(batch["views"]), len(batch["views"])
         outputs, stats = forward_chain(chain, params, statistics(memory), x, train=True, key=key)
-        return {name: rearrange(h, "(n v) d -> n v d", v=num_views) for name, h in outputs.items()}, {
+        return {name: rearrange(h, "(n v) ... -> n v ...", v=num_views) for name, h in outputs.items()}, {
             **memory,
             "stats": stats,
         }
