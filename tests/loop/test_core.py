@@ -99,7 +99,7 @@ def test_a_split_method_keeps_all_of_its_memory():
 def test_simclr_with_boxes_runs_in_chunks():
     """It died in a bare reshape: boxes and flips led with V."""
     config = get_config("simclr")
-    config.encoder = dict(name="models.mlp", hidden_dims=(8,), out_dim=8)
+    config.encoder = dict(name="models.convnet", widths=(8,), strides=(2,), norm="group")
     config.method.norm = False
     config.augment.update(return_boxes=True)
     losses = []
