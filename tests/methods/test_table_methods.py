@@ -40,6 +40,7 @@ def changed(name, **sections):
     return config
 
 
+@pytest.mark.slow
 def test_clan_finds_rows_whose_columns_do_not_go_together():
     """Attacks made like the training negatives are found; those that keep all correlations much less."""
     _, before, after, _, metrics = trained(changed("clan_flows"))
