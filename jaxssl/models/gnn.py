@@ -1,7 +1,7 @@
 """Message-passing networks on padded graphs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -40,14 +40,15 @@ class PReLU(nn.Module):
         return jnp.where(x > 0, x, slope * x)
 
 
-class GCN(nn.Module):
-    """Graph convolutions with PReLU; built by `gcn`."""
-
-    widths: tuple
-    dtype: Any
-    remat: bool
+class GraphNetwork(nn.Module):
+    """Layers over the nodes of graphs, each with a PReLU: the part that `GCN` and `GAT` share."""
 
     can = ("patches",)
+
+    @nn.nowrap
+    def layer(self, i: int) -> Callable[..., jax.Array]:
+        """Layer i, (h [N, M, D], x, train) -> [N, M, widths[i]]."""
+        raise NotImplementedError
 
     @nn.compact
     def encode(
@@ -55,14 +56,14 @@ class GCN(nn.Module):
     ) -> Tokens:
         """Graphs x -> `models.tokens.Tokens` [N, M, D] of all nodes, with x's `node_mask` where it has one.
 
-        train: has no effect. hide: must be None; nodes are hidden in x. layers: 'layer0', ..., after its PReLU.
+        train: with dropout, where the network has it. hide: must be None; a node is hidden in its features. layers:
+        'layer0', ..., after its PReLU.
         """
         check_hide(hide, self)
         check_layers(layers, [f"layer{i}" for i in range(len(self.widths))], self)
         h, outputs = _features(x).astype(self.dtype), {}
-        layer = nn.remat(GCNLayer) if self.remat else GCNLayer
-        for i, width in enumerate(self.widths):
-            h = outputs[f"layer{i}"] = PReLU(name=f"act{i}")(layer(width, self.dtype, name=f"layer{i}")(h, x))
+        for i in range(len(self.widths)):
+            h = outputs[f"layer{i}"] = PReLU(name=f"act{i}")(self.layer(i)(h, x, train))
         made = lambda h, **more: Tokens(h.astype(jnp.float32), h.shape[1:2], mask=x.get("node_mask"), **more)
         return made(h, layers={name: made(outputs[name]) for name in layers})
 
@@ -70,9 +71,24 @@ class GCN(nn.Module):
         """Features [N, D] of `Tokens`: those of the first node of every graph."""
         return tokens.h[:, 0]
 
-    def __call__(self, x: Mapping[str, jax.Array]) -> jax.Array:
+    def __call__(self, x: Mapping[str, jax.Array], train: bool = False) -> jax.Array:
         """Features of the nodes that x is about (`of_nodes`), [N, D] float32."""
-        return of_nodes(self.encode(x).h, x)
+        return of_nodes(self.encode(x, train).h, x)
+
+
+class GCN(GraphNetwork):
+    """Graph convolutions with PReLU; built by `gcn`."""
+
+    widths: tuple
+    dtype: Any
+    remat: bool
+
+    @nn.nowrap
+    def layer(self, i: int) -> Callable[..., jax.Array]:
+        """Layer i, (h [N, M, D], x, train) -> [N, M, widths[i]]; train has no effect."""
+        kind = nn.remat(GCNLayer) if self.remat else GCNLayer
+        made = kind(self.widths[i], self.dtype, name=f"layer{i}")
+        return lambda h, x, train: made(h, x)
 
     @nn.nowrap
     def decoder(self, features: int) -> nn.Module:
@@ -144,7 +160,7 @@ class GATLayer(nn.Module):
         return nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(out) if self.norm == "layer" else out
 
 
-class GAT(nn.Module):
+class GAT(GraphNetwork):
     """Layers of graph attention with PReLU; built by `gat`."""
 
     widths: tuple
@@ -157,35 +173,12 @@ class GAT(nn.Module):
     dtype: Any
     remat: bool
 
-    can = ("patches",)
-
-    @nn.compact
-    def encode(
-        self, x: Mapping[str, jax.Array], train: bool = False, hide: Hide | None = None, layers: Sequence[str] = ()
-    ) -> Tokens:
-        """Graphs x -> `models.tokens.Tokens` [N, M, D] of all nodes, with x's `node_mask` where it has one.
-
-        train: features and attention are dropped. hide: must be None; a node is hidden in its features. layers:
-        'layer0', after its PReLU.
-        """
-        check_hide(hide, self)
-        check_layers(layers, [f"layer{i}" for i in range(len(self.widths))], self)
-        h, outputs = _features(x).astype(self.dtype), {}
-        layer = nn.remat(GATLayer, static_argnums=(3,)) if self.remat else GATLayer
-        for i, width in enumerate(self.widths):
-            options = (self.feature_dropout, self.attention_dropout, self.negative_slope, self.residual, self.norm)
-            made = layer(width // self.num_heads, self.num_heads, *options, self.dtype, name=f"layer{i}")
-            h = outputs[f"layer{i}"] = PReLU(name=f"act{i}")(made(h, x, train))
-        tokens = lambda h, **more: Tokens(h.astype(jnp.float32), h.shape[1:2], mask=x.get("node_mask"), **more)
-        return tokens(h, layers={name: tokens(outputs[name]) for name in layers})
-
-    def pooled(self, tokens: Tokens) -> jax.Array:
-        """Features [N, D] of `Tokens`: those of the first node of every graph."""
-        return tokens.h[:, 0]
-
-    def __call__(self, x: Mapping[str, jax.Array], train: bool = False) -> jax.Array:
-        """Features of the nodes that x is about (`of_nodes`), [N, D] float32."""
-        return of_nodes(self.encode(x, train).h, x)
+    @nn.nowrap
+    def layer(self, i: int) -> Callable[..., jax.Array]:
+        """Layer i, (h [N, M, D], x, train) -> [N, M, widths[i]]."""
+        kind = nn.remat(GATLayer, static_argnums=(3,)) if self.remat else GATLayer
+        options = (self.feature_dropout, self.attention_dropout, self.negative_slope, self.residual, self.norm)
+        return kind(self.widths[i] // self.num_heads, self.num_heads, *options, self.dtype, name=f"layer{i}")
 
     @nn.nowrap
     def decoder(self, features: int) -> nn.Module:
