@@ -74,7 +74,9 @@ def projector(
 
     Shapes of the published heads: SimCLR `(2048,), 128`; MoCo v2 `(2048,), 128, norm=False`; MoCo v3
     `(4096, 4096), 256, last_norm='batch_no_affine', bias=False`; BYOL `(4096,), 256, bias=False`; SimSiam
-    `(2048, 2048), 2048, last_norm='batch_no_affine'`; Barlow Twins, VICReg `(8192, 8192), 8192, bias=False`.
+    `(2048, 2048), 2048, last_norm='batch_no_affine'`; Barlow Twins, VICReg `(8192, 8192), 8192, bias=False`. Of the
+    predictors: BYOL `(4096,), 256, bias=False`; SimSiam `(512,), 2048`; MoCo v3 `(4096,), 256,
+    last_norm='batch_no_affine', bias=False`.
 
     Args:
       hidden_dims: widths of the hidden layers; () for a linear head.
@@ -122,32 +124,8 @@ def head_like(params: Mapping[str, Any], stats: Mapping[str, Any], dtype: Dtype 
     return projector(tuple(dims[:-1]), dims[-1], norm=norm, last_norm=ends, bias=bias, dtype=dtype)
 
 
-def predictor(
-    hidden_dims: Sequence[int],
-    out_dim: int,
-    *,
-    norm: bool = True,
-    last_norm: str | None = None,
-    bias: bool = True,
-    batch_groups: int = 1,
-    dtype: Dtype = "float32",
-    init_as: HeadInit = "lecun",
-) -> MLP:
-    """MLP head of the predicting branch, p = W_2 relu(BN(W_1 z)); options and errors as in `projector`.
-
-    Shapes of the published heads: BYOL `(4096,), 256, bias=False`; SimSiam bottleneck `(512,), 2048`; MoCo v3
-    `(4096,), 256, last_norm='batch_no_affine', bias=False`.
-    """
-    return projector(
-        hidden_dims,
-        out_dim,
-        norm=norm,
-        last_norm=last_norm,
-        bias=bias,
-        batch_groups=batch_groups,
-        dtype=dtype,
-        init_as=init_as,
-    )
+# The same head in the predicting branch, p = W_2 relu(BN(W_1 z)).
+predictor = projector
 
 
 class Prototypes(nn.Module):
