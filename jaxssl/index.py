@@ -83,13 +83,13 @@ class Row(NamedTuple):
 
     @property
     def headline(self) -> str:
-        """The measure that the config names for its row."""
-        if "headline" in self.measured or self.config is None:
-            return self.measured.get("headline", HEADLINE)
-        module = import_config(self.config)
+        """The measure that the config names for its row; where it was not measured, that of the record."""
+        module, recorded = None if self.config is None else import_config(self.config), self.measured.get("headline")
         if hasattr(module, "get_config"):
-            return module.get_config().evaluate.headline
-        return getattr(module, "HEADLINE", HEADLINE)
+            named = module.get_config().evaluate.headline
+        else:
+            named = getattr(module, "HEADLINE", HEADLINE)
+        return named if recorded is None or named in self.results.own else recorded
 
     @property
     def column(self) -> Column:
