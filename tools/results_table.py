@@ -80,9 +80,11 @@ def in_words(entry: Row) -> str:
     found, said = entry.results, [entry.words]
     group, _, measure = entry.headline.partition("/")
     if measure == "auroc":
-        parts = [k for k in found.own if k.startswith(f"{group}/") and not k.startswith(f"{group}/auroc")]
-        each = (f"{p.partition('/')[2]} {cell(found.own, column_of(p))} ({_best(found, column_of(p))})" for p in parts)
-        said.append(f"mean of {', '.join(each)}" if parts else "")
+        others = tuple(k for k in found.own if k.startswith(f"{group}/auroc") or k.endswith("_std"))
+        parts = [column_of(k) for k in found.own if k.startswith(f"{group}/") and k not in others]
+        each = (f"{c.key.partition('/')[2]} {cell(found.own, c)} ({_best(found, c)})" for c in parts if c.better)
+        each = ", ".join(each)
+        said.append(f"mean of {each}" if each else "")
     if group == "clustering":
         said.append(f"of all {'nodes' if entry.modality == 'graph' else 'examples'}, not of held-out ones")
     said += dict.fromkeys(generated(name) for name in entry.measured.get("sources", [entry.measured["data"]]))

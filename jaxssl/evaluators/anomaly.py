@@ -13,6 +13,7 @@ from jaxssl.evaluators.features import EvaluationData, LabelsNeeded, NotApplicab
     Column("anomaly/auroc", "anomalies, AUROC"),
     Column("anomaly/auroc_as_scored", "anomalies as scored, AUROC"),
     Column("anomaly/auroc_either_way", "anomalies either way, AUROC"),
+    Column("anomaly/sign", "sign of the score", unit="", better=""),
     Column("anomaly/{n}", "{n}, AUROC"),
 )
 def anomaly(data: EvaluationData, *, normal: int = 0, validation: float = 0.2, seed: int = 0) -> Callable:

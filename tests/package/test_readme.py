@@ -41,6 +41,13 @@ def test_table_of_methods_is_not_stale():
     assert results_table.render(README) == README, "run .venv/bin/python tools/results_table.py"
 
 
+def test_words_name_parts_of_a_mean_and_not_spreads_or_signs():
+    """Of anomalies by class: 'sign' and 'x_std' stand among the results and are no classes."""
+    words = [line for line in README.splitlines() if "mean of " in line and line.startswith("| ")]
+    assert words and all("resampled" in line for line in words if "clan_flows" in line)
+    assert not any("_std" in line or "sign" in line for line in words)
+
+
 def test_every_method_has_a_config_that_can_be_measured_here_and_a_paper():
     from jaxssl.index import PUBLISHED, systems
 
