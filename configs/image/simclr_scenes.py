@@ -8,6 +8,8 @@ linear map 16.9 (10.3, 6.8).
 
 from jaxssl.recipes.scenes import quick_scenes, scenes
 
+BEATS = ("untrained", "floor")
+
 
 def get_config(arg=None):
     config = scenes()

@@ -7,6 +7,8 @@ The upper row of the table: encoder, steps and rate are those of the other confi
 
 from jaxssl.recipes.image import fashion_mnist_12k, quick_convnet
 
+BEATS = ("untrained", "floor")
+
 
 def get_config(arg=None):
     config = fashion_mnist_12k()

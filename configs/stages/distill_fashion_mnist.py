@@ -15,6 +15,7 @@ from jaxssl.stages import Stage
 STEPS = 200
 OWN_ROW = "student of half the width"
 FLOOR_ROWS = ("SimCLR of half the width", "raw pixels")
+BEATS = ("untrained",)
 
 
 def get_stages(arg=None):
